@@ -1,0 +1,1 @@
+"""ait: a multi-level IR compiler for deep-learning inference."""
