@@ -1,0 +1,120 @@
+"""What passes may know of a target: a description of the device and what its kernels can do.
+
+Passes ask this interface and never import a target: families register here by import string, so the
+dependency points from `codegen` to `passes` only. Nothing here, or behind it, probes hardware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import Protocol, cast
+
+from xdsl.ir import Attribute
+
+from ait.dialects.kernel import KernelOp
+from ait.errors import CompileError
+
+
+@dataclass(frozen=True)
+class DeviceDescription:
+    """Facts of one device, from a table. Rates are per second, sizes in bytes, times in seconds."""
+
+    name: str
+    memory_bandwidth: float
+    """Bytes per second between the device's memory and its units, read plus written."""
+    matrix_peak: Mapping[str, float]
+    """Floating-point operations per second of matrix products, by element type ("f16", "f32")."""
+    vector_peak: float
+    """Scalar f32 operations per second outside of matrix units."""
+    units: int
+    """Cores of a CPU, multiprocessors or compute units of a GPU."""
+    cache_bytes: int
+    """The last-level cache that all units share."""
+    shared_bytes: int
+    """Scratch memory that one kernel block can own; the first-level cache of a CPU core."""
+    launch_seconds: float
+    """What one more kernel costs, however small."""
+    alignment: int = 64
+    """Alignment of every buffer that the runtime allocates."""
+
+
+@dataclass(frozen=True)
+class KernelCapability:
+    """What a target's kernels of one kernel op take."""
+
+    elements: frozenset[str] = frozenset({"f32", "f16", "bf16", "i64", "i32", "i8", "i1"})
+    """Element types of operands and results, as IR text."""
+    max_ins: int = 64
+    max_outs: int = 16
+    fuses_epilogue: bool = True
+    """Whether region code with more operands may run on the results before they are stored."""
+    fuses_prologue: bool = True
+    """Whether region code may run on the operands as they are loaded (rowwise, reduce)."""
+    strided_operands: bool = True
+    """Whether operands may be read through any access map."""
+    strided_results: bool = True
+    """Whether results may be written through any access map."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What the kernels of a target can do, by kernel op. An op without a row cannot run."""
+
+    kernels: Mapping[type[KernelOp], KernelCapability]
+    constant_gemm_rows: bool = False
+    """Whether a constant right factor of a gemm is best stored [K, N], N contiguous."""
+    channels_last: bool = True
+    """Whether convolutions run best on NHWC data."""
+    scalars: frozenset[str] = field(default_factory=frozenset[str])
+    """Names of region ops that cannot be printed for the target."""
+
+    def of(self, kind: type[KernelOp] | KernelOp) -> KernelCapability | None:
+        """The row of a kernel op, or None."""
+        return self.kernels.get(kind if isinstance(kind, type) else type(kind))
+
+
+class TargetInfo(Protocol):
+    """The side of a target that passes see."""
+
+    @property
+    def name(self) -> str:
+        """The string that names the target, such as `cuda:sm_90a`."""
+        ...
+
+    @property
+    def description(self) -> DeviceDescription: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def refusal(self, op: KernelOp) -> str | None:
+        """Why no kernel of the target can run `op`; None if one can."""
+        ...
+
+    def candidates(self, op: KernelOp) -> Sequence[Attribute]:
+        """Configurations that can run `op`, best first by the target's analytic model."""
+        ...
+
+
+FAMILIES: Mapping[str, str] = {
+    "cpu": "ait.codegen.cpu.target",
+    "cuda": "ait.codegen.cuda.target",
+    "hip": "ait.codegen.hip.target",
+}
+"""Target families and the modules whose `make_target(name)` builds one."""
+
+
+@cache
+def find_target(name: str) -> TargetInfo:
+    """The target that `name` ("cpu", "cuda:sm_90a") spells. Raises CompileError on others."""
+    family, _, _ = name.partition(":")
+    module = FAMILIES.get(family)
+    if module is None:
+        raise CompileError(
+            f"unknown target '{name}': the families are {', '.join(sorted(FAMILIES))}, "
+            "for example cpu, cuda:sm_90a or hip:gfx942"
+        )
+    return cast(TargetInfo, import_module(module).make_target(name))
