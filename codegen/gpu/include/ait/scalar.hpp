@@ -1,0 +1,256 @@
+// Scalar arithmetic of generated GPU kernels, for nvcc and for clang's HIP: the functions of the
+// CPU's header of this name, with the same meaning, on top of the device's math library. NaN and
+// infinities keep their IEEE meaning: never compile this with fast-math flags. The accuracy is that
+// of the device library's full-precision functions (1 to 4 ulp).
+#pragma once
+
+#if defined(__HIP__) || defined(__HIPCC__)
+#include <hip/hip_runtime.h>
+#else
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#endif
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#define AIT_INLINE __host__ __device__ __forceinline__
+
+namespace ait {
+
+template <typename To, typename From>
+AIT_INLINE To bit_cast(const From& from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  memcpy(&to, &from, sizeof(to));
+  return to;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Storage types. They only store: arithmetic happens in float.
+
+struct half_t {
+  std::uint16_t bits;
+};
+
+struct bfloat16_t {
+  std::uint16_t bits;
+};
+
+#if defined(__HIP__) || defined(__HIPCC__)
+
+AIT_INLINE float half_to_float(std::uint16_t half) {
+  return static_cast<float>(bit_cast<_Float16>(half));
+}
+
+/// Rounds to nearest, ties to even.
+AIT_INLINE std::uint16_t float_to_half(float value) {
+  return bit_cast<std::uint16_t>(static_cast<_Float16>(value));
+}
+
+/// Rounds to nearest, ties to even; NaN stays NaN.
+AIT_INLINE std::uint16_t float_to_bfloat16(float value) {
+  const std::uint32_t bits = bit_cast<std::uint32_t>(value);
+  const std::uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+  const std::uint32_t nan = bits | 0x400000u;
+  return static_cast<std::uint16_t>(((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded) >> 16);
+}
+
+#else
+
+AIT_INLINE float half_to_float(std::uint16_t half) { return __half2float(bit_cast<__half>(half)); }
+
+AIT_INLINE std::uint16_t float_to_half(float value) {
+  return bit_cast<std::uint16_t>(__float2half_rn(value));
+}
+
+AIT_INLINE std::uint16_t float_to_bfloat16(float value) {
+  return bit_cast<std::uint16_t>(__float2bfloat16_rn(value));
+}
+
+#endif
+
+AIT_INLINE float bfloat16_to_float(std::uint16_t value) {
+  return bit_cast<float>(static_cast<std::uint32_t>(value) << 16);
+}
+
+/// The type in which a value of storage type T is computed.
+template <typename T>
+struct compute_type {
+  using type = T;
+};
+template <>
+struct compute_type<half_t> {
+  using type = float;
+};
+template <>
+struct compute_type<bfloat16_t> {
+  using type = float;
+};
+template <typename T>
+using compute_t = typename compute_type<T>::type;
+
+// ---------------------------------------------------------------------------------------------
+// Conversions.
+
+namespace detail {
+
+/// Truncates toward zero and saturates; NaN becomes 0.
+template <typename To>
+AIT_INLINE To saturate(float value) {
+  constexpr To highest = static_cast<To>(static_cast<std::make_unsigned_t<To>>(-1) / 2);
+  constexpr To lowest = static_cast<To>(-highest - 1);
+  // 2^(bits-1) is exact in float, the largest integer itself may not be.
+  constexpr float limit = -static_cast<float>(lowest);
+  const bool inside = value >= -limit && value < limit;
+  const To truncated = static_cast<To>(inside ? value : 0.0f);
+  return value < -limit ? lowest : value >= limit ? highest : truncated;
+}
+
+}  // namespace detail
+
+/// The conversion of `cast`: float to int truncates and saturates, int to int wraps, to bool is != 0.
+template <typename To, typename From>
+AIT_INLINE To convert(From value) {
+  if constexpr (std::is_same_v<To, From>) {
+    return value;
+  } else if constexpr (std::is_same_v<From, half_t>) {
+    return convert<To>(half_to_float(value.bits));
+  } else if constexpr (std::is_same_v<From, bfloat16_t>) {
+    return convert<To>(bfloat16_to_float(value.bits));
+  } else if constexpr (std::is_same_v<To, half_t>) {
+    return half_t{float_to_half(convert<float>(value))};
+  } else if constexpr (std::is_same_v<To, bfloat16_t>) {
+    return bfloat16_t{float_to_bfloat16(convert<float>(value))};
+  } else if constexpr (std::is_same_v<To, bool>) {
+    return value != From(0);
+  } else if constexpr (std::is_floating_point_v<To>) {
+    return static_cast<To>(value);
+  } else if constexpr (std::is_floating_point_v<From>) {
+    return detail::saturate<To>(static_cast<float>(value));
+  } else {
+    return static_cast<To>(static_cast<std::make_unsigned_t<To>>(value));
+  }
+}
+
+/// Reads element `index` of `data` as a value of type To.
+template <typename To, typename T>
+AIT_INLINE To load(const T* data, std::int64_t index) {
+  return convert<To>(data[index]);
+}
+
+/// Writes `value` as element `index` of `data`, rounding once to the storage type.
+template <typename T, typename V>
+AIT_INLINE void store(T* data, std::int64_t index, V value) {
+  data[index] = convert<T>(value);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Elementary operations.
+
+AIT_INLINE float abs(float x) { return ::fabsf(x); }
+AIT_INLINE float sqrt(float x) { return ::sqrtf(x); }
+AIT_INLINE float rsqrt(float x) { return 1.0f / ::sqrtf(x); }
+AIT_INLINE float fma(float a, float b, float c) { return ::fmaf(a, b, c); }
+AIT_INLINE float copysign(float x, float sign) { return ::copysignf(x, sign); }
+AIT_INLINE bool isnan(float x) { return x != x; }
+
+/// NaN if either is NaN, as NumPy's and PyTorch's.
+AIT_INLINE float maximum(float a, float b) { return a > b || a != a ? a : b; }
+AIT_INLINE float minimum(float a, float b) { return a < b || a != a ? a : b; }
+
+AIT_INLINE float floor(float x) { return ::floorf(x); }
+AIT_INLINE float ceil(float x) { return ::ceilf(x); }
+AIT_INLINE float trunc(float x) { return ::truncf(x); }
+AIT_INLINE float roundeven(float x) { return ::rintf(x); }
+
+AIT_INLINE float exp(float x) { return ::expf(x); }
+AIT_INLINE float expm1(float x) { return ::expm1f(x); }
+AIT_INLINE float exp2(float x) { return ::exp2f(x); }
+AIT_INLINE float tanh(float x) { return ::tanhf(x); }
+AIT_INLINE float sigmoid(float x) { return 1.0f / (1.0f + ::expf(-x)); }
+AIT_INLINE float log(float x) { return ::logf(x); }
+AIT_INLINE float log2(float x) { return ::log2f(x); }
+AIT_INLINE float log1p(float x) { return ::log1pf(x); }
+AIT_INLINE float erf(float x) { return ::erff(x); }
+AIT_INLINE float sin(float x) { return ::sinf(x); }
+AIT_INLINE float cos(float x) { return ::cosf(x); }
+AIT_INLINE float pow(float x, float y) { return ::powf(x, y); }
+
+// ---------------------------------------------------------------------------------------------
+// Python's division: the quotient rounds down, the remainder has the divisor's sign.
+
+/// `x - y * floor(x / y)` computed exactly, with the sign of y; NaN where y is 0 (as NumPy's).
+AIT_INLINE float remainder(float x, float y) {
+  const float rest = ::fmodf(x, y);
+  const bool other_sign = (rest < 0.0f) != (y < 0.0f);
+  return rest == 0.0f ? copysign(0.0f, y) : other_sign ? rest + y : rest;
+}
+
+/// The floor of the exact quotient of x and y; x / y where y is 0 (as NumPy's).
+AIT_INLINE float floor_divide(float x, float y) {
+  const float rest = ::fmodf(x, y);
+  const bool other_sign = rest != 0.0f && (rest < 0.0f) != (y < 0.0f);
+  const float quotient = (x - rest) / y - (other_sign ? 1.0f : 0.0f);
+  const float down = floor(quotient);
+  const float nearest = quotient - down > 0.5f ? down + 1.0f : down;
+  const float result = quotient == 0.0f ? copysign(0.0f, x / y) : nearest;
+  return y == 0.0f ? x / y : result;
+}
+
+/// The floor of the quotient. Division by zero gives 0; the lowest value by -1 wraps to itself.
+template <typename T, std::enable_if_t<std::is_integral_v<T>, int> = 0>
+AIT_INLINE T floor_divide(T x, T y) {
+  if (y == 0) return 0;
+  if (y == T(-1)) return static_cast<T>(-static_cast<std::make_unsigned_t<T>>(x));
+  const T quotient = static_cast<T>(x / y);
+  return static_cast<T>(x % y != 0 && (x < 0) != (y < 0) ? quotient - 1 : quotient);
+}
+
+/// The remainder with the divisor's sign. By zero it is 0.
+template <typename T, std::enable_if_t<std::is_integral_v<T>, int> = 0>
+AIT_INLINE T remainder(T x, T y) {
+  if (y == 0 || y == T(-1)) return 0;
+  const T rest = static_cast<T>(x % y);
+  return static_cast<T>(rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Integers: arithmetic wraps around.
+
+template <typename T, std::enable_if_t<std::is_integral_v<T>, int> = 0>
+AIT_INLINE T add(T a, T b) {
+  return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+}
+template <typename T, std::enable_if_t<std::is_integral_v<T>, int> = 0>
+AIT_INLINE T sub(T a, T b) {
+  return static_cast<T>(static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b));
+}
+template <typename T, std::enable_if_t<std::is_integral_v<T>, int> = 0>
+AIT_INLINE T mul(T a, T b) {
+  return static_cast<T>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
+}
+template <typename T, std::enable_if_t<std::is_integral_v<T>, int> = 0>
+AIT_INLINE T neg(T a) {
+  return sub(T(0), a);
+}
+template <typename T, std::enable_if_t<std::is_integral_v<T>, int> = 0>
+AIT_INLINE T abs(T a) {
+  return a < 0 ? neg(a) : a;
+}
+template <typename T, std::enable_if_t<std::is_integral_v<T>, int> = 0>
+AIT_INLINE T maximum(T a, T b) {
+  return a > b ? a : b;
+}
+template <typename T, std::enable_if_t<std::is_integral_v<T>, int> = 0>
+AIT_INLINE T minimum(T a, T b) {
+  return a < b ? a : b;
+}
+
+AIT_INLINE float add(float a, float b) { return a + b; }
+AIT_INLINE float sub(float a, float b) { return a - b; }
+AIT_INLINE float mul(float a, float b) { return a * b; }
+AIT_INLINE float neg(float a) { return -a; }
+
+}  // namespace ait
