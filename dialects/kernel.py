@@ -232,17 +232,24 @@ class ExtentOp(IRDLOperation):
 
 @irdl_op_definition
 class IndexOp(IRDLOperation):
-    """The index of the current element along dim `dim` of the domain the region runs over."""
+    """The address that a map gives for the current index of the domain the region runs over.
+
+    `kernel.index <offset 0, sizes [4, 8], strides [0, 1]>` is the index along the last dim.
+    """
 
     name = "kernel.index"
 
-    dim = prop_def(IntegerAttr[I64])
+    map = prop_def(MapAttr)
     result = result_def(i64)
     traits = traits_def(Pure())
-    assembly_format = "$dim attr-dict"
+    assembly_format = "$map attr-dict"
 
-    def __init__(self, dim: int):
-        super().__init__(properties={"dim": IntegerAttr(dim, i64)}, result_types=[i64])
+    def __init__(self, access: AccessMap):
+        super().__init__(properties={"map": MapAttr(access)}, result_types=[i64])
+
+    @property
+    def access(self) -> AccessMap:
+        return self.map.data
 
 
 # Destinations ---------------------------------------------------------------------------------
