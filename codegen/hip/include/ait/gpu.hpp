@@ -1,0 +1,36 @@
+// Host side of a GPU kernel's translation unit, for HIP: launches and their errors.
+#pragma once
+
+#include "hip_compat.h"
+
+#include <cstdint>
+#include <string>
+
+#include "ait/launch.hpp"
+#include "ait/scalar.hpp"
+#include "ait/status.hpp"
+
+namespace ait::gpu {
+
+inline hipStream_t stream_of(const Launch& launch) {
+  return static_cast<hipStream_t>(launch.stream);
+}
+
+inline Status status_of(hipError_t error, const char* what) {
+  if (error == hipSuccess) return ok();
+  return Status{AIT_DEVICE_ERROR, std::string(what) + ": " + hipGetErrorString(error)};
+}
+
+/// Kernels of one stream run in order and see each other's writes: there is nothing to wait for.
+__device__ __forceinline__ void wait_for_inputs() {}
+
+/// Starts `kernel` on the launch's stream. An empty grid is no launch at all.
+template <class... Parameters, class... Arguments>
+Status launch(const Launch& launch, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+              Arguments... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return ok();
+  kernel<<<grid, block, 0, stream_of(launch)>>>(static_cast<Parameters>(arguments)...);
+  return status_of(hipGetLastError(), "kernel launch failed");
+}
+
+}  // namespace ait::gpu
