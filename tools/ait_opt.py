@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ait.tools.errors import UsageError
+
 if TYPE_CHECKING:
     from ait.tools.opt_driver import Options
 
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code, output = opt_driver.run(options, file, text)
         _write(arguments.output, output)
         return code
-    except opt_driver.UsageError as error:
+    except UsageError as error:
         print(f"ait-opt: error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
@@ -119,8 +121,6 @@ def _names(lists: Sequence[str], everything: bool) -> frozenset[str] | None:
 
 
 def _read(file: str) -> tuple[str, str]:
-    from ait.tools.opt_driver import UsageError
-
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
@@ -132,8 +132,6 @@ def _read(file: str) -> tuple[str, str]:
 
 
 def _write(file: str, text: str) -> None:
-    from ait.tools.opt_driver import UsageError
-
     if file == "-":
         sys.stdout.write(text)
         sys.stdout.flush()

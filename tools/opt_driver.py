@@ -28,14 +28,11 @@ from ait.errors import AitError
 from ait.passes.verification import dominance_errors
 from ait.tools import universe
 from ait.tools.diagnostics import Diagnostic, Expectation, Position, expectations, mismatches
+from ait.tools.errors import UsageError
 from ait.tools.source import Chunk, parse, parse_error, position_of, split
 
 EXIT_BAD_IR = 1
 EXIT_BUG = 70
-
-
-class UsageError(Exception):
-    """The command line asks for something that does not exist or cannot be done."""
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,9 @@ class LocatingParser(Parser):
     raises while it parses an operation becomes a `ParseError` at that operation.
     """
 
+    # xDSL computes 2^width of every integer type: an absurd width would take all memory.
+    _builtin_integer_type_regex = re.compile(r"^[su]?i(\d{1,5})$")
+
     def parse_operation(self) -> Operation:
         """Parse one operation; raises `ParseError`."""
         token = self._current_token
