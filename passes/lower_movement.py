@@ -1,0 +1,200 @@
+"""lower-movement: permutes, slices, reshapes, concats, ... become views and assembles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType, ModuleOp
+from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern
+
+from ait.dialects import graph
+from ait.dialects.accessor import AccessMap, AssembleOp, MaterializeOp, ViewOp
+from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, tensor_type
+
+Maps: TypeAlias = Iterator[AccessMap]
+
+
+def view_of(value: SSAValue) -> tuple[SSAValue, AccessMap]:
+    """The base of a value and its access: through the view that made it, if one did."""
+    if isinstance(value.owner, ViewOp):
+        return value.owner.base, value.owner.access
+    return value, AccessMap.dense(dims_of(value))
+
+
+def _reshape(op: graph.ReshapeOp, access: AccessMap) -> list[AccessMap | None]:
+    return [access.reshape(dims_of(op.result))]
+
+
+def _permute(op: graph.PermuteOp, access: AccessMap) -> list[AccessMap | None]:
+    return [access.permute(op.permutation)]
+
+
+def _slice(op: graph.SliceOp, access: AccessMap) -> list[AccessMap | None]:
+    return [access.slice(op.offsets, op.sizes, op.steps)]
+
+
+def _expand(op: graph.ExpandOp, access: AccessMap) -> list[AccessMap | None]:
+    return [access.expand(dims_of(op.result))]
+
+
+def _split(op: graph.SplitOp, access: AccessMap) -> list[AccessMap | None]:
+    parts: list[AccessMap | None] = []
+    offset: Dim = 0
+    for size in op.sizes:
+        parts.append(_along_axis(access, op.axis, offset, size))
+        offset = offset + size
+    return parts
+
+
+def _along_axis(access: AccessMap, axis: int, offset: Dim, size: Dim) -> AccessMap:
+    """The part [offset, offset + size) of one dim."""
+    offsets: list[Dim] = [0] * access.rank
+    sizes = list(access.sizes)
+    offsets[axis], sizes[axis] = offset, size
+    return access.slice(offsets, sizes, [1] * access.rank)
+
+
+VIEWS: Mapping[type, Callable[..., list[AccessMap | None]]] = {
+    graph.ExpandOp: _expand,
+    graph.PermuteOp: _permute,
+    graph.ReshapeOp: _reshape,
+    graph.SliceOp: _slice,
+    graph.SplitOp: _split,
+}
+"""Ops whose results are views: from the operand's access to each result's, None if no strides do
+it (a reshape of a permuted tensor), when the operand must be materialized first."""
+
+
+class LowerToView(RewritePattern):
+    """A movement op -> accessor.view of the operand's base."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        rule = VIEWS.get(type(op))
+        if rule is None:
+            return
+        operand = op.operands[0]
+        base, access = view_of(operand)
+        maps = rule(op, access)
+        new_ops: list[Operation] = []
+        if None in maps:
+            copy = MaterializeOp(operand)
+            new_ops.append(copy)
+            base = copy.result
+            maps = rule(op, AccessMap.dense(dims_of(base)))
+        results: list[SSAValue] = []
+        for result, chosen in zip(op.results, cast(list[AccessMap], maps), strict=True):
+            if chosen == AccessMap.dense(dims_of(base)):
+                results.append(base)
+                continue
+            view = ViewOp(base, chosen)
+            view.result.name_hint = result.name_hint
+            new_ops.append(view)
+            results.append(view.result)
+        rewriter.replace(op, new_ops, results)
+
+
+def place_pieces(
+    pieces: Sequence[SSAValue], axis: int, result: Attribute
+) -> tuple[list[SSAValue], list[AccessMap]]:
+    """The non-empty pieces of a concatenation and where in the result each goes."""
+    whole = AccessMap.dense(dims_of(result))
+    kept: list[SSAValue] = []
+    maps: list[AccessMap] = []
+    offset: Dim = 0
+    for piece in pieces:
+        size = dims_of(piece)[axis]
+        if dim_product(dims_of(piece)) != 0:
+            kept.append(piece)
+            maps.append(_along_axis(whole, axis, offset, size))
+        offset = offset + size
+    return kept, maps
+
+
+class LowerConcat(RewritePattern):
+    """graph.concat -> accessor.assemble; pieces that are concats themselves are taken apart."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, graph.ConcatOp):
+            return
+        pieces, maps = place_pieces(list(op.inputs), op.axis, op.result.type)
+        if len(pieces) == 1 and dims_of(pieces[0]) == dims_of(op.result):
+            rewriter.replace(op, [], [pieces[0]])
+            return
+        flat_pieces: list[SSAValue] = []
+        flat_maps: list[AccessMap] = []
+        for piece, access in zip(pieces, maps, strict=True):
+            for inner, place in flattened(piece, access):
+                flat_pieces.append(inner)
+                flat_maps.append(place)
+        result = tensor_type(element_of(op.result), dims_of(op.result))
+        rewriter.replace(op, AssembleOp(flat_pieces, flat_maps, result))
+
+
+def flattened(piece: SSAValue, access: AccessMap) -> list[tuple[SSAValue, AccessMap]]:
+    """A piece, or the pieces it is itself assembled from if nothing else reads it."""
+    inner = piece.owner
+    if not isinstance(inner, AssembleOp) or inner.fill is not None or not piece.has_one_use():
+        return [(piece, access)]
+    places = [m.compose(access) for m in inner.accesses]
+    if None in places:
+        return [(piece, access)]
+    return list(zip(inner.pieces, cast(list[AccessMap], places), strict=True))
+
+
+class LowerPad(RewritePattern):
+    """graph.pad -> accessor.assemble of one piece, the rest filled."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, graph.PadOp):
+            return
+        if not any((*op.low, *op.high)):
+            rewriter.replace(op, [], [op.x])
+            return
+        result = tensor_type(element_of(op.result), dims_of(op.result))
+        inside = dims_of(op.x)
+        place = AccessMap.dense(dims_of(result)).slice(op.low, inside, [1] * len(inside))
+        fill = _literal(op.value, element_of(op.x))
+        rewriter.replace(op, AssembleOp([op.x], [place], result, fill))
+
+
+def _literal(value: float | int, element: Attribute) -> FloatAttr | IntegerAttr:
+    if isinstance(element, IntegerType):
+        return IntegerAttr(int(value), element)
+    assert isinstance(element, AnyFloat)
+    return FloatAttr(float(value), element)
+
+
+class ComposeViews(RewritePattern):
+    """A view of a view -> one view of the base."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, ViewOp) or not isinstance(op.base.owner, ViewOp):
+            return
+        inner = op.base.owner
+        composed = op.access.compose(inner.access)
+        if composed is not None:
+            rewriter.replace(op, ViewOp(inner.base, composed))
+
+
+@dataclass(frozen=True)
+class LowerMovementPass(ModulePass):
+    """Lowers movement ops to accessor ops; chains of them compose into one view.
+
+    Before: `%1 = graph.reshape %x ...`, `%2 = graph.permute %1 {permutation = [0, 2, 1, 3]}`
+    After:  `%2 = accessor.view %x <offset 0, sizes [...], strides [...]>`
+
+    Data moves only where no strides can tell the access (reshaping a permuted tensor:
+    accessor.materialize) and where pieces become one tensor (concat, pad: accessor.assemble).
+    """
+
+    name = "lower-movement"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for pattern in (LowerToView(), LowerConcat(), LowerPad()):
+            PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)
+        PatternRewriteWalker(ComposeViews(), apply_recursively=False).rewrite_module(op)
