@@ -21,15 +21,15 @@ help: ## list the targets
 	@echo "usage: make TARGET"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: setup setup-demo setup-cuda
+.PHONY: setup setup-demo setup-gpu
 setup: ## make .venv with everything that development and the tests need
 	@sh scripts/setup.sh test
 
 setup-demo:
 	@sh scripts/setup.sh demo
 
-setup-cuda: setup
-	@sh scripts/setup.sh cuda
+setup-gpu: setup
+	@sh scripts/setup.sh gpu
 
 .PHONY: demo
 demo: setup-demo ## compile a real sentence encoder for this machine, run it and check its answers
@@ -41,16 +41,16 @@ demo: setup-demo ## compile a real sentence encoder for this machine, run it and
 	fi
 
 .PHONY: test test-fast test-compile test-gpu
-test: setup-cuda ## every test that this machine can run, and the linters
+test: setup-gpu ## every test that this machine can run, and the linters
 	@$(PYTEST) --hypothesis-profile=ci tests $(ARGS)
 
 test-fast: setup ## the tests of a minute or two: no linters, no GPU, no nvcc or HIP compiler
 	@$(PYTEST) -m "not lint and not gpu and not compile and not slow" tests $(ARGS)
 
-test-compile: setup-cuda ## the tests that compile generated CUDA and HIP sources
+test-compile: setup-gpu ## the tests that compile generated CUDA and HIP sources
 	@$(PYTEST) -m compile tests $(ARGS)
 
-test-gpu: setup-cuda ## the tests that run on an NVIDIA GPU, one after the other
+test-gpu: setup-gpu ## the tests that run on an NVIDIA GPU, one after the other
 	@$(PYTHON_VENV) -m pytest -m gpu tests $(ARGS)
 
 .PHONY: lint

