@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from ait.codegen.hip.dialect import LDS_BYTES, WAVE, CkGemm, Pair
-from ait.codegen.hip.gemm_problem import BYTES, GemmProblem
+from ait.codegen.hip.gemm_problem import GemmProblem
 from ait.dialects.symbolic import Dim, upper_bound
 from ait.passes.target import DeviceDescription
 
@@ -55,7 +55,7 @@ def instances(problem: GemmProblem) -> Iterator[CkGemm]:
     """Every instance that can compute `problem`."""
     for tile in _TILES:
         instance = _instance(tile, problem)
-        fits = instance.lds_bytes(BYTES[problem.element]) <= LDS_BYTES
+        fits = instance.lds_bytes(problem.element.bytes) <= LDS_BYTES
         if fits and not instance.problems():
             yield instance
 
@@ -66,15 +66,14 @@ def ranked(problem: GemmProblem, device: DeviceDescription) -> list[CkGemm]:
 
 
 def _instance(tile: _Tile, problem: GemmProblem) -> CkGemm:
-    element_bytes = BYTES[problem.element]
+    element_bytes = problem.element.bytes
     k = tile.k_bytes // element_bytes
     unit = tuple("k" if matrix.contiguous else "mn" for matrix in (problem.a, problem.b))
     k1 = tuple(_K1_BYTES[name] // element_bytes for name in unit)
+    vectors = (problem.a.vector, problem.b.vector)
     loads = [
         load if name == "k" else min(load, max(1, extent * k // (k1_ * tile.block)))
-        for load, name, extent, k1_ in zip(
-            problem.load_vectors, unit, (tile.m, tile.n), k1, strict=True
-        )
+        for load, name, extent, k1_ in zip(vectors, unit, (tile.m, tile.n), k1, strict=True)
     ]
     columns = tile.block // tile.rows
     slice_n = tile.n // tile.repeat[1]
@@ -104,7 +103,7 @@ def estimate(instance: CkGemm, problem: GemmProblem, device: DeviceDescription) 
     """Seconds the gemm should take, without its launch; for the largest sizes it may have."""
     batch, m, n, k = map(_typical, (problem.batch, problem.m, problem.n, problem.k))
     tile_m, tile_n, tile_k = instance.tile
-    element_bytes = BYTES[problem.element]
+    element_bytes = problem.element.bytes
     blocks = batch * ceil(m / tile_m) * ceil(n / tile_n)
     steps = ceil(k / tile_k)
     blocks_per_unit = ceil(blocks / device.units)
@@ -112,7 +111,7 @@ def estimate(instance: CkGemm, problem: GemmProblem, device: DeviceDescription) 
     rounds = blocks_per_unit / resident
 
     busy_simds = min(1.0, resident * instance.block / WAVE / _SIMDS)
-    peak = device.matrix_peak[problem.element] / device.units * busy_simds
+    peak = device.matrix_peak[problem.element.name] / device.units * busy_simds
     compute = 2 * tile_m * tile_n * tile_k * resident / peak
     # A compute unit's LDS moves 128 bytes a clock, its vector unit does 128 operations.
     shared = _lds_traffic(instance, element_bytes) * resident / (device.vector_peak / device.units)

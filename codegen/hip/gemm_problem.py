@@ -2,59 +2,44 @@
 
 CK multiplies one matrix by another, possibly for each of a batch at a constant stride, where every
 matrix has unit stride along one of its two dims. A kernel op's groups of dims reduce to that if
-each group walks all operands at one stride each; a result that is contiguous along m instead of n
-is the transposed product.
+every operand walks each group at one stride; a result that is contiguous along m instead of n is
+the transposed product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from math import gcd
+from dataclasses import dataclass
 
-from ait.dialects.accessor import AccessMap
-from ait.dialects.symbolic import Dim, exact_div, lower_bound, upper_bound
+from ait.codegen.kernel_view import KernelView
+from ait.codegen.operand import Operand
+from ait.codegen.scalar import ElementType
+from ait.dialects.symbolic import Dim, lower_bound, upper_bound
 
-BYTES = {"f32": 4, "f16": 2, "bf16": 2}
+ELEMENTS = ("f32", "f16", "bf16")
 # CK addresses each matrix with 32-bit byte offsets.
 _MAX_BYTES = 1 << 31
 _MAX_VECTOR_BYTES = 16
 
 
-@dataclass(frozen=True)
-class Operand:
-    """An operand of a kernel.gemm: its element type ("f16") and its map over the gemm's dims."""
-
-    element: str
-    access: AccessMap
+class Refusal(Exception):
+    """Why Composable Kernel cannot compute a gemm."""
 
 
 @dataclass(frozen=True)
 class Matrix:
     """One operand as CK sees it, in elements.
 
-    `index`: its position among the kernel's ins then outs. `contiguous`: whether the *second* dim
-    (k of A and B, n of the others) has unit stride, else the first has; `stride` is that of the
-    other dim. `uniform`: a single value (extras only), passed to the epilogue by pointer.
+    `contiguous`: whether its *second* dim (k of A and B, n of the others) has unit stride, else the
+    first has; `stride` is that of the other dim. `vector`: the widest aligned access. `uniform`:
+    one value for all (extras only), which the epilogue gets by pointer.
     """
 
-    index: int
-    element: str
-    offset: Dim
+    operand: Operand
     batch_stride: Dim
     stride: Dim
     contiguous: bool
+    vector: int
     uniform: bool = False
-
-    def vector(self, length: Dim) -> int:
-        """The widest aligned vector, in elements, along the unit-stride dim of that length."""
-        width = _MAX_VECTOR_BYTES // BYTES[self.element]
-        while width > 1 and not all(
-            _divides(width, dim) for dim in (length, self.offset, self.batch_stride, self.stride)
-        ):
-            width //= 2
-        return width
 
 
 @dataclass(frozen=True)
@@ -62,7 +47,7 @@ class GemmProblem:
     """E[m, n] = epilogue(sum_k A[m, k] * B[n, k], D_0[m, n], ...) for each of `batch`.
 
     B is described as n x k: `b.contiguous` means unit stride along k. `transposed`: A and B are the
-    kernel's second and first operand.
+    kernel's second and first operand, m and n its n and m.
     """
 
     batch: Dim
@@ -76,181 +61,110 @@ class GemmProblem:
     transposed: bool
 
     @property
-    def element(self) -> str:
-        """The element type of A and B."""
-        return self.a.element
+    def element(self) -> ElementType:
+        """Of A and B."""
+        return self.a.operand.element
 
     @property
     def tensors(self) -> tuple[Matrix, ...]:
-        """The extras that are whole or broadcast matrices, not uniform values."""
+        """The extras that are matrices, whole or repeated; CK loads their tiles."""
         return tuple(extra for extra in self.extras if not extra.uniform)
 
     @property
-    def load_vectors(self) -> tuple[int, int]:
-        """The widest loads of A and of B, in elements."""
-        return (
-            self.a.vector(self.k if self.a.contiguous else self.m),
-            self.b.vector(self.k if self.b.contiguous else self.n),
-        )
+    def uniforms(self) -> tuple[Matrix, ...]:
+        """The extras that are one value."""
+        return tuple(extra for extra in self.extras if extra.uniform)
 
     @property
     def store_vector(self) -> int:
         """The widest access of the result and the extras, in elements, which all share."""
-        return min(matrix.vector(self.n) for matrix in (*self.tensors, self.result))
+        return min(matrix.vector for matrix in (*self.tensors, self.result))
 
 
-class Refusal(Exception):
-    """Why Composable Kernel cannot compute a gemm."""
-
-
-@dataclass(frozen=True)
-class _Strided:
-    """An operand with its dims merged to (batch, first, second); sizes are the problem's."""
-
-    operand: Operand
-    index: int
-    batch: Dim
-    first: Dim
-    second: Dim
-
-
-def classify(
-    a: Operand,
-    b: Operand,
-    extras: Sequence[Operand],
-    results: Sequence[Operand],
-    groups: Sequence[int],
-) -> GemmProblem:
-    """The problem that a `kernel.gemm` with these operands and groups [nb, nm, nn, nk] is.
+def classify(view: KernelView) -> GemmProblem:
+    """The problem that a `kernel.gemm` is.
 
     Raises Refusal with the reason if CK has no form for it.
     """
-    if len(results) != 1:
-        raise Refusal(f"{len(results)} results, CK writes one")
-    _check_elements(a, b, extras, results[0])
-    outer = [*extras, results[0]]
-    (batch, m, n, k), (matrix_a, matrix_b, *others) = _merge(a, b, outer, groups)
+    if len(view.outs) != 1:
+        raise Refusal(f"{len(view.outs)} results, CK writes one")
+    if view.region("epilogue").indices:
+        raise Refusal("the epilogue reads its index")
+    _check_elements(view)
+    k = view.group("k").dim
     if lower_bound(k) < 1:
         raise Refusal("the summed dim can be empty")
-    transposed = others[-1].second != 1 and others[-1].first == 1
+    (left, right, *extras), result = view.ins, view.outs[0]
+    transposed = not result.is_contiguous("n") and result.is_contiguous("m")
+    rows, columns = ("n", "m") if transposed else ("m", "n")
     if transposed:
-        m, n = n, m
-        matrix_a, matrix_b = matrix_b, matrix_a
-        others = [replace(other, first=other.second, second=other.first) for other in others]
+        left, right = right, left
     problem = GemmProblem(
-        batch,
-        m,
-        n,
+        view.group("batch").dim,
+        view.group(rows).dim,
+        view.group(columns).dim,
         k,
-        _factor(matrix_a, k),
-        _factor(matrix_b, k),
-        tuple(_extra(other, n) for other in others[:-1]),
-        _rows(others[-1], n, "the result"),
+        _factor(left, rows),
+        _factor(right, columns),
+        tuple(_outer(extra, rows, columns, "an extra operand") for extra in extras),
+        _outer(result, rows, columns, "the result"),
         transposed,
     )
-    _check_size(problem)
+    _check_sizes(problem)
     return problem
 
 
-def _check_elements(a: Operand, b: Operand, extras: Sequence[Operand], result: Operand) -> None:
-    for operand in (a, b, *extras, result):
-        if operand.element not in BYTES:
-            raise Refusal(f"an operand is {operand.element}")
+def _check_elements(view: KernelView) -> None:
+    for operand in view.operands:
+        if operand.element.name not in ELEMENTS:
+            raise Refusal(f"{operand.name} is {operand.element.name}")
+    a, b = view.ins[:2]
     if a.element != b.element:
-        raise Refusal(f"operands of different types, {a.element} and {b.element}")
+        raise Refusal(f"factors of different types, {a.element.name} and {b.element.name}")
 
 
-def _merge(
-    a: Operand, b: Operand, outer: Sequence[Operand], groups: Sequence[int]
-) -> tuple[tuple[Dim, Dim, Dim, Dim], list[_Strided]]:
-    """(batch, m, n, k) and all operands with each group of dims merged to one."""
-    nb, nm, nn, nk = groups
-    batch_dims = range(nb)
-    a_parts = (batch_dims, range(nb, nb + nm), range(nb + nm, nb + nm + nk))
-    b_parts = (batch_dims, range(nb + nk, nb + nk + nn), range(nb, nb + nk))
-    o_parts = (batch_dims, range(nb, nb + nm), range(nb + nm, nb + nm + nn))
-    operands = [(a, a_parts), (b, b_parts), *((operand, o_parts) for operand in outer)]
-
-    users: dict[str, list[tuple[int, Sequence[int]]]] = {"batch": [], "m": [], "n": [], "k": []}
-    roles = [("batch", "m", "k"), ("batch", "n", "k"), *[("batch", "m", "n")] * len(outer)]
-    for position, ((_, parts), names) in enumerate(zip(operands, roles, strict=True)):
-        for part, name in zip(parts, names, strict=True):
-            users[name].append((position, part))
-    merged = {
-        name: _merge_group(name, [(operands[p][0].access, part) for p, part in parts])
-        for name, parts in users.items()
-    }
-    strides = {
-        name: dict(zip((p for p, _ in users[name]), merged[name][1], strict=True)) for name in users
-    }
-    strided = [
-        _Strided(operand, position, *(strides[name][position] for name in names))
-        for position, ((operand, _), names) in enumerate(zip(operands, roles, strict=True))
-    ]
-    return (merged["batch"][0], merged["m"][0], merged["n"][0], merged["k"][0]), strided
+def _factor(operand: Operand, row: str) -> Matrix:
+    """A or B: unit stride along k, or along `row`."""
+    if operand.is_contiguous("k"):
+        return _matrix(operand, along="k", other=row, contiguous=True)
+    if operand.is_contiguous(row):
+        return _matrix(operand, along=row, other="k", contiguous=False)
+    raise Refusal(f"{operand.name} has unit stride along neither of its dims")
 
 
-def _merge_group(
-    name: str, users: Sequence[tuple[AccessMap, Sequence[int]]]
-) -> tuple[Dim, list[Dim]]:
-    """The size of a group of dims merged to one, and the stride of each of its users."""
-    access, dims = users[0]
-    kept = [i for i, dim in enumerate(dims) if access.sizes[dim] != 1]
-    size: Dim = 1
-    for i in kept:
-        size = size * access.sizes[dims[i]]
-    strides: list[Dim] = []
-    for access, dims in users:
-        walked = [(access.sizes[dims[i]], access.strides[dims[i]]) for i in kept]
-        for (_, outer), (n, inner) in pairwise(walked):
-            if outer != inner * n:
-                raise Refusal(f"the {name} dims of an operand are not one stride apart")
-        strides.append(walked[-1][1] if walked else 0)
-    return size, strides
+def _outer(operand: Operand, row: str, column: str, what: str) -> Matrix:
+    """The result or an extra operand."""
+    if not any(stride != 0 for stride in operand.strides) and not operand.is_output:
+        return Matrix(operand, 0, 0, True, 1, uniform=True)
+    if not operand.is_contiguous(column):
+        raise Refusal(f"{what} does not have unit stride along {column}")
+    return _matrix(operand, along=column, other=row, contiguous=True)
 
 
-def _factor(matrix: _Strided, k: Dim) -> Matrix:
-    """A or B: unit stride along k, or along the other dim."""
-    contiguous = matrix.second == 1 or k == 1
-    if not contiguous and matrix.first != 1:
-        raise Refusal("an operand has no dim of unit stride")
-    stride = matrix.first if contiguous else matrix.second
-    return _matrix(matrix, stride, contiguous)
-
-
-def _extra(matrix: _Strided, n: Dim) -> Matrix:
-    if matrix.batch == matrix.first == matrix.second == 0:
-        return replace(_matrix(matrix, 0, True), uniform=True)
-    return _rows(matrix, n, "an extra operand")
-
-
-def _rows(matrix: _Strided, n: Dim, what: str) -> Matrix:
-    if matrix.second != 1 and n != 1:
-        raise Refusal(f"{what} does not have unit stride along n")
-    return _matrix(matrix, matrix.first, True)
-
-
-def _matrix(matrix: _Strided, stride: Dim, contiguous: bool) -> Matrix:
-    operand = matrix.operand
-    offset = operand.access.offset
-    for dim, what in ((stride, "stride"), (matrix.batch, "batch stride"), (offset, "offset")):
+def _matrix(operand: Operand, along: str, other: str, contiguous: bool) -> Matrix:
+    stride, batch_stride = (_single_stride(operand, name) for name in (other, "batch"))
+    for dim in (operand.offset_dim, stride, batch_stride):
         if lower_bound(dim) < 0:
-            raise Refusal(f"an operand has a negative {what}")
-    return Matrix(matrix.index, operand.element, offset, matrix.batch, stride, contiguous)
+            raise Refusal(f"{operand.name} is walked backwards")
+    vector = operand.vector(along, _MAX_VECTOR_BYTES)
+    return Matrix(operand, batch_stride, stride, contiguous, vector)
 
 
-def _check_size(problem: GemmProblem) -> None:
+def _single_stride(operand: Operand, group: str) -> Dim:
+    stride = operand.stride(group)
+    if stride is None:
+        raise Refusal(f"{operand.name} walks the {group} dims in more than one stride")
+    return stride
+
+
+def _check_sizes(problem: GemmProblem) -> None:
     m, n, k = problem.m, problem.n, problem.k
     shapes = [(problem.a, m, k), (problem.b, n, k)]
     shapes += [(matrix, m, n) for matrix in (*problem.tensors, problem.result)]
     for matrix, first, second in shapes:
-        rows, columns = (first, second) if matrix.contiguous else (second, first)
-        span = upper_bound((rows - 1) * matrix.stride + columns) * BYTES[matrix.element]
-        if span > _MAX_BYTES or upper_bound(matrix.batch_stride) >= _MAX_BYTES:
-            raise Refusal("an operand is larger than 2 GiB")
-
-
-def _divides(width: int, dim: Dim) -> bool:
-    if isinstance(dim, int):
-        return gcd(width, dim) == width
-    return exact_div(dim, width) is not None
+        lines, length = (first, second) if matrix.contiguous else (second, first)
+        span = upper_bound((lines - 1) * matrix.stride + length)
+        if span * matrix.operand.element.bytes > _MAX_BYTES:
+            raise Refusal(f"{matrix.operand.name} may be larger than 2 GiB")
+        if upper_bound(matrix.batch_stride) >= _MAX_BYTES:
+            raise Refusal(f"the batches of {matrix.operand.name} may be too far apart")
