@@ -25,6 +25,7 @@ from xdsl.utils.arg_spec import ArgSpec, parse_pipeline
 from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseError
 
 from ait.errors import AitError
+from ait.passes.remarks import Remark, collect_remarks
 from ait.passes.verification import dominance_errors
 from ait.tools import universe
 from ait.tools.diagnostics import Diagnostic, Expectation, Position, expectations, mismatches
@@ -167,15 +168,11 @@ class _Session:
         if not self.options.remarks:
             yield
             return
-        from ait.passes.remarks import collect_remarks
-
         with collect_remarks() as remarks:
-            yield
-        for remark in remarks:
-            kind = "" if remark.kind == "applied" else f", {remark.kind}"
-            message = f"{remark.message} [{remark.pass_name}{kind}]"
-            position, place = _remark_place(remark.location)
-            self.diagnostics.append(Diagnostic("remark", place + message, position))
+            try:
+                yield
+            finally:
+                self.diagnostics += [_remark(remark) for remark in remarks]
 
     @contextmanager
     def _timed(self, name: str) -> Generator[None]:
@@ -323,13 +320,10 @@ def _position_in_traceback(error: Exception) -> Position | None:
     return position
 
 
-def _remark_place(location: str) -> tuple[Position | None, str]:
-    """A remark's location as a position in the source, or else as a prefix of its message."""
-    file, _, rest = location.rpartition(":") if location else ("", "", "")
-    path, _, line = file.rpartition(":")
-    if path and line.isdecimal() and rest.isdecimal():
-        return Position(path, int(line), int(rest)), ""
-    return None, f"{location}: " if location else ""
+def _remark(remark: Remark) -> Diagnostic:
+    kind = "" if remark.kind == "applied" else f", {remark.kind}"
+    message = f"{remark.location}: {remark.message} [{remark.pass_name}{kind}]"
+    return Diagnostic("remark", message, position_of(remark.op) if remark.op else None)
 
 
 def _is_within(diagnostic: Diagnostic, first: int, last: int) -> bool:

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def _toolchain(name: str, otherwise: str, find: Callable[[], str]) -> Finding:
     return Finding(name, "ok", lines[0] if lines else "")
 
 
-def _parts(family: str, describe: Callable[[], dict[str, str]]) -> Iterator[Finding]:
+def _parts(family: str, describe: Callable[[], Mapping[str, str]]) -> Iterator[Finding]:
     for part, detail in describe().items():
         state = "optional" if part == "missing" else "ok"
         yield Finding(family if part == "missing" else f"{family} {part}", state, detail)
