@@ -1,0 +1,60 @@
+// Memory and streams of the one device a model is compiled for. src/device_<kind>.cpp implements
+// it, and exactly one of them is linked.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ait/status.hpp"
+
+namespace ait::device {
+
+ait_device kind() noexcept;
+
+// Of allocate(), and asked of a workspace that the user gives.
+std::size_t alignment() noexcept;
+
+// The calling thread's current device; always 0 on the CPU.
+Status current(int32_t* index);
+Status activate(int32_t index);
+
+Status allocate(std::size_t bytes, void** memory);
+void release(void* memory) noexcept;  // null is fine; waits for work that uses it
+
+// Complete, as seen by the host and by all streams, when they return.
+Status copy_from_host(void* device, const void* host, std::size_t bytes);
+Status copy_to_host(void* host, const void* device, std::size_t bytes);
+Status copy_on_device(void* to, const void* from, std::size_t bytes);
+
+Status create_stream(void** stream);
+void destroy_stream(void* stream) noexcept;
+Status synchronize(void* stream);
+Status synchronize_all();
+
+// Makes a device current for a scope and the caller's own again after it.
+class Scope {
+ public:
+  explicit Scope(int32_t index) noexcept : status_(enter(index)) {}
+  ~Scope() {
+    if (previous_ >= 0) (void)activate(previous_);
+  }
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+
+  Status take_status() noexcept { return std::move(status_); }
+
+ private:
+  Status enter(int32_t index) {
+    int32_t before = 0;
+    AIT_TRY(current(&before));
+    if (before == index) return ok();
+    AIT_TRY(activate(index));
+    previous_ = before;
+    return ok();
+  }
+
+  int32_t previous_ = -1;
+  Status status_;
+};
+
+}  // namespace ait::device

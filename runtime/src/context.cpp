@@ -1,0 +1,173 @@
+#include "context.hpp"
+
+#include "binding.hpp"
+#include "device_memory.hpp"
+
+namespace ait {
+namespace {
+
+std::size_t workspace_bytes(const ModelDescription& model, const std::vector<int64_t>& symbols) {
+  if (model.workspace_bytes == nullptr) return 0;
+  return static_cast<std::size_t>(model.workspace_bytes(symbols.data()));
+}
+
+void collect_pointers(const TensorList& tensors, std::vector<void*>* pointers) {
+  pointers->resize(tensors.size());
+  for (std::size_t i = 0; i < tensors.size(); ++i) (*pointers)[i] = tensors[i].data;
+}
+
+}  // namespace
+
+// Freeing device memory needs its device to be the current one.
+Model::~Model() {
+  const device::Scope scope(device_index);
+  weights.clear();
+}
+
+Status Context::create(std::shared_ptr<Model> model, const ait_context_options& options,
+                       std::unique_ptr<Context>* context) {
+  if (options.num_threads < 0) {
+    return error(AIT_INVALID_ARGUMENT, "num_threads is %d, expected 0 (one a core) or more",
+                 options.num_threads);
+  }
+  device::Scope scope(model->device_index);
+  AIT_TRY(scope.take_status());
+  std::unique_ptr<Context> created(new Context(std::move(model)));
+  if (device::kind() == AIT_CPU) {
+    const int threads = resolve_thread_count(options.num_threads);
+    if (threads > 1) created->pool_ = std::make_unique<ThreadPool>(threads);
+  } else if (options.stream != nullptr) {
+    created->stream_ = options.stream;
+  } else {
+    AIT_TRY(device::create_stream(&created->stream_));
+    created->owns_stream_ = true;
+  }
+  AIT_TRY(created->set_workspace(options.workspace, options.workspace_bytes));
+  *context = std::move(created);
+  return ok();
+}
+
+Context::~Context() {
+  const device::Scope scope(model_->device_index);
+  (void)synchronize_locked();
+  weights_.reset();
+  own_workspace_.reset();
+  if (owns_stream_) device::destroy_stream(stream_);
+}
+
+Status Context::set_workspace(void* memory, std::size_t bytes) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (memory == nullptr && bytes != 0) {
+    return error(AIT_INVALID_ARGUMENT, "the workspace of %zu bytes is null", bytes);
+  }
+  if (reinterpret_cast<uintptr_t>(memory) % device::alignment() != 0) {
+    return error(AIT_INVALID_ARGUMENT, "the workspace's address is not a multiple of %zu",
+                 device::alignment());
+  }
+  device::Scope scope(model_->device_index);
+  AIT_TRY(scope.take_status());
+  AIT_TRY(synchronize_locked());
+  own_workspace_.reset();
+  workspace_ = memory;
+  workspace_bytes_ = bytes;
+  workspace_is_users_ = memory != nullptr;
+  return ok();
+}
+
+Status Context::workspace_size(const TensorList& inputs, std::size_t* bytes) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  AIT_TRY(bind_inputs(description(), inputs, Check::shapes, &symbols_));
+  *bytes = workspace_bytes(description(), symbols_);
+  return ok();
+}
+
+Status Context::output_shapes(const TensorList& inputs, std::size_t output_count,
+                              ait_shape* shapes) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const ModelDescription& model = description();
+  if (output_count != static_cast<std::size_t>(model.output_count)) {
+    return error(AIT_INVALID_INPUT, "room for %zu output shapes given, the model has %d outputs",
+                 output_count, model.output_count);
+  }
+  AIT_TRY(bind_inputs(model, inputs, Check::shapes, &symbols_));
+  for (int32_t i = 0; i < model.output_count; ++i) {
+    ait_shape shape{};
+    shape.rank = model.outputs[i].rank;
+    for (int32_t axis = 0; axis < shape.rank; ++axis) {
+      shape.dims[axis] = model.output_dim(i, axis, symbols_.data());
+    }
+    AIT_TRY(write_struct(shape, "ait_shape", shapes++));
+  }
+  return ok();
+}
+
+Status Context::run(const TensorList& inputs, const TensorList& outputs) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const ModelDescription& model = description();
+  AIT_TRY(bind_inputs(model, inputs, Check::shapes_and_data, &symbols_));
+  AIT_TRY(check_outputs(model, outputs, symbols_));
+  device::Scope scope(model_->device_index);
+  AIT_TRY(scope.take_status());
+  const std::size_t needed = workspace_bytes(model, symbols_);
+  AIT_TRY(reserve_workspace(needed));
+  AIT_TRY(check_overlap(model, inputs, outputs, workspace_, needed));
+  AIT_TRY(use_current_weights());
+
+  collect_pointers(inputs, &input_pointers_);
+  collect_pointers(outputs, &output_pointers_);
+  RunArguments arguments{};
+  arguments.launch = Launch{pool_.get(), stream_};
+  arguments.inputs = input_pointers_.data();
+  arguments.outputs = output_pointers_.data();
+  arguments.weights = weights_->pointers.data();
+  arguments.workspace = workspace_;
+  arguments.symbols = symbols_.data();
+  Status status = model.run(arguments);
+  if (device::kind() == AIT_CPU) weights_.reset();  // done with: they may have been replaced
+  return status;
+}
+
+Status Context::synchronize() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  device::Scope scope(model_->device_index);
+  AIT_TRY(scope.take_status());
+  return synchronize_locked();
+}
+
+Status Context::synchronize_locked() {
+  // Nothing has run since the last time: no work of ours can be on the stream.
+  if (weights_ == nullptr) return ok();
+  AIT_TRY(device::synchronize(stream_));
+  weights_.reset();
+  return ok();
+}
+
+Status Context::reserve_workspace(std::size_t bytes) {
+  if (bytes <= workspace_bytes_) return ok();
+  if (workspace_is_users_) {
+    return error(AIT_WORKSPACE_TOO_SMALL,
+                 "the workspace has %zu bytes, but inputs of these shapes need %zu",
+                 workspace_bytes_, bytes);
+  }
+  AIT_TRY(synchronize_locked());
+  // Frees before it allocates: a GPU may not have room for both.
+  own_workspace_.reset();
+  workspace_ = nullptr;
+  workspace_bytes_ = 0;
+  AIT_TRY(allocate_shared(bytes, &own_workspace_));
+  workspace_ = own_workspace_.get();
+  workspace_bytes_ = bytes;
+  return ok();
+}
+
+// The weights of this run. Work that is still on the stream may read the previous ones, which are
+// freed with their last owner: us, if they were replaced.
+Status Context::use_current_weights() {
+  std::shared_ptr<const WeightSet> current = model_->weights.current();
+  if (current == weights_) return ok();
+  AIT_TRY(synchronize_locked());
+  weights_ = std::move(current);
+  return ok();
+}
+
+}  // namespace ait

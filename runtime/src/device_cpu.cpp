@@ -1,0 +1,59 @@
+// Host memory; there are no streams to speak of.
+#include <cstdlib>
+#include <cstring>
+
+#include "ait/device.hpp"
+
+namespace ait::device {
+
+ait_device kind() noexcept { return AIT_CPU; }
+
+std::size_t alignment() noexcept { return 64; }
+
+Status current(int32_t* index) {
+  *index = 0;
+  return ok();
+}
+
+Status activate(int32_t index) {
+  if (index == 0) return ok();
+  return error(AIT_INVALID_ARGUMENT, "device_index: a cpu model has no device %d", index);
+}
+
+Status allocate(std::size_t bytes, void** memory) {
+  *memory = nullptr;
+  if (posix_memalign(memory, alignment(), bytes == 0 ? 1 : bytes) == 0) return ok();
+  return error(AIT_OUT_OF_MEMORY, "cannot allocate %zu bytes of host memory", bytes);
+}
+
+void release(void* memory) noexcept { std::free(memory); }
+
+static Status copy(void* to, const void* from, std::size_t bytes) {
+  if (bytes != 0) std::memcpy(to, from, bytes);
+  return ok();
+}
+
+Status copy_from_host(void* device, const void* host, std::size_t bytes) {
+  return copy(device, host, bytes);
+}
+
+Status copy_to_host(void* host, const void* device, std::size_t bytes) {
+  return copy(host, device, bytes);
+}
+
+Status copy_on_device(void* to, const void* from, std::size_t bytes) {
+  return copy(to, from, bytes);
+}
+
+Status create_stream(void** stream) {
+  *stream = nullptr;
+  return ok();
+}
+
+void destroy_stream(void*) noexcept {}
+
+Status synchronize(void*) { return ok(); }
+
+Status synchronize_all() { return ok(); }
+
+}  // namespace ait::device

@@ -1,0 +1,8 @@
+// Device memory and streams through the CUDA runtime, which is linked statically.
+#include <cuda_runtime_api.h>
+
+#define AIT_GPU(Name) cuda##Name
+#define AIT_GPU_KIND AIT_CUDA
+#define AIT_GPU_LABEL "CUDA"
+
+#include "device_gpu.hpp"

@@ -1,0 +1,89 @@
+// ait/device.hpp for CUDA and HIP, whose runtime APIs differ in their prefix only. Included once,
+// by device_cuda.cpp or device_hip.cpp, after these are defined:
+//   AIT_GPU(Name)   the prefixed name, for example cudaMalloc for AIT_GPU(Malloc)
+//   AIT_GPU_KIND    ait_device of this file
+//   AIT_GPU_LABEL   the vendor's name for messages
+
+#include "ait/device.hpp"
+
+namespace ait::device {
+namespace {
+
+using Stream = AIT_GPU(Stream_t);
+
+Status check(AIT_GPU(Error_t) code, const char* what) {
+  if (code == AIT_GPU(Success)) return ok();
+  (void)AIT_GPU(GetLastError)();  // clears it, or the next call would report this one again
+  return error(AIT_DEVICE_ERROR, AIT_GPU_LABEL " error while %s: %s (%d)", what,
+               AIT_GPU(GetErrorString)(code), static_cast<int>(code));
+}
+
+// A blocking copy on the default stream does wait for streams of ours (they are created in the
+// default, blocking mode) but a user's non-blocking stream needs the synchronisation.
+Status copy(void* to, const void* from, std::size_t bytes, AIT_GPU(MemcpyKind) direction,
+            const char* what) {
+  if (bytes == 0) return ok();
+  AIT_TRY(check(AIT_GPU(Memcpy)(to, from, bytes, direction), what));
+  return check(AIT_GPU(StreamSynchronize)(nullptr), what);
+}
+
+}  // namespace
+
+ait_device kind() noexcept { return AIT_GPU_KIND; }
+
+std::size_t alignment() noexcept { return 256; }
+
+Status current(int32_t* index) {
+  int device = 0;
+  AIT_TRY(check(AIT_GPU(GetDevice)(&device), "asking for the current device"));
+  *index = device;
+  return ok();
+}
+
+Status activate(int32_t index) {
+  return check(AIT_GPU(SetDevice)(index), "selecting the device");
+}
+
+Status allocate(std::size_t bytes, void** memory) {
+  *memory = nullptr;
+  const AIT_GPU(Error_t) code = AIT_GPU(Malloc)(memory, bytes == 0 ? 1 : bytes);
+  if (code != AIT_GPU(ErrorMemoryAllocation)) return check(code, "allocating device memory");
+  (void)AIT_GPU(GetLastError)();
+  return error(AIT_OUT_OF_MEMORY, "cannot allocate %zu bytes of " AIT_GPU_LABEL " device memory",
+               bytes);
+}
+
+void release(void* memory) noexcept {
+  if (memory != nullptr) (void)AIT_GPU(Free)(memory);
+}
+
+Status copy_from_host(void* device, const void* host, std::size_t bytes) {
+  return copy(device, host, bytes, AIT_GPU(MemcpyHostToDevice), "copying to the device");
+}
+
+Status copy_to_host(void* host, const void* device, std::size_t bytes) {
+  return copy(host, device, bytes, AIT_GPU(MemcpyDeviceToHost), "copying from the device");
+}
+
+Status copy_on_device(void* to, const void* from, std::size_t bytes) {
+  return copy(to, from, bytes, AIT_GPU(MemcpyDeviceToDevice), "copying on the device");
+}
+
+Status create_stream(void** stream) {
+  Stream created = nullptr;
+  AIT_TRY(check(AIT_GPU(StreamCreate)(&created), "creating a stream"));
+  *stream = created;
+  return ok();
+}
+
+void destroy_stream(void* stream) noexcept {
+  if (stream != nullptr) (void)AIT_GPU(StreamDestroy)(static_cast<Stream>(stream));
+}
+
+Status synchronize(void* stream) {
+  return check(AIT_GPU(StreamSynchronize)(static_cast<Stream>(stream)), "running the model");
+}
+
+Status synchronize_all() { return check(AIT_GPU(DeviceSynchronize)(), "running the model"); }
+
+}  // namespace ait::device

@@ -1,0 +1,69 @@
+// Reading the structs and tensors that callers hand over the C border.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <string>
+
+#include "ait/status.hpp"
+
+namespace ait {
+
+// Copies a caller's struct, which an older or newer header may have made shorter or longer. What a
+// newer caller set beyond our knowledge is refused unless it is zero, the default.
+template <class Struct>
+Status read_struct(const Struct* given, const char* type, Struct* copy) {
+  constexpr std::size_t known = sizeof(Struct);
+  if (given->struct_size < known) {
+    return error(AIT_INVALID_ARGUMENT, "%s.struct_size is %zu, expected %zu: set it to sizeof(%s)",
+                 type, given->struct_size, known, type);
+  }
+  const auto* bytes = reinterpret_cast<const unsigned char*>(given);
+  if (std::any_of(bytes + known, bytes + given->struct_size, [](auto byte) { return byte != 0; })) {
+    return error(AIT_INVALID_ARGUMENT,
+                 "%s has a field set that this library (ABI version %d) does not know", type,
+                 AIT_ABI_VERSION);
+  }
+  std::memcpy(copy, given, known);
+  return ok();
+}
+
+// Fills a caller's struct, whose struct_size must say that it has room.
+template <class Struct>
+Status write_struct(Struct value, const char* type, Struct* given) {
+  if (given->struct_size < sizeof(Struct)) {
+    return error(AIT_INVALID_ARGUMENT, "%s.struct_size is %zu, expected %zu: set it to sizeof(%s)",
+                 type, given->struct_size, sizeof(Struct), type);
+  }
+  value.struct_size = given->struct_size;
+  std::memcpy(given, &value, sizeof(Struct));
+  return ok();
+}
+
+// A caller's array of tensors, checked once: afterwards each can be read.
+class TensorList {
+ public:
+  static Status read(const ait_tensor* tensors, std::size_t count, TensorList* list);
+
+  std::size_t size() const noexcept { return count_; }
+  const ait_tensor& operator[](std::size_t i) const noexcept {
+    return *reinterpret_cast<const ait_tensor*>(first_ + i * stride_);
+  }
+
+ private:
+  const unsigned char* first_ = nullptr;
+  std::size_t stride_ = sizeof(ait_tensor);
+  std::size_t count_ = 0;
+};
+
+// Row-major without gaps; dims of size 1 may have any stride, and so may all if there is no element.
+bool is_contiguous(const ait_tensor& tensor);
+
+int64_t element_count(const ait_tensor& tensor);  // of sizes that are known to be sane
+
+std::string dims_text(const int64_t* dims, int32_t rank);  // "[2, 128]"
+std::string dtype_text(int32_t dtype);                     // "f32", "dtype 77"
+const char* device_text(int32_t device);
+
+}  // namespace ait
