@@ -128,8 +128,9 @@ def evaluate_text(text: str, sizes: Mapping[str, int]) -> int:
     """The value of a dim's text ("seq * 12 + 1") under a binding of its symbols."""
     import ast
 
+    python = text.replace(" floordiv ", " // ").replace(" mod ", " % ")
     try:
-        return _evaluate(ast.parse(text.replace(" floordiv ", " // "), mode="eval").body, sizes)
+        return _evaluate(ast.parse(python, mode="eval").body, sizes)
     except (SyntaxError, KeyError) as error:
         raise InputError(f"the size {text} is not known; give the input from a file") from error
 
