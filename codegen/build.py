@@ -44,7 +44,6 @@ _COMPILER_ENVIRONMENT = (
 _IDENTITY_TIMEOUT = 60.0
 _ERROR_LINES = 3
 _ERROR = re.compile(r"\berror\b[^:.]*:|\bfatal\b|undefined reference", re.IGNORECASE)
-_EXPORTS = "{\n  global: ait_*;\n  local: *;\n};\n"
 _KILLED = re.compile(r"^Killed|Killed signal")
 
 
@@ -61,7 +60,8 @@ class SourceFile:
     """One file to compile.
 
     `name`: its unique relative path in the build folder; the suffix picks the compiler.
-    `origin`: what it was made from, in the user's words (layers); shown when it fails to compile.
+    `origin`: what it was made from, in the user's words (layers): shown when it fails to compile,
+    and put at the end of kept files; no part of the object's key.
     `inputs`: other files that the compiler reads (a weights blob); such objects are not cached.
     """
 
@@ -97,15 +97,23 @@ class Compiler:
 
 @dataclass(frozen=True)
 class Toolchain:
-    """The compilers of a target by file suffix (`.cpp`, `.cu`, `.S`) and its link command.
+    """The compilers of a target by the end of file names, and its link command.
 
-    The link command is `linker + -o LIBRARY OBJECTS... + link_flags`.
+    Where several ends fit, the longest counts: `.kernel.cpp` before `.cpp`. The link command is
+    `linker + -o LIBRARY OBJECTS... + link_flags`; the flags must ask for a shared library.
     """
 
     name: str
     compilers: Mapping[str, Compiler]
     linker: tuple[str, ...]
     link_flags: tuple[str, ...] = ()
+
+    def compiler_of(self, name: str) -> Compiler:
+        """The compiler of a source file. Raises ToolchainError if there is none."""
+        ends = [end for end in self.compilers if name.endswith(end)]
+        if not ends:
+            raise ToolchainError(f"{self.name} has no compiler for {name}")
+        return self.compilers[max(ends, key=len)]
 
     def with_flags(self, compile: Sequence[str] = (), link: Sequence[str] = ()) -> Toolchain:
         """The same toolchain with further flags for every compiler and the linker."""
@@ -172,8 +180,8 @@ def build_library(
 ) -> BuildReport:
     """Compiles and links `sources` into the shared library `output`, written atomically.
 
-    Only symbols `ait_*` are exported. Raises CompileError that lists every source which failed, and
-    ToolchainError when a compiler is missing.
+    Raises CompileError that lists every source which failed, and ToolchainError when a compiler is
+    missing.
     """
     options = options or BuildOptions()
     report = BuildReport()
@@ -182,7 +190,7 @@ def build_library(
         objects = _compile(sources, toolchain, folder, options, report)
         report.compile_seconds = time.perf_counter() - started
         started = time.perf_counter()
-        _link(objects, toolchain, folder, output, options.timeout)
+        _link(objects, toolchain, output, options.timeout)
         report.link_seconds = time.perf_counter() - started
     if options.cache is not None:
         options.cache.trim()
@@ -256,13 +264,9 @@ class _Step:
 
     @staticmethod
     def prepare(source: SourceFile, toolchain: Toolchain, folder: Path) -> _Step:
-        suffix = Path(source.name).suffix
-        compiler = toolchain.compilers.get(suffix)
-        if compiler is None:
-            raise ToolchainError(f"{toolchain.name} has no compiler for {suffix} ({source.name})")
         return _Step(
             source,
-            compiler,
+            toolchain.compiler_of(source.name),
             folder / source.name,
             folder / f"{source.name}.o",
             folder / f"{source.name}.log",
@@ -283,7 +287,8 @@ class _Step:
 def _write_sources(steps: Sequence[_Step]) -> None:
     for step in steps:
         step.path.parent.mkdir(parents=True, exist_ok=True)
-        step.path.write_text(step.source.text)
+        origin = f"\n// {step.source.origin}\n" if step.source.origin else ""
+        step.path.write_text(step.source.text + origin)
         # A kept folder may hold a hard link into the cache: never let a compiler write to it.
         step.object.unlink(missing_ok=True)
         step.log.unlink(missing_ok=True)
@@ -511,20 +516,14 @@ def _build_folder(keep: Path | None) -> Generator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _link(
-    objects: Sequence[Path], toolchain: Toolchain, folder: Path, output: Path, timeout: float
-) -> None:
-    exports = folder / "exports.map"
-    exports.write_text(_EXPORTS)
+def _link(objects: Sequence[Path], toolchain: Toolchain, output: Path, timeout: float) -> None:
     output = output.absolute()
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     command = [
         *toolchain.linker,
-        "-shared",
         "-o",
         str(temporary),
         *map(str, objects),
-        f"-Wl,--version-script={exports}",
         *toolchain.link_flags,
     ]
     if shutil.which(toolchain.linker[0]) is None:

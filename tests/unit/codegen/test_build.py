@@ -33,7 +33,10 @@ def toolchain(tmp_path: Path) -> Toolchain:
     compiler = Compiler(
         ("g++",), compiler_identity(("g++",)), ("-O0", "-fPIC", "-std=c++17"), (headers,)
     )
-    return Toolchain("test", {".cpp": compiler, ".S": compiler}, ("g++",))
+    exports = tmp_path / "exports.map"
+    exports.write_text("{ global: ait_*; local: *; };")
+    link = ("-shared", f"-Wl,--version-script={exports}")
+    return Toolchain("test", {".cpp": compiler, ".S": compiler}, ("g++",), link)
 
 
 @pytest.fixture
@@ -129,7 +132,8 @@ def test_all_failures_are_listed_with_layer_and_first_errors_and_kept(
     assert "kernels/one.cpp (encoder.layer.0):\n" in message
     assert "missing_one" in message
     assert "missing_two" in message
-    assert (caught.value.folder / "kernels/one.cpp").read_text() == sources[1].text
+    kept = (caught.value.folder / "kernels/one.cpp").read_text()
+    assert kept == sources[1].text + "\n// encoder.layer.0\n"
     assert not output.exists()
     # What did compile is known the next time.
     fixed = [ANSWER, HELPER]
@@ -194,7 +198,7 @@ def test_a_full_disk_fails_with_a_reason_and_no_half_file(
 ) -> None:
     # A linker that fails as it does on a full disk, after it has written a part.
     linker = tmp_path / "linker"
-    linker.write_text('#!/bin/sh\necho part > "$3"\necho "No space left on device" >&2\nexit 1\n')
+    linker.write_text('#!/bin/sh\necho part > "$2"\necho "No space left on device" >&2\nexit 1\n')
     linker.chmod(linker.stat().st_mode | stat.S_IXUSR)
     full = replace(toolchain, linker=(str(linker),))
     with pytest.raises(CompileError, match="No space left on device"):
@@ -215,12 +219,19 @@ def test_a_hanging_compiler_is_stopped(
         )
 
 
+def test_the_longest_end_of_a_name_picks_the_compiler(toolchain: Toolchain) -> None:
+    special = replace(toolchain.compilers[".cpp"], flags=("-O3",))
+    both = replace(toolchain, compilers={**toolchain.compilers, ".kernel.cpp": special})
+    assert both.compiler_of("gemm.kernel.cpp") is special
+    assert both.compiler_of("model.cpp") is toolchain.compilers[".cpp"]
+
+
 def test_missing_tools_are_named(
     toolchain: Toolchain, options: BuildOptions, tmp_path: Path
 ) -> None:
     with pytest.raises(ToolchainError, match="no-such-compiler"):
         compiler_identity(("no-such-compiler",))
-    with pytest.raises(ToolchainError, match=r"no compiler for \.cu"):
+    with pytest.raises(ToolchainError, match=r"no compiler for k\.cu"):
         build_library([SourceFile("k.cu", "")], toolchain, tmp_path / "model.so", options)
     with pytest.raises(ToolchainError, match="no-such-linker"):
         missing = replace(toolchain, linker=("no-such-linker",))

@@ -1,0 +1,61 @@
+"""What code generation asks of a target, beyond what passes may know of it.
+
+A family is a module `ait.codegen.<family>.target` with `make_target(name)`; passes/target.py lists
+the families. Building a target never probes hardware and needs no compiler: `toolchain()` looks for
+one, and only building a library calls it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+from ait.codegen.build import Toolchain
+from ait.codegen.kernel_view import KernelView
+from ait.passes.target import TargetInfo, find_target
+from ait.runtime.sources import Device
+
+
+class Target(TargetInfo, Protocol):
+    """A device that kernels are generated for."""
+
+    @property
+    def device(self) -> Device:
+        """Which of the runtime's devices the library is for."""
+        ...
+
+    @property
+    def kernel_suffix(self) -> str:
+        """The suffix of kernel sources, which picks their compiler: `.kernel.cpp`, `.cu`, `.hip`.
+
+        Not `.cpp`: those are the runtime and the model, compiled as plain host code.
+        """
+        ...
+
+    @property
+    def port_alignment(self) -> int:
+        """Alignment in bytes that kernels rely on for inputs and outputs; 1: the element's own."""
+        ...
+
+    def render(self, view: KernelView, symbol: str) -> str:
+        """The translation unit of one kernel, which defines
+
+            ait::Status SYMBOL(const ait::Launch& launch, void* const* pointers,
+                               const int64_t* extents)
+
+        `pointers` are the base addresses of the op's ins, then outs; `extents` the values of
+        `view.extents`. Equal views give equal text: nothing of the model may get into it.
+        Raises CompileError for an op that no kernel of the target can run.
+        """
+        ...
+
+    def toolchain(self) -> Toolchain:
+        """The compilers for `kernel_suffix`, `.cpp` and `.S`. Raises ToolchainError.
+
+        Include folders and flags of the runtime are added by whoever builds a library.
+        """
+        ...
+
+
+def code_target(name: str) -> Target:
+    """The target that `name` spells, for code generation. Raises CompileError on others."""
+    return cast(Target, find_target(name))
