@@ -1,0 +1,191 @@
+"""`ait`: exit codes and messages of every kind of failure."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import types
+import warnings
+from pathlib import Path
+
+import pytest
+
+from ait.errors import AitError
+from ait.tools import ait, commands
+from ait.tools.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("AIT_DEBUG", raising=False)
+
+
+def run(*argv: str) -> int:
+    try:
+        return ait.main(argv)
+    except SystemExit as end:  # argparse
+        return int(end.code or 0)
+
+
+def _raising(error: BaseException):
+    def command(name: str):
+        def fail(arguments: argparse.Namespace) -> int:
+            raise error
+
+        return types.SimpleNamespace(configure=lambda parser: None, run=fail)
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (AitError("the model is bad"), 1, "error: the model is bad\n"),
+        (UsageError("say which"), 2, "error: say which\n"),
+        (FileNotFoundError(2, "No such file or directory", "a.mlir"), 1, "error: a.mlir: No such"),
+        (OSError(28, "No space left on device"), 1, "error: No space left on device"),
+        (MemoryError(), 1, "error: this machine has not enough memory"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (KeyError("x"), 70, "error: unexpected KeyError: 'x'\nthis is a bug in ait; AIT_DEBUG=1"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_failures(monkeypatch, capsys, error: BaseException, code: int, message: str) -> None:
+    monkeypatch.setattr(commands, "command", _raising(error))
+    assert run("doctor") == code
+    captured = capsys.readouterr()
+    assert captured.err.startswith(message)
+    assert "Traceback" not in captured.err and captured.out == ""
+
+
+def test_debugging_shows_the_traceback(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("AIT_DEBUG", "1")
+    monkeypatch.setattr(commands, "command", _raising(KeyError("x")))
+    assert run("doctor") == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_warnings_are_one_line(monkeypatch, capsys) -> None:
+    def warn(arguments: argparse.Namespace) -> int:
+        warnings.warn("the cache is full", UserWarning, stacklevel=1)
+        return 0
+
+    module = types.SimpleNamespace(configure=lambda parser: None, run=warn)
+    monkeypatch.setattr(commands, "command", lambda name: module)
+    assert run("doctor") == 0
+    assert capsys.readouterr().err == "warning: the cache is full\n"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["compose"],
+        ["cache"],
+        ["cache", "burn"],
+        ["setup", "opencl"],
+        ["run"],
+        ["verify", "model.so"],
+        ["bench", "model.so", "--repetitions", "0"],
+        ["inspect", "a.so", "--jsn"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(capsys, argv: list[str]) -> None:
+    assert run(*argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and "error: " in captured.err
+
+
+@pytest.mark.parametrize("name", commands.SUMMARIES)
+def test_every_command_has_help(capsys, name: str) -> None:
+    assert run(name, "--help") == 0
+    assert f"usage: ait {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "content"),
+    [(c, x) for c in ("inspect", "run", "bench") for x in (None, b"", b"no ELF", b"\x7fELF" * 50)],
+)
+def test_files_that_are_no_models(tmp_path: Path, capsys, command: str, content) -> None:
+    file = tmp_path / "model.so"
+    if content is not None:
+        file.write_bytes(content)
+    assert run(command, str(file)) == 1
+    assert str(file) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"func.func @main(", b"garbage"])
+@pytest.mark.parametrize("command", ["compile", "verify"])
+def test_files_that_are_no_programs(tmp_path: Path, capsys, command: str, content) -> None:
+    file = tmp_path / "model.mlir"
+    if content is not None:
+        file.write_bytes(content)
+    assert run(command, str(file)) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and "model.mlir" in error
+
+
+def test_unknown_target(tmp_path: Path, capsys) -> None:
+    file = tmp_path / "model.mlir"
+    file.write_text(
+        "func.func @main(%x: tensor<2xf32>) -> tensor<2xf32> {\n  func.return %x : tensor<2xf32>\n}"
+    )
+    assert run("compile", str(file), "--target", "abacus") == 1
+    assert "abacus" in capsys.readouterr().err
+
+
+def test_cache(tmp_path: Path, capsys) -> None:
+    assert run("cache", "path") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'cache'}\n"
+    for action in ("size", "list", "prune", "clear"):
+        assert run("cache", action) == 0
+    assert "removed 0 objects" in capsys.readouterr().out
+    assert run("cache", "prune", "--to", "lots") == 1
+    assert "not a size: 'lots'" in capsys.readouterr().err
+
+
+def test_doctor_tells_of_everything(capsys) -> None:
+    assert run("doctor", "--json") == 0
+    findings = json.loads(capsys.readouterr().out)
+    assert {"Python", "C++ compiler", "object cache", "disk"} <= {f["name"] for f in findings}
+    assert all(f["detail"] for f in findings)
+    assert run("doctor") == 0
+    text = capsys.readouterr().out
+    assert all(f["name"] in text for f in findings)
+
+
+def test_doctor_fails_without_a_compiler(monkeypatch, capsys, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert run("doctor") == 1
+    assert "MISSING" in capsys.readouterr().out
+
+
+def test_help_is_quick() -> None:
+    best = 10.0
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "ait.tools.ait", "--help"], check=True, capture_output=True
+        )
+        best = min(best, time.perf_counter() - start)
+    assert best < 0.4
+
+
+def test_interrupt_ends_with_130(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo.so"
+    os.mkfifo(fifo)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ait.tools.ait", "inspect", str(fifo)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(0.7)
+    process.send_signal(2)
+    _, error = process.communicate(timeout=20)
+    assert (process.returncode, error) == (130, "interrupted\n")
