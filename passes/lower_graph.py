@@ -10,21 +10,33 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern
+from xdsl.transforms.dead_code_elimination import dce
 
+from ait.dialects.accessor import MaterializeOp
+from ait.dialects.kernel import CopyOp
+from ait.dialects.symbolic import dims_of, element_of
 from ait.passes.lowering import contraction, elementwise, images, rows
-from ait.passes.lowering.launch import Rule
+from ait.passes.lowering.launch import Lowered, Rule, Write, launch, read
+
+
+def lower_materialize(op: MaterializeOp) -> Lowered:
+    """A copy from the view's base."""
+    out = Write.dense(element_of(op.result), dims_of(op.result))
+    return launch(CopyOp, op, [read(op.input)], [out], [])
+
 
 RULES: Mapping[type, Rule] = {
+    MaterializeOp: lower_materialize,
     **contraction.RULES,
     **elementwise.RULES,
     **images.RULES,
     **rows.RULES,
 }
-"""The rule of every graph op that computes."""
+"""The rule of every op that computes or copies."""
 
 
 class LowerGraphOp(RewritePattern):
-    """graph.op -> kernel.empty + kernel.op, by the table of rules."""
+    """graph.op -> kernel.empty + kernel.op, by the table of rules; accessor.materialize too."""
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         rule = RULES.get(type(op))
@@ -54,3 +66,4 @@ class LowerGraphPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         PatternRewriteWalker(LowerGraphOp(), apply_recursively=False).rewrite_module(op)
+        dce(op)  # views that nothing reads through any more

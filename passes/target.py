@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 from xdsl.ir import Attribute
 
-from ait.dialects.kernel import KernelOp
+from ait.dialects.kernel import Kernel, KernelOp
 from ait.errors import CompileError
 
 
@@ -99,12 +99,45 @@ class TargetInfo(Protocol):
         ...
 
 
+class AnyTarget:
+    """A target that runs everything: what fusion does where no capability is in the way."""
+
+    name = "any"
+    description = DeviceDescription(
+        name="any",
+        memory_bandwidth=4e12,
+        matrix_peak={"f32": 5e13, "f16": 8e14, "bf16": 8e14},
+        vector_peak=5e13,
+        units=128,
+        cache_bytes=50 << 20,
+        shared_bytes=200 << 10,
+        launch_seconds=1.5e-6,
+    )
+    capabilities = Capabilities(
+        {kind: KernelCapability() for kind in Kernel.operations if issubclass(kind, KernelOp)}
+    )
+
+    def refusal(self, op: KernelOp) -> str | None:
+        """Nothing is refused."""
+        return None
+
+    def candidates(self, op: KernelOp) -> Sequence[Attribute]:
+        """There is nothing to configure."""
+        return ()
+
+
 FAMILIES: Mapping[str, str] = {
+    "any": "ait.passes.target",
     "cpu": "ait.codegen.cpu.target",
     "cuda": "ait.codegen.cuda.target",
     "hip": "ait.codegen.hip.target",
 }
 """Target families and the modules whose `make_target(name)` builds one."""
+
+
+def make_target(name: str) -> TargetInfo:
+    """The target `any`."""
+    return AnyTarget()
 
 
 @cache

@@ -1,0 +1,554 @@
+"""fuse-vertical: chains of producers and consumers become one kernel; their regions merge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects import math
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
+from xdsl.ir import Attribute, Block, Operation, OpResult, Region, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import (
+    GreedyRewritePatternApplier,
+    PatternRewriter,
+    PatternRewriteWalker,
+    RewritePattern,
+)
+
+from ait.dialects.accessor import AccessMap
+from ait.dialects.kernel import (
+    AttentionOp,
+    CopyOp,
+    EmptyOp,
+    KernelOp,
+    PointwiseOp,
+    ReduceOp,
+    RowwiseOp,
+    YieldOp,
+    compute_type,
+)
+from ait.dialects.symbolic import dim_product, dims_of, element_of
+from ait.passes.fusion.motion import dependents_between, move_after, reaches
+from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
+from ait.passes.lowering.launch import Read
+from ait.passes.regions import Remap, inline, is_identity
+from ait.passes.remarks import describe, remark
+from ait.passes.stages import Stage, stage_of
+from ait.passes.target import KernelCapability, TargetInfo, find_target
+
+NAME = "fuse-vertical"
+
+
+class Refusal(Exception):
+    """Why two ops cannot become one."""
+
+
+def covers_storage(value: SSAValue, access: AccessMap) -> bool:
+    """Whether the map visits each element of a tensor once."""
+    return access.covers(dim_product(dims_of(value)))
+
+
+def capability(target: TargetInfo, kind: type[KernelOp]) -> KernelCapability:
+    """The target's row for a kernel; Refusal if there is none."""
+    row = target.capabilities.of(kind)
+    if row is None:
+        raise Refusal(f"{target.name} has no {kind.name}")
+    return row
+
+
+def check_limits(op: KernelOp, row: KernelCapability) -> None:
+    """Raises Refusal if a fused op has more operands than the target's kernels take."""
+    if len(op.ins) > row.max_ins or len(op.outs) > row.max_outs:
+        raise Refusal(
+            f"{len(op.ins)} operands and {len(op.outs)} results are more than "
+            f"{row.max_ins} and {row.max_outs}"
+        )
+
+
+# A stage into the epilogue of its producer ------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Where a stage meets the producer of one of its operands."""
+
+    producer: KernelOp
+    result: OpResult
+    stage: Stage
+    access: AccessMap
+    """How the stage's domain reaches the result's storage."""
+
+    @property
+    def surviving_results(self) -> list[int]:
+        """Indices of the producer's results that are needed after the fusion."""
+        return [
+            i
+            for i, result in enumerate(self.producer.res)
+            if any(use.operation is not self.stage.op for use in result.uses)
+        ]
+
+    def order(self) -> tuple[int, ...]:
+        """The stage's dims in the order of the result's storage."""
+        order = self.access.order_as_storage()
+        assert order is not None, "a joint's access covers the result"
+        return order
+
+    def remap(self, producer: KernelOp) -> Remap:
+        """Carries maps of the stage's domain to the producer's: through the result's storage."""
+        out = producer.out_access[self.result.index]
+        order = self.order()
+        return lambda access: out.compose(access.permute(order))
+
+
+def joint_of(stage: Stage, value: SSAValue) -> Joint:
+    """The joint of a stage with the producer of `value`. Raises Refusal."""
+    producer = value.owner
+    if not isinstance(producer, KernelOp) or not isinstance(value, OpResult):
+        raise Refusal("it is not computed by a kernel")
+    if producer.parent is not stage.op.parent:
+        raise Refusal("it is computed elsewhere")
+    reads = [r for r in stage.reads if r.base.owner is producer]
+    first = reads[0]
+    if any(r.access != first.access for r in reads):
+        raise Refusal("it is read through two different maps")
+    outs = [producer.out_access[r.base.index] for r in reads if isinstance(r.base, OpResult)]
+    if any(access != outs[0] for access in outs):
+        raise Refusal("two of its results are written through different maps")
+    if not covers_storage(value, first.access):
+        raise Refusal("the consumer does not read each element once")
+    if not covers_storage(value, producer.out_access[value.index]):
+        raise Refusal("the producer does not write all of it")
+    if not isinstance(producer.outs[value.index].owner, EmptyOp):
+        raise Refusal("the producer writes into a larger tensor")
+    return Joint(producer, value, stage, first.access)
+
+
+def fuse_epilogue(joint: Joint, target: TargetInfo) -> KernelOp:
+    """The producer with the stage's code behind its own. Raises Refusal."""
+    producer = joint.producer
+    kind = PointwiseOp if isinstance(producer, CopyOp) else type(producer)
+    row = capability(target, kind)
+    if isinstance(producer, AttentionOp):
+        return _redirect(joint, row)
+    if not row.fuses_epilogue:
+        raise Refusal(f"{producer.name} takes no epilogue on {target.name}")
+    merged = _merge(joint, producer, kind)
+    if merged is None:
+        factors = splits_for(
+            producer.out_access[joint.result.index],
+            [joint.stage.domain[i] for i in joint.order()],
+        )
+        split = split_domain(producer, factors) if factors else None
+        merged = _merge(joint, split, kind) if split is not None else None
+    if merged is None:
+        raise Refusal("an operand cannot be addressed over the producer's domain")
+    check_limits(merged, row)
+    return merged
+
+
+def _redirect(joint: Joint, row: KernelCapability) -> KernelOp:
+    """A producer without an epilogue can still write where a copy would have copied to."""
+    stage = joint.stage
+    if not (stage.moves_only or is_identity(stage.body)) or joint.surviving_results:
+        raise Refusal(f"{joint.producer.name} has no epilogue")
+    if not row.strided_results:
+        raise Refusal(f"{joint.producer.name} writes dense results only")
+    access = joint.remap(joint.producer)(stage.out_access[0])
+    if access is None:
+        raise Refusal("the destination cannot be addressed over the producer's domain")
+    return rebuilt(joint.producer, outs=[stage.destinations[0]], out_maps=[access])
+
+
+def _merge(joint: Joint, producer: KernelOp, kind: type[KernelOp]) -> KernelOp | None:
+    """The fused op; None if a map has no image in the producer's domain."""
+    remap = joint.remap(producer)
+    stage = joint.stage
+    added: list[Read] = []
+    known = [Read(producer.ins[i], producer.in_access[i]) for i in producer.visible_ins]
+    positions: list[int] = []  # of each read of the stage among the visible operands
+    for wanted in stage.reads:
+        if wanted.base.owner is joint.producer:
+            positions.append(-1)
+            continue
+        access = remap(wanted.access)
+        if access is None:
+            return None
+        carried = Read(wanted.base, access)
+        if carried not in known:
+            known.append(carried)
+            added.append(carried)
+        positions.append(known.index(carried))
+    out_maps = [remap(access) for access in stage.out_access]
+    if None in out_maps:
+        return None
+
+    block = _last_block(producer, kind, added)
+    computed = kind.COMPUTED_ARGUMENTS
+    own = len(producer.visible_ins)
+    values = _inline_producer(producer, block, list(block.args[: computed + own]))
+    arguments = [
+        values[wanted.base.index]
+        if position < 0 and isinstance(wanted.base, OpResult)
+        else block.args[computed + position]
+        for wanted, position in zip(stage.reads, positions, strict=True)
+    ]
+    results = inline(stage.body, block, arguments, remap)
+    if results is None:
+        return None
+    kept = joint.surviving_results
+    block.add_op(YieldOp(*(values[i] for i in kept), *results))
+    regions = [*_leading_regions(producer, added), Region(block)]
+    properties: dict[str, Attribute] = {}
+    if isinstance(producer, ReduceOp):
+        properties["extras"] = IntegerAttr(producer.extras.value.data + len(added), i64)
+    return rebuilt(
+        producer,
+        kind=kind,
+        ins=[*producer.ins, *(r.base for r in added)],
+        in_maps=[*producer.in_access, *(r.access for r in added)],
+        outs=[
+            *(producer.outs[i] for i in kept),
+            *stage.destinations,
+        ],
+        out_maps=[
+            *(producer.out_access[i] for i in kept),
+            *(access for access in out_maps if access is not None),
+        ],
+        regions=regions,
+        properties=properties,
+    )
+
+
+def _last_block(producer: KernelOp, kind: type[KernelOp], added: Sequence[Read]) -> Block:
+    if producer.regions:
+        types = [argument.type for argument in producer.regions[-1].block.args]
+    else:
+        types = [compute_type(element_of(value)) for value in producer.ins]
+    block = Block(arg_types=[*types, *(r.compute_type for r in added)])
+    if producer.regions:
+        for old, new in zip(producer.regions[-1].block.args, block.args, strict=False):
+            new.name_hint = old.name_hint
+    return block
+
+
+def _inline_producer(
+    producer: KernelOp, block: Block, arguments: Sequence[SSAValue]
+) -> Sequence[SSAValue]:
+    if not producer.regions:
+        return arguments
+    values = inline(producer.regions[-1], block, arguments)
+    assert values is not None, "nothing is remapped"
+    return values
+
+
+def _leading_regions(producer: KernelOp, added: Sequence[Read]) -> list[Region]:
+    """The regions before the last; a prologue over all operands sees the new ones too."""
+    regions = [region.clone() for region in producer.regions[:-1]]
+    if isinstance(producer, RowwiseOp):
+        block = regions[0].block
+        for new in added:
+            block.insert_arg(new.compute_type, len(block.args))
+    return regions
+
+
+class FuseIntoProducer(RewritePattern):
+    """kernel A; pointwise B of A's result -> A with B's code in its epilogue."""
+
+    def __init__(self, target: TargetInfo):
+        self.target = target
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        stage = stage_of(op)
+        if stage is None or any(result.owner is not op for result in op.results):
+            return
+        for value in _producers(stage):
+            try:
+                joint = joint_of(stage, value)
+                moved = _dependents(joint)
+                fused = fuse_epilogue(joint, self.target)
+            except Refusal as reason:
+                remark(NAME, "missed", op, f"not fused into {_producer_text(value)}: {reason}")
+                continue
+            remark(NAME, "applied", op, f"fused into {_producer_text(value)}")
+            self._replace(joint, fused, moved, rewriter)
+            return
+
+    def _replace(
+        self, joint: Joint, fused: KernelOp, moved: Sequence[Operation], rewriter: PatternRewriter
+    ) -> None:
+        stage_op, producer = joint.stage.op, joint.producer
+        move_after(stage_op, moved)
+        survivors = [producer.res[i] for i in joint.surviving_results]
+        kept = len(survivors)
+        for result, new in zip([*survivors, *stage_op.results], fused.res, strict=True):
+            new.name_hint = result.name_hint
+        rewriter.replace(stage_op, fused, list(fused.res[kept:]))
+        for result, new in zip(survivors, fused.res[:kept], strict=True):
+            rewriter.replace_all_uses_with(result, new)
+        rewriter.erase(producer)
+
+
+def _producers(stage: Stage) -> list[SSAValue]:
+    """The operands that kernels compute: those with no other use, then the latest, first."""
+    values = {r.base: None for r in stage.reads if isinstance(r.base.owner, KernelOp)}
+    found = list(values)
+    if len(found) < 2:
+        return found
+    position: dict[Operation, int] = {}
+    op, count = stage.op.prev_op, 0
+    pending = {v.owner for v in found}
+    while op is not None and pending:
+        if op in pending:
+            position[op] = count
+            pending.discard(op)
+        op, count = op.prev_op, count + 1
+    return sorted(
+        found,
+        key=lambda v: (
+            any(use.operation is not stage.op for use in v.uses),
+            position.get(v.owner, count) if isinstance(v.owner, Operation) else count,
+        ),
+    )
+
+
+def _dependents(joint: Joint) -> list[Operation]:
+    """Other users of the producer that must move behind the fused op. Raises Refusal on a cycle."""
+    dependents = dependents_between(joint.producer, joint.stage.op)
+    others = [value for value in joint.stage.op.operands if value.owner is not joint.producer]
+    if reaches(dependents, others):
+        raise Refusal("another operand depends on it too: fusing would make a cycle")
+    return dependents
+
+
+def _producer_text(value: SSAValue) -> str:
+    return describe(value.owner) if isinstance(value.owner, Operation) else "an input"
+
+
+# A stage into the prologue of its consumer ------------------------------------------------------
+
+_CHEAP_OPS = 4
+"""A stage of at most so many ops, none of them a function of `math`, may be computed again."""
+
+
+class FuseIntoConsumer(RewritePattern):
+    """pointwise A; rowwise or reduce or pointwise B of A's result -> B that computes A itself."""
+
+    def __init__(self, target: TargetInfo):
+        self.target = target
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, RowwiseOp | ReduceOp | PointwiseOp | AttentionOp):
+            return
+        for index, value in enumerate(op.ins):
+            stage = stage_of(value.owner) if isinstance(value.owner, Operation) else None
+            if stage is None or not _can_compute(op, index):
+                continue
+            try:
+                fused = fuse_prologue(op, index, stage, self.target)
+            except Refusal as reason:
+                remark(NAME, "missed", stage.op, f"not fused into {describe(op)}: {reason}")
+                continue
+            remark(NAME, "applied", stage.op, f"fused into {describe(op)}")
+            for old, new in zip(op.res, fused.res, strict=False):
+                new.name_hint = old.name_hint
+            rewriter.replace(op, fused, list(fused.res))
+            if not any(result.uses for result in stage.op.results):
+                rewriter.erase(stage.op)
+            return
+
+
+def _can_compute(op: KernelOp, index: int) -> bool:
+    """Whether operand `index` is an argument of region code."""
+    if isinstance(op, ReduceOp):
+        return True
+    return index in op.visible_ins
+
+
+def fuse_prologue(op: KernelOp, index: int, stage: Stage, target: TargetInfo) -> KernelOp:
+    """`op` with its operand `index` computed in its regions by the stage's code. Raises Refusal."""
+    row = capability(target, type(op))
+    if not row.fuses_prologue:
+        raise Refusal(f"{op.name} takes no prologue on {target.name}")
+    value = op.ins[index]
+    if len(stage.results) != 1:
+        raise Refusal("it has several results")
+    out = stage.out_access[0]
+    if not covers_storage(value, out):
+        raise Refusal("it writes part of a larger tensor")
+    access = op.in_access[index]
+    _check_recomputation(op, value, access, stage)
+    order = out.order_as_storage()
+    assert order is not None, "checked by covers_storage"
+
+    def remap(m: AccessMap) -> AccessMap | None:
+        return access.compose(m.permute(order))
+
+    carried: list[Read] = []
+    for r in stage.reads:
+        image = remap(r.access)
+        if image is None:
+            raise Refusal("an operand cannot be addressed over the consumer's domain")
+        carried.append(Read(r.base, image))
+    fused = _with_computed_operand(op, index, carried, stage, remap)
+    check_limits(fused, row)
+    return fused
+
+
+def _check_recomputation(op: KernelOp, value: SSAValue, access: AccessMap, stage: Stage) -> None:
+    """Refuses to compute again what is expensive and needed elsewhere, or more than once here."""
+    if not stage.reads:
+        return
+    code = list(stage.body.block.ops)
+    cheap = len(code) <= _CHEAP_OPS and not any(_is_function(scalar) for scalar in code)
+    if any(use.operation is not op for use in value.uses):
+        raise Refusal("its result has other uses")
+    once = covers_storage(value, access) and sum(v is value for v in op.ins) == 1
+    if not once and not (cheap and len(stage.reads) == 1):
+        raise Refusal("it would be computed several times")
+
+
+def _is_function(op: Operation) -> bool:
+    return op.dialect_name() == math.Math.name
+
+
+def _with_computed_operand(
+    op: KernelOp, index: int, carried: Sequence[Read], stage: Stage, remap: Remap
+) -> KernelOp:
+    """Replaces `ins[index]` by the stage's operands, at its place, in operands and regions."""
+    reads = [Read(v, m) for v, m in zip(op.ins, op.in_access, strict=True)]
+    reads[index : index + 1] = carried
+    regions: list[Region] = []
+    for number, region in enumerate(op.regions):
+        position = _argument_position(op, number, index)
+        if position is None:
+            regions.append(region.clone())
+            continue
+        old = region.block.args
+        types = [argument.type for argument in old]
+        types[position : position + 1] = [r.compute_type for r in carried]
+        block = Block(arg_types=types)
+        fresh = list(block.args)
+        inner = fresh[position : position + len(carried)]
+        computed = inline(stage.body, block, inner, remap)
+        if computed is None:
+            raise Refusal("an index cannot be expressed over the consumer's domain")
+        outer = [*fresh[:position], computed[0], *fresh[position + len(carried) :]]
+        results = inline(region, block, outer)
+        assert results is not None, "nothing is remapped"
+        block.add_op(YieldOp(*results))
+        regions.append(Region(block))
+    properties: dict[str, Attribute] = {}
+    if isinstance(op, ReduceOp) and index in op.visible_ins:
+        extras = op.extras.value.data + len(carried) - 1
+        properties["extras"] = IntegerAttr(extras, i64)
+    return rebuilt(
+        op,
+        ins=[r.base for r in reads],
+        in_maps=[r.access for r in reads],
+        regions=regions,
+        properties=properties,
+    )
+
+
+def _argument_position(op: KernelOp, region: int, index: int) -> int | None:
+    """Which argument of a region operand `index` is; None if the region does not see it."""
+    if isinstance(op, ReduceOp):
+        visible = op.reduced_ins if region == 0 else op.visible_ins
+        computed = 0 if region == 0 else op.COMPUTED_ARGUMENTS
+    else:
+        leading = region < len(op.regions) - 1
+        visible, computed = op.visible_ins, 0 if leading else op.COMPUTED_ARGUMENTS
+    return computed + visible.index(index) if index in visible else None
+
+
+# Clean-up ---------------------------------------------------------------------------------------
+
+
+class DropUnusedResults(RewritePattern):
+    """A kernel op whose result nobody reads does not compute it."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, KernelOp) or op.on_buffers:
+            return
+        used = [i for i, result in enumerate(op.res) if result.uses]
+        if len(used) == len(op.res):
+            return
+        if not used:
+            rewriter.erase(op)
+            return
+        regions = [region.clone() for region in op.regions]
+        last = regions[-1].block.last_op
+        assert last is not None, "only ops with regions have several results"
+        operands = [last.operands[i] for i in used]
+        regions[-1].block.erase_op(last)
+        regions[-1].block.add_op(YieldOp(*operands))
+        trimmed = rebuilt(
+            op,
+            outs=[op.outs[i] for i in used],
+            out_maps=[op.out_access[i] for i in used],
+            regions=regions,
+        )
+        results: list[SSAValue | None] = [None] * len(op.res)
+        for i, new in zip(used, trimmed.res, strict=True):
+            new.name_hint = op.res[i].name_hint
+            results[i] = new
+        rewriter.replace(op, trimmed, results)
+
+
+class MergeEqualOperands(RewritePattern):
+    """An operand that is read twice through one map is one operand."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, PointwiseOp):
+            return
+        reads = [Read(v, m) for v, m in zip(op.ins, op.in_access, strict=True)]
+        used = [bool(a.uses) for a in op.body.block.args]
+        unique = list(dict.fromkeys(r for r, u in zip(reads, used, strict=True) if u))
+        if len(unique) == len(reads):
+            return
+        block = Block(arg_types=[r.compute_type for r in unique])
+        arguments = [
+            block.args[unique.index(r)] if u else op.body.block.args[i]
+            for i, (r, u) in enumerate(zip(reads, used, strict=True))
+        ]
+        results = inline(op.body, block, arguments)
+        assert results is not None, "nothing is remapped"
+        block.add_op(YieldOp(*results))
+        merged = rebuilt(
+            op,
+            ins=[r.base for r in unique],
+            in_maps=[r.access for r in unique],
+            regions=[Region(block)],
+        )
+        for old, new in zip(op.res, merged.res, strict=True):
+            new.name_hint = old.name_hint
+        rewriter.replace(op, merged, list(merged.res))
+
+
+@dataclass(frozen=True)
+class FuseVerticalPass(ModulePass):
+    """Fuses pointwise code into the kernels that produce or consume its operands.
+
+    Before: `%h = kernel.gemm ... epilogue { acc }`, `%y = kernel.pointwise ins(%h, %r) ...`
+    After:  `%y = kernel.gemm ins(..., %r) ... epilogue { code of both }`
+
+    A stage goes into the epilogue of a producer if it reads each element of its result once; a
+    result that has other uses becomes one more result. Else it goes into the prologue of its
+    consumer, if nothing expensive would be computed twice. Copies are stages, so a kernel also
+    writes its result permuted.
+    """
+
+    name = NAME
+    target: str = "any"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        target = find_target(self.target)
+        for patterns in (
+            [MergeEqualOperands(), FuseIntoProducer(target)],
+            [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
+            [DropUnusedResults(), MergeEqualOperands()],
+        ):
+            applier = GreedyRewritePatternApplier(patterns, dce_enabled=False)
+            PatternRewriteWalker(applier).rewrite_module(op)

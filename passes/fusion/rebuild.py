@@ -1,0 +1,156 @@
+"""New kernel ops from old ones: all parts but the named ones stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, i64
+from xdsl.ir import Attribute, Region, SSAValue
+
+from ait.dialects.accessor import AccessMap
+from ait.dialects.kernel import (
+    CopyOp,
+    GatherOp,
+    GemmOp,
+    IndexOp,
+    KernelOp,
+    PointwiseOp,
+    ReduceOp,
+    RowwiseOp,
+)
+from ait.dialects.symbolic import Dim, dense_strides, exact_div
+
+
+def rebuilt(
+    op: KernelOp,
+    *,
+    ins: Sequence[SSAValue] | None = None,
+    outs: Sequence[SSAValue] | None = None,
+    in_maps: Sequence[AccessMap] | None = None,
+    out_maps: Sequence[AccessMap] | None = None,
+    regions: Sequence[Region] | None = None,
+    properties: Mapping[str, Attribute] | None = None,
+    kind: type[KernelOp] | None = None,
+) -> KernelOp:
+    """A copy of `op` with the given parts replaced; it is not in any block yet."""
+    return (kind or type(op))(
+        op.ins if ins is None else ins,
+        op.outs if outs is None else outs,
+        op.in_access if in_maps is None else in_maps,
+        op.out_access if out_maps is None else out_maps,
+        [region.clone() for region in op.regions] if regions is None else regions,
+        {**op.own_properties, **(properties or {})},
+        dict(op.attributes),
+    )
+
+
+def _every_dim(op: KernelOp, index: int) -> list[int | None]:
+    return list(range(len(op.domain)))
+
+
+def _gemm_dims(op: KernelOp, index: int) -> list[int | None]:
+    assert isinstance(op, GemmOp)
+    b, m, n, k = op.group_ranks
+    if index == 0:
+        return [*range(b + m), *([None] * n)]
+    if index == 1:
+        return [*range(b), *([None] * m), *range(b + k, b + k + n)]
+    return list(range(b + m + n))
+
+
+def _gather_dims(op: KernelOp, index: int) -> list[int | None]:
+    features = op.in_access[0].rank - 1
+    indices = len(op.domain) - features
+    if index == 0:
+        return [*([None] * indices), *range(1, 1 + features)]
+    if index == 1:
+        return [*range(indices), *([None] * features)]
+    return list(range(len(op.domain)))
+
+
+_DIMS_OF_INS: Mapping[type[KernelOp], Callable[[KernelOp, int], list[int | None]]] = {
+    CopyOp: _every_dim,
+    GatherOp: _gather_dims,
+    GemmOp: _gemm_dims,
+    PointwiseOp: _every_dim,
+    ReduceOp: _every_dim,
+    RowwiseOp: _every_dim,
+}
+"""For each kind whose domain may be split: where in an operand's map each domain dim stands."""
+
+
+def _split_map(access: AccessMap, factors: Mapping[int, Sequence[Dim]]) -> AccessMap:
+    sizes: list[Dim] = []
+    strides: list[Dim] = []
+    for i, (size, stride) in enumerate(zip(access.sizes, access.strides, strict=True)):
+        parts = factors.get(i, (size,))
+        sizes.extend(parts)
+        strides.extend(step * stride for step in dense_strides(parts))
+    return AccessMap(access.offset, tuple(sizes), tuple(strides))
+
+
+def split_domain(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> KernelOp | None:
+    """`op` with domain dim i replaced by the dims `factors[i]`; None if the kind has fixed dims."""
+    dims_of_ins = _DIMS_OF_INS.get(type(op))
+    if dims_of_ins is None:
+        return None
+    in_maps: list[AccessMap] = []
+    for index, access in enumerate(op.in_access):
+        positions = dims_of_ins(op, index)
+        local = {p: f for i, f in factors.items() if (p := positions[i]) is not None}
+        in_maps.append(_split_map(access, local))
+    regions = [region.clone() for region in op.regions]
+    for region in regions:
+        for scalar in region.block.ops:
+            if isinstance(scalar, IndexOp):
+                scalar.properties["map"] = IndexOp(_split_map(scalar.access, factors)).map
+    return rebuilt(
+        op,
+        in_maps=in_maps,
+        out_maps=[_split_map(m, factors) for m in op.out_access],
+        regions=regions,
+        properties=_counts_after_split(op, factors),
+    )
+
+
+def _counts_after_split(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> dict[str, Attribute]:
+    """Properties that count domain dims."""
+    if isinstance(op, RowwiseOp):
+        first = len(op.domain) - op.reduced.value.data
+        added = sum(len(parts) - 1 for i, parts in factors.items() if i >= first)
+        return {"reduced": IntegerAttr(op.reduced.value.data + added, i64)}
+    if isinstance(op, GemmOp):
+        ranks = list(op.group_ranks)
+        for i, parts in factors.items():
+            b, m, _, _ = op.group_ranks
+            group = 0 if i < b else 1 if i < b + m else 2
+            ranks[group] += len(parts) - 1
+        return {"groups": DenseArrayBase.from_list(i64, ranks)}
+    return {}
+
+
+def splits_for(access: AccessMap, sizes: Sequence[Dim]) -> dict[int, list[Dim]]:
+    """How the dims of `access` must split so that each step of a dense tensor of `sizes`, in the
+    same storage, is a step along one of them."""
+    factors: dict[int, list[Dim]] = {}
+    for i, (size, stride) in enumerate(zip(access.sizes, access.strides, strict=True)):
+        if size == 1 or stride == 0:
+            continue
+        parts = _split_dim(size, stride, dense_strides(sizes))
+        if len(parts) > 1:
+            factors[i] = parts
+    return factors
+
+
+def _split_dim(size: Dim, stride: Dim, steps: Sequence[Dim]) -> list[Dim]:
+    parts: list[Dim] = []
+    rest = size
+    for step in steps:
+        inner = exact_div(step, stride)
+        if inner is None or inner in (0, 1):
+            continue
+        outer = exact_div(rest, inner)
+        if outer is not None and outer != 1:
+            parts.append(outer)
+            rest = inner
+    return [*parts, rest]

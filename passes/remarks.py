@@ -1,0 +1,56 @@
+"""Why passes did what they did: every fusion and every refusal can be asked about.
+
+Passes call `remark`; whoever wants to know opens `collect_remarks` around them. Nothing is built or
+kept when nobody listens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import Operation
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One decision of a pass: "applied", "missed" (with the reason), or a "note"."""
+
+    pass_name: str
+    kind: str
+    location: str
+    message: str
+    op: Operation | None = None
+
+    def __str__(self) -> str:
+        return f"{self.location}: {self.message} [{self.pass_name}, {self.kind}]"
+
+
+_collected: ContextVar[list[Remark] | None] = ContextVar("remarks", default=None)
+
+
+@contextmanager
+def collect_remarks() -> Iterator[list[Remark]]:
+    """The remarks of all passes that run inside of the context, in order."""
+    collected: list[Remark] = []
+    token = _collected.set(collected)
+    try:
+        yield collected
+    finally:
+        _collected.reset(token)
+
+
+def remark(pass_name: str, kind: str, op: Operation, message: str) -> None:
+    """Tells whoever listens about a decision on `op`."""
+    collected = _collected.get()
+    if collected is not None:
+        collected.append(Remark(pass_name, kind, describe(op), message, op))
+
+
+def describe(op: Operation) -> str:
+    """An op as users know it: its kind and the model layer it comes from."""
+    source = op.attributes.get("source")
+    return f"{op.name} ({source.data})" if isinstance(source, StringAttr) else op.name
