@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from operator import attrgetter
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from xdsl.ir import Attribute
@@ -15,17 +15,20 @@ from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
 from ait.passes.target import Capabilities, DeviceDescription
 
+_MOST_CANDIDATES = 12
 
-class FamilyTarget:
-    """A GPU target: implements what passes (`TargetInfo`) and the build want of one.
 
-    `families`: for each kernel op, the families that take it. `package` has the target's
-    `templates`. `find_toolchain` raises ToolchainError where the compiler is missing.
+class GpuTarget:
+    """A GPU as passes and the driver see it. Nothing in it touches a device.
+
+    `families`: for each kernel op, the families that take it. `package` has the target's own
+    `templates`. `find_toolchain` raises ToolchainError where a compiler is missing.
     """
 
     def __init__(
         self,
         name: str,
+        kernel_suffix: str,
         description: DeviceDescription,
         capabilities: Capabilities,
         families: Mapping[type[KernelOp], Sequence[KernelFamily]],
@@ -33,6 +36,7 @@ class FamilyTarget:
         find_toolchain: Callable[[], Toolchain],
     ):
         self.name = name
+        self.kernel_suffix = kernel_suffix
         self.description = description
         self.capabilities = capabilities
         self._families = families
@@ -40,60 +44,63 @@ class FamilyTarget:
         self._templates = Environment(
             loader=ChoiceLoader([PackageLoader(package), PackageLoader("ait.codegen.gpu")]),
             undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
             keep_trailing_newline=True,
         )
 
-    @cached_property
+    @property
     def toolchain(self) -> Toolchain:
         """The compilers and the linker. Raises ToolchainError where one is missing."""
         return self._find_toolchain()
 
     def refusal(self, op: KernelOp) -> str | None:
-        """Why no kernel of the target can run `op`; None if one can."""
+        """Why no kernel can run `op`: what each family that has a say answers; None if one can."""
+        families = self._families.get(type(op), ())
+        if not families:
+            return f"{self.name} has no kernel for {op.name}"
         try:
-            found, refusals = self._search(op)
+            view = KernelView(op)
         except CompileError as error:
             return str(error)
-        return None if found else "; ".join(refusals)
+        reasons: list[str] = []
+        for family in families:
+            try:
+                family.candidates(view, self.description)
+            except Refusal as refusal:
+                reasons.append(str(refusal))
+            else:
+                return None
+        return "; ".join(reasons)
 
     def candidates(self, op: KernelOp) -> Sequence[Attribute]:
         """Configurations that can run `op`, best first by the families' models."""
-        found, _ = self._search(op)
-        return [candidate.config for candidate in sorted(found, key=lambda c: c.seconds)]
+        return [candidate.config for candidate in self.ranked(op)]
+
+    def ranked(self, op: KernelOp) -> Sequence[Candidate]:
+        """Candidates with the times that the models expect, best first; the best ones of each
+        family are always among them."""
+        view = KernelView(op)
+        best: list[Candidate] = []
+        for family in self._families.get(type(op), ()):
+            try:
+                found = family.candidates(view, self.description)
+            except Refusal:
+                continue
+            best += sorted(found, key=attrgetter("seconds"))[:_MOST_CANDIDATES]
+        return sorted(best, key=attrgetter("seconds"))
 
     def render(self, view: KernelView, symbol: str) -> str:
-        """The translation unit of a configured kernel; its function is called `symbol`.
+        """The translation unit that defines the kernel function `symbol`.
 
-        Raises CompileError if the op has no config or one that does not fit it.
+        Raises CompileError if the op has no config of this target, or one that does not fit it.
         """
-        for family in self._families.get(type(view.op), ()):
-            if view.config is not None and isinstance(view.config, family.config_type):
-                return self._render(family, view, view.config, symbol)
-        raise CompileError(f"{view.op.name} cannot run on {self.name} with config {view.config}")
-
-    def _search(self, op: KernelOp) -> tuple[list[Candidate], list[str]]:
-        """All candidates, and the refusals of the families that have none."""
+        op, config = view.op, view.config
         families = self._families.get(type(op), ())
-        if not families:
-            return [], [f"{self.name} has no kernel for {op.name}"]
-        view = KernelView(op)
-        found: list[Candidate] = []
-        refusals: list[str] = []
-        for family in families:
-            try:
-                found += family.candidates(view, self.description)
-            except Refusal as refusal:
-                refusals.append(str(refusal))
-        return found, refusals
-
-    def _render(
-        self, family: KernelFamily, view: KernelView, config: Attribute, symbol: str
-    ) -> str:
+        family = next((f for f in families if type(config) is f.config_type), None)
+        if config is None or family is None:
+            raise CompileError(f"{op.name} has no config of {self.name}, but {config}")
         try:
             values = family.values(view, config)
         except Refusal as refusal:
-            raise CompileError(f"{view.op.name} with {config}: {refusal}") from refusal
+            raise CompileError(f"{config} cannot run this {op.name}: {refusal}") from refusal
         template = self._templates.get_template(family.template)
-        return template.render(view=view, symbol=symbol, **values)
+        return template.render(values, view=view, symbol=symbol)

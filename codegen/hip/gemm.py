@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
@@ -55,20 +55,34 @@ def instances(problem: GemmProblem) -> Iterator[CkGemm]:
     """Every instance that can compute `problem`."""
     for tile in _TILES:
         instance = _instance(tile, problem)
-        fits = instance.lds_bytes(problem.element.bytes) <= LDS_BYTES
-        if fits and not instance.problems():
+        if not instance.problems() and not mismatch(instance, problem):
             yield instance
 
 
-def ranked(problem: GemmProblem, device: DeviceDescription) -> list[CkGemm]:
-    """The instances that can compute `problem`, the one expected to be fastest first."""
-    return sorted(instances(problem), key=lambda instance: estimate(instance, problem, device))
+def mismatch(instance: CkGemm, problem: GemmProblem) -> list[str]:
+    """Why `instance`, valid in itself, does not fit `problem`; empty if it does."""
+    found: list[str] = []
+    if instance.unit != _units(problem):
+        found.append(f"unit must be {list(_units(problem))}")
+    for name, load, matrix in zip("AB", instance.load, (problem.a, problem.b), strict=True):
+        if load > matrix.vector:
+            found.append(f"{name} allows loads of at most {matrix.vector} elements")
+    if instance.store > problem.store_vector:
+        found.append(f"the result and extras allow at most {problem.store_vector} elements a store")
+    if instance.lds_bytes(problem.element.bytes) > LDS_BYTES:
+        found.append("the tiles do not fit LDS")
+    return found
+
+
+def _units(problem: GemmProblem) -> tuple[str, str]:
+    a, b = ("k" if matrix.contiguous else "mn" for matrix in (problem.a, problem.b))
+    return a, b
 
 
 def _instance(tile: _Tile, problem: GemmProblem) -> CkGemm:
     element_bytes = problem.element.bytes
     k = tile.k_bytes // element_bytes
-    unit = tuple("k" if matrix.contiguous else "mn" for matrix in (problem.a, problem.b))
+    unit = _units(problem)
     k1 = tuple(_K1_BYTES[name] // element_bytes for name in unit)
     vectors = (problem.a.vector, problem.b.vector)
     loads = [
@@ -83,7 +97,7 @@ def _instance(tile: _Tile, problem: GemmProblem) -> CkGemm:
         k1=(k1[0], k1[1]),
         xdl=(tile.xdl, tile.xdl),
         repeat=tile.repeat,
-        unit=(unit[0], unit[1]),
+        unit=unit,
         load=(loads[0], loads[1]),
         store=min(problem.store_vector, slice_n // columns),
         rows=tile.rows,
@@ -146,8 +160,3 @@ def _load_penalty(load: int, element_bytes: int) -> float:
 
 def _typical(dim: Dim) -> int:
     return max(1, upper_bound(dim))
-
-
-def summary(choices: Sequence[CkGemm]) -> str:
-    """The tiles of `choices`, for remarks."""
-    return ", ".join("x".join(map(str, choice.tile)) for choice in choices)

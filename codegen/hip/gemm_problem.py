@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
 from ait.codegen.scalar import ElementType
@@ -19,10 +20,6 @@ ELEMENTS = ("f32", "f16", "bf16")
 # CK addresses each matrix with 32-bit byte offsets.
 _MAX_BYTES = 1 << 31
 _MAX_VECTOR_BYTES = 16
-
-
-class Refusal(Exception):
-    """Why Composable Kernel cannot compute a gemm."""
 
 
 @dataclass(frozen=True)

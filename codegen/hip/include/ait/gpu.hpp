@@ -1,4 +1,5 @@
-// Host side of a GPU kernel's translation unit, for HIP: launches and their errors.
+// Host side of a GPU kernel's translation unit, for HIP: launches and their errors. Its CUDA twin has
+// the same names, so that plain kernels are written once.
 #pragma once
 
 #include "hip_compat.h"
@@ -21,8 +22,24 @@ inline Status status_of(hipError_t error, const char* what) {
   return Status{AIT_DEVICE_ERROR, std::string(what) + ": " + hipGetErrorString(error)};
 }
 
-/// Kernels of one stream run in order and see each other's writes: there is nothing to wait for.
+/// Kernels of one stream run in order and see each other's writes: there is nothing to wait for,
+/// and nothing to let start early.
 __device__ __forceinline__ void wait_for_inputs() {}
+__device__ __forceinline__ void let_next_start() {}
+
+/// Compute units of the current device, asked once a device (a race asks twice, no more).
+inline int multiprocessors() {
+  constexpr int kDevices = 64;
+  static int counts[kDevices] = {};
+  int device = 0;
+  if (hipGetDevice(&device) != hipSuccess || device < 0 || device >= kDevices) return 1;
+  if (counts[device] == 0) {
+    int count = 0;
+    (void)hipDeviceGetAttribute(&count, hipDeviceAttributeMultiprocessorCount, device);
+    counts[device] = count > 0 ? count : 1;
+  }
+  return counts[device];
+}
 
 /// Starts `kernel` on the launch's stream. An empty grid is no launch at all.
 template <class... Parameters, class... Arguments>

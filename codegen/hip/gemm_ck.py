@@ -1,27 +1,19 @@
-"""Kernel ops -> HIP C++: one translation unit a kernel."""
+"""Gemms as Composable Kernel instances with the region as the epilogue functor."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from typing import cast
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from xdsl.ir import Attribute
 
-from ait.codegen.hip.dialect import CkGemm
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.hip.dialect import CkGemm, CkGemmAttr
+from ait.codegen.hip.gemm import estimate, instances, mismatch
 from ait.codegen.hip.gemm_problem import GemmProblem, Matrix, classify
 from ait.codegen.kernel_view import KernelView
-
-
-@cache
-def _templates() -> Environment:
-    loaders = (PackageLoader("ait.codegen.hip"), PackageLoader("ait.codegen.gpu"))
-    return Environment(
-        loader=ChoiceLoader(loaders),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+from ait.passes.target import DeviceDescription
 
 
 @dataclass(frozen=True)
@@ -33,43 +25,54 @@ class _Member:
     value: str
 
 
-def render_ck_gemm(view: KernelView, config: CkGemm, symbol: str) -> str:
-    """The gemm of `view` as the CK instance `config`. Raises Refusal if CK has no form for it."""
-    problem = classify(view)
-    tensors = [matrix.operand for matrix in problem.tensors]
-    batched = problem.batch != 1
-    return (
-        _templates()
-        .get_template("gemm_ck.hip.j2")
-        .render(
-            symbol=symbol,
-            view=view,
-            config=config,
-            problem=problem,
-            epilogue=view.region("epilogue"),
-            result=problem.result.operand,
-            tensors=tensors,
-            members=_members(view, problem),
-            batched=batched,
-            device_op=(
+class CkGemmFamily:
+    """The kernel family; see ait.codegen.gpu.family."""
+
+    template = "gemm_ck.hip.j2"
+    config_type = CkGemmAttr
+
+    def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
+        problem = classify(view)
+        return [
+            Candidate(CkGemmAttr(instance), estimate(instance, problem, device))
+            for instance in instances(problem)
+        ]
+
+    def values(self, view: KernelView, config: Attribute) -> TemplateValues:
+        problem = classify(view)
+        instance = cast(CkGemmAttr, config).data
+        if problems := mismatch(instance, problem):
+            raise Refusal("; ".join(problems))
+        tensors = [matrix.operand for matrix in problem.tensors]
+        batched = problem.batch != 1
+        return {
+            "config": instance,
+            "problem": problem,
+            "epilogue": view.region("epilogue"),
+            "result": problem.result.operand,
+            "tensors": tensors,
+            "members": _members(view, problem),
+            "batched": batched,
+            "device_op": (
                 "DeviceBatchedGemmMultiD_Xdl" if batched else "DeviceGemmMultipleD_Xdl_CShuffle"
             ),
-            layouts={
+            "layouts": {
                 # A is m x k, CK's B is k x n.
                 "a": _layout(problem.a.contiguous),
                 "b": _layout(not problem.b.contiguous),
                 "extras": ", ".join([_layout(True)] * len(tensors)),
             },
-            transfers=[_transfer(config, 0), _transfer(config, 1)],
-            sizes=[view.expression(d) for d in (problem.batch, problem.m, problem.n, problem.k)],
-            matrices={
+            "transfers": [_transfer(instance, 0), _transfer(instance, 1)],
+            "sizes": [
+                view.expression(dim) for dim in (problem.batch, problem.m, problem.n, problem.k)
+            ],
+            "matrices": {
                 "a": _matrix(view, problem.a),
                 "b": _matrix(view, problem.b),
                 "extras": [_matrix(view, extra) for extra in problem.tensors],
                 "result": _matrix(view, problem.result),
             },
-        )
-    )
+        }
 
 
 def _members(view: KernelView, problem: GemmProblem) -> list[_Member]:

@@ -1,0 +1,28 @@
+"""The targets `hip:gfx90a`, `hip:gfx942`: AMD GPUs by Composable Kernel and HIP kernels."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ait.codegen.gpu.target import GpuTarget
+from ait.codegen.hip import toolchain
+from ait.codegen.hip.devices import DEFAULT, describe
+from ait.codegen.hip.families import CAPABILITIES, FAMILIES
+
+
+def make_target(name: str) -> GpuTarget:
+    """The target that `hip` or `hip:<architecture>` spells.
+
+    Raises CompileError for an architecture that is not supported. Warns for an unknown one, whose
+    kernels are chosen as for the nearest older one.
+    """
+    architecture = name.partition(":")[2] or DEFAULT
+    return GpuTarget(
+        name=f"hip:{architecture}",
+        kernel_suffix=".hip",
+        description=describe(architecture),
+        capabilities=CAPABILITIES,
+        families=FAMILIES,
+        package="ait.codegen.hip",
+        find_toolchain=partial(toolchain.find, architecture),
+    )
