@@ -14,20 +14,25 @@ from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
 from ait.passes.target import Capabilities, DeviceDescription
+from ait.runtime.sources import Device
 
 _MOST_CANDIDATES = 12
 
 
 class GpuTarget:
-    """A GPU as passes and the driver see it. Nothing in it touches a device.
+    """A GPU as passes and code generation see it (ait.codegen.target). It never touches a device.
 
     `families`: for each kernel op, the families that take it. `package` has the target's own
     `templates`. `find_toolchain` raises ToolchainError where a compiler is missing.
     """
 
+    port_alignment = 16
+    """The widest vector access."""
+
     def __init__(
         self,
         name: str,
+        device: Device,
         kernel_suffix: str,
         description: DeviceDescription,
         capabilities: Capabilities,
@@ -36,6 +41,7 @@ class GpuTarget:
         find_toolchain: Callable[[], Toolchain],
     ):
         self.name = name
+        self.device: Device = device
         self.kernel_suffix = kernel_suffix
         self.description = description
         self.capabilities = capabilities
@@ -47,7 +53,6 @@ class GpuTarget:
             keep_trailing_newline=True,
         )
 
-    @property
     def toolchain(self) -> Toolchain:
         """The compilers and the linker. Raises ToolchainError where one is missing."""
         return self._find_toolchain()

@@ -19,6 +19,7 @@ def make_target(name: str) -> GpuTarget:
     architecture = name.partition(":")[2] or DEFAULT
     return GpuTarget(
         name=f"hip:{architecture}",
+        device="hip",
         kernel_suffix=".hip",
         description=describe(architecture),
         capabilities=CAPABILITIES,

@@ -41,6 +41,7 @@ _BITCODE = ("lib/x86_64-linux-gnu/amdgcn/bitcode", "lib64/amdgcn/bitcode", "amdg
 _EXTRA_ISA = {"gfx942": ("942", 9402)}
 _CONFIG_TYPES = ("INT8", "FP8", "BF8", "FP16", "BF16", "FP32", "FP64")
 
+_SYSTEM = Path("/usr")
 _SUBPACKAGE = Path(__file__).parent
 _OWN_HEADERS = (
     _SUBPACKAGE / "include",
@@ -100,10 +101,17 @@ def find(architecture: str) -> Toolchain:
     kernels = find_composable_kernel(compiler)
     support = support_directory(compiler) / "include"
     identity = f"{compiler_identity((str(compiler.command),))}\n{_headers_identity(kernels)}"
-    host = Compiler((str(compiler.command),), identity, _HOST_FLAGS, _OWN_HEADERS)
+    host = Compiler(
+        command=(str(compiler.command),),
+        identity=identity,
+        flags=(*_HOST_FLAGS, "-D__HIP_PLATFORM_AMD__=1"),
+        includes=_OWN_HEADERS[2:],
+        system_includes=() if compiler.rocm == _SYSTEM else (compiler.rocm / "include",),
+    )
     device = replace(
         host,
-        flags=(*_HOST_FLAGS, *_device_flags(compiler, architecture)),
+        flags=(*host.flags, *_device_flags(compiler, architecture)),
+        includes=_OWN_HEADERS,
         # The support folder comes last: its ck/config.h counts only where CK brings none.
         system_includes=(kernels, support),
         memory=GIB,
@@ -111,7 +119,7 @@ def find(architecture: str) -> Toolchain:
     return Toolchain(
         name=f"hip:{architecture}",
         compilers={".hip": device, ".cpp": host, ".S": host},
-        linker=(str(compiler.command),),
+        linker=(str(compiler.command), "-shared"),
         link_flags=(f"-L{compiler.library_directory}", "-lamdhip64", "-Wl,-z,defs"),
     )
 
@@ -146,7 +154,6 @@ def _device_flags(compiler: HipCompiler, architecture: str) -> tuple[str, ...]:
         f"--offload-arch={architecture}",
         f"--rocm-path={compiler.rocm}",
         *bitcode,
-        "-D__HIP_PLATFORM_AMD__=1",
         "-DCK_TIME_KERNEL=0",
     )
 
@@ -233,7 +240,7 @@ def support_directory(compiler: HipCompiler) -> Path:
 
 
 def _compiler(command: Path, roots: Sequence[Path]) -> HipCompiler:
-    rocm = next((root for root in roots if _has_hip_headers(root)), Path("/usr"))
+    rocm = next((root for root in roots if _has_hip_headers(root)), _SYSTEM)
     if not _has_hip_headers(rocm):
         raise ToolchainError(
             f"{command} has no HIP headers: apt-get install --no-install-recommends {PACKAGES}, "
@@ -241,7 +248,7 @@ def _compiler(command: Path, roots: Sequence[Path]) -> HipCompiler:
         )
     version = _run([str(command), "--version"]).splitlines()[0]
     bitcode = None
-    if rocm == Path("/usr"):
+    if rocm == _SYSTEM:
         source = _first_existing(rocm, _BITCODE, "ocml.bc")
         bitcode = _complete_bitcode(command, version, source)
     return HipCompiler(command, version, rocm, bitcode)
