@@ -1,0 +1,43 @@
+"""Which kernel families take which ops. A further family, or op, is a row here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ait.codegen.cuda.elementwise import Elementwise
+from ait.codegen.cuda.gemm_sm90 import GemmSm90
+from ait.codegen.cuda.own_gemm import OwnGemm
+from ait.codegen.gpu.family import KernelFamily
+from ait.dialects.kernel import CopyOp, GemmOp, KernelOp, PointwiseOp
+from ait.passes.target import Capabilities, KernelCapability
+
+_ELEMENTWISE = Elementwise()
+
+
+@dataclass(frozen=True)
+class OpRow:
+    """What the kernels of one op take together, and the families that give them.
+
+    `everywhere`: families for all architectures; `only`: those that a single one has.
+    """
+
+    capability: KernelCapability
+    everywhere: Sequence[KernelFamily]
+    only: Mapping[str, Sequence[KernelFamily]] = field(
+        default_factory=dict[str, Sequence[KernelFamily]]
+    )
+
+
+OPS: Mapping[type[KernelOp], OpRow] = {
+    GemmOp: OpRow(KernelCapability(max_outs=8), [OwnGemm()], {"sm_90a": [GemmSm90()]}),
+    PointwiseOp: OpRow(KernelCapability(), [_ELEMENTWISE]),
+    CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), [_ELEMENTWISE]),
+}
+
+CAPABILITIES = Capabilities({kind: row.capability for kind, row in OPS.items()})
+
+
+def families(architecture: str) -> Mapping[type[KernelOp], Sequence[KernelFamily]]:
+    """For each op, the families of an architecture."""
+    return {kind: [*row.only.get(architecture, ()), *row.everywhere] for kind, row in OPS.items()}

@@ -1,0 +1,63 @@
+// Host side of a GPU kernel's translation unit, for CUDA: launches and their errors. Its HIP twin
+// has the same names, so that plain kernels are written once.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <string>
+
+#include "ait/launch.hpp"
+#include "ait/scalar.hpp"
+#include "ait/status.hpp"
+
+namespace ait::gpu {
+
+inline cudaStream_t stream_of(const Launch& launch) {
+  return static_cast<cudaStream_t>(launch.stream);
+}
+
+inline Status status_of(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return ok();
+  return Status{AIT_DEVICE_ERROR, std::string(what) + ": " + cudaGetErrorString(error)};
+}
+
+/// Blocks until the kernels before this one on the stream are complete and their writes visible.
+/// Every kernel calls it before its first access to memory, also where it has no work: only then
+/// does the end of a kernel mean the end of all before it, which the kernel after the next needs.
+__device__ __forceinline__ void wait_for_inputs() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/// Lets the next kernel of the stream start; it still waits for the end of this one.
+__device__ __forceinline__ void let_next_start() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+/// Starts `kernel` on the launch's stream, where it may overlap the end of the kernel before it
+/// (programmatic dependent launch, compute capability 9.0). An empty grid is no launch at all.
+template <class... Parameters, class... Arguments>
+Status launch(const Launch& launch, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+              Arguments... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return ok();
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.stream = stream_of(launch);
+#if defined(AIT_CUDA_DEPENDENT_LAUNCH)
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+#endif
+  return status_of(
+      cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...),
+      "kernel launch failed");
+}
+
+}  // namespace ait::gpu

@@ -1,0 +1,87 @@
+"""Gemms that the vendor templates refuse: any strides, alignment, types, results and grouping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from xdsl.ir import Attribute
+
+from ait.codegen.cuda.config import OwnGemmAttr, OwnGemmConfig, Units
+from ait.codegen.cuda.cost import GemmShape, own_gemm_seconds
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.kernel_view import KernelView
+from ait.codegen.operand import Operand
+from ait.passes.target import DeviceDescription
+
+_FACTOR_TYPES = frozenset({"f32", "f16", "bf16"})
+_VECTOR_BYTES = 16
+
+_TILES = {
+    Units.TENSOR: ((64, 32, 32), (64, 64, 32), (128, 64, 32), (128, 128, 32)),
+    Units.SCALAR: ((16, 64, 16), (32, 32, 16), (64, 64, 16), (128, 64, 16), (128, 128, 8)),
+}
+
+
+class OwnGemm:
+    """The kernel family; see family.py."""
+
+    template = "own_gemm.cu.j2"
+    config_type = OwnGemmAttr
+
+    def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
+        _check(view)
+        shape = GemmShape.of(view)
+        units = [Units.TENSOR] if _has_tensor_types(view) else [Units.SCALAR]
+        return [
+            Candidate(
+                OwnGemmAttr(OwnGemmConfig(tile, unit)),
+                own_gemm_seconds(shape, device, tile, unit is Units.TENSOR),
+            )
+            for unit in units
+            for tile in _TILES[unit]
+        ]
+
+    def values(self, view: KernelView, config: Attribute) -> TemplateValues:
+        _check(view)
+        own = cast(OwnGemmAttr, config).data
+        if own.units is Units.TENSOR and not _has_tensor_types(view):
+            raise Refusal("tensor cores need two factors of one 16-bit type")
+        a, b = view.ins[:2]
+        a_along_k = not _prefers(a, "m")
+        b_along_n = not _prefers(b, "k") if b.stride("n") != 1 else True
+        _, _, tile_k = own.tile
+        a_group, a_tile = ("k", tile_k) if a_along_k else ("m", own.tile[0])
+        b_group, b_tile = ("n", own.tile[1]) if b_along_n else ("k", tile_k)
+        return {
+            "view": view,
+            "config": own,
+            "region": view.region("epilogue"),
+            "index": "int32_t" if view.fits_int32 else "int64_t",
+            "a_along_k": a_along_k,
+            "b_along_n": b_along_n,
+            "a_vector": min(a.vector(a_group, _VECTOR_BYTES), a_tile),
+            "b_vector": min(b.vector(b_group, _VECTOR_BYTES), b_tile),
+            "out_along_n": not _prefers(view.outs[0], "m"),
+        }
+
+
+def _check(view: KernelView) -> None:
+    for operand in view.ins[:2]:
+        if operand.element.name not in _FACTOR_TYPES:
+            raise Refusal(f"a factor of {operand.element.name}")
+
+
+def _has_tensor_types(view: KernelView) -> bool:
+    left, right = view.ins[:2]
+    return left.element == right.element and left.element.bytes == 2
+
+
+def _prefers(operand: Operand, group: str) -> bool:
+    """Whether neighbours along `group` are neighbours in memory: threads then walk along it."""
+    inner = [
+        stride
+        for axis, stride in zip(operand.axes, operand.strides, strict=True)
+        if axis.group == group
+    ]
+    return bool(inner) and inner[-1] == 1

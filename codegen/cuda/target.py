@@ -1,0 +1,29 @@
+"""The targets `cuda:sm_90a` (H100, H200) and `cuda:sm_80` (A100)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ait.codegen.cuda import toolchain
+from ait.codegen.cuda.devices import DEFAULT, find_device
+from ait.codegen.cuda.families import CAPABILITIES, families
+from ait.codegen.gpu.target import GpuTarget
+
+
+def make_target(name: str) -> GpuTarget:
+    """The target that `cuda` or `cuda:<architecture>` spells.
+
+    Raises CompileError for an architecture that is not supported. Warns for an unknown one, for
+    which the nearest older one stands in.
+    """
+    architecture, description = find_device(name.partition(":")[2] or DEFAULT)
+    return GpuTarget(
+        name=f"cuda:{architecture}",
+        device="cuda",
+        kernel_suffix=".cu",
+        description=description,
+        capabilities=CAPABILITIES,
+        families=families(architecture),
+        package="ait.codegen.cuda",
+        find_toolchain=partial(toolchain.find, architecture),
+    )
