@@ -72,7 +72,7 @@ _ALIASES = {
     "int64": "i64",
     "long": "i64",
     "int32": "i32",
-    "int": "i32",
+    "int": "i64",
     "int8": "i8",
     "bool": "i1",
     "bool_": "i1",

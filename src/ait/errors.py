@@ -9,6 +9,10 @@ class ShapeError(AitError):
     """A model is ill-typed: shapes, ranks or element types of an operation do not fit."""
 
 
+class TraceError(AitError):
+    """A model does what a trace cannot record, such as branching on a tensor's values."""
+
+
 class WeightError(AitError):
     """Weights are missing, unexpected, mismatched or unreadable."""
 
