@@ -66,7 +66,7 @@ format: setup ## let ruff fix and format what it can
 
 .PHONY: docs
 docs: setup ## write the dialect and pass reference from the code
-	@$(PYTHON_VENV) docs/generate.py
+	@$(PYTHON_VENV) -m ait.tools.reference docs/reference
 
 .PHONY: bench
 bench: setup ## time the example models on this machine

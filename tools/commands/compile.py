@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ait.tools.display import byte_count
+from ait.tools.programs import load_program
 
 if TYPE_CHECKING:
     from ait.passes.remarks import Remark
@@ -38,11 +39,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Perform the command; returns the exit code. Raises AitError."""
     from ait.codegen.compile import CompileOptions, compile_program
-    from ait.ir.program import Program
     from ait.passes.remarks import collect_remarks
 
     output = arguments.output or arguments.model.with_suffix(".so")
-    program = Program.load(arguments.model, arguments.weights)
+    program = load_program(arguments.model, arguments.weights)
     options = CompileOptions(
         weights_mode=arguments.weights_mode,
         frozen=arguments.frozen,

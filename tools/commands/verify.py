@@ -13,6 +13,7 @@ from ait.tools.commands.run import signature_of
 from ait.tools.compare import Array, Comparison, compare_all
 from ait.tools.display import print_table
 from ait.tools.errors import UsageError
+from ait.tools.programs import load_program
 from ait.tools.tensors import add_input_arguments, make_inputs
 
 if TYPE_CHECKING:
@@ -55,17 +56,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _load(arguments: argparse.Namespace, scratch: Path) -> tuple[CompiledModel, Program]:
-    from ait.ir.program import Program
     from ait.runtime.loader import load
 
     if arguments.model.suffix == ".so":
         if arguments.program is None:
             raise UsageError(f"--program FILE is needed: what was {arguments.model} compiled from?")
-        program = Program.load(arguments.program, arguments.weights)
+        program = load_program(arguments.program, arguments.weights)
         return load(arguments.model, arguments.weights), program
     from ait.codegen.compile import compile_program
 
-    program = Program.load(arguments.model, arguments.weights)
+    program = load_program(arguments.model, arguments.weights)
     artifact = compile_program(program, arguments.target, scratch / "model.so")
     return load(artifact.path), program
 
