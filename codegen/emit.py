@@ -1,0 +1,313 @@
+"""A model's plan -> the sources of its library: one file per distinct kernel, and `model.cpp`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import ait
+from ait.codegen.build import SourceFile
+from ait.codegen.cache import digest_of
+from ait.codegen.expressions import dim_over_symbols
+from ait.codegen.kernel_view import KernelView
+from ait.codegen.plan import Call, Function, Memory, ModelPlan, Pointer, Port
+from ait.codegen.target import Target
+from ait.codegen.weights import StoredWeight
+from ait.dialects.symbolic import Dim, bounds, to_text
+from ait.errors import CompileError
+
+_NOT_IN_NAMES = re.compile(r"[^0-9A-Za-z_]+")
+_MAX_ORIGINS = 4
+
+
+@dataclass
+class Kernel:
+    """A distinct kernel of a model and the layers that use it."""
+
+    symbol: str
+    view: KernelView
+    sources: list[str] = field(default_factory=list[str])
+
+    @property
+    def origin(self) -> str:
+        """The layers, for people: the first few of them."""
+        named = list(dict.fromkeys(source for source in self.sources if source))
+        more = f" and {len(named) - _MAX_ORIGINS} more" if len(named) > _MAX_ORIGINS else ""
+        return ", ".join(named[:_MAX_ORIGINS]) + more
+
+
+def distinct_kernels(calls: Iterable[Call]) -> dict[str, Kernel]:
+    """The kernels of `calls` by their view's key, in order of first use."""
+    kernels: dict[str, Kernel] = {}
+    for call in calls:
+        view = call.view
+        kernel = kernels.setdefault(view.key, Kernel(view.symbol, view))
+        kernel.sources.append(view.source)
+    return kernels
+
+
+def emit_kernels(plan: ModelPlan, target: Target) -> list[SourceFile]:
+    """One translation unit per distinct kernel. Raises CompileError that lists all refusals."""
+    sources: list[SourceFile] = []
+    problems: list[str] = []
+    for kernel in distinct_kernels(plan.calls).values():
+        try:
+            text = target.render(kernel.view, kernel.symbol)
+        except CompileError as error:
+            problems.append(f"{kernel.origin or kernel.symbol}: {error}")
+            continue
+        name = f"kernels/{kernel.symbol}{target.kernel_suffix}"
+        sources.append(SourceFile(name, text, kernel.origin))
+    if problems:
+        raise CompileError("\n".join(problems))
+    return sources
+
+
+def fingerprint(plan: ModelPlan, target: Target, weights: Sequence[StoredWeight]) -> str:
+    """Identifies a program with its weights: derived weights of equal fingerprints are equal."""
+    prepare = plan.prepare.calls if plan.prepare else ()
+    steps = [f"{call.view.symbol} {call.pointers}" for call in prepare]
+    values = [f"{stored.weight} {stored.sha256}" for stored in weights]
+    return digest_of([target.name, *steps, *values])
+
+
+def emit_model(
+    plan: ModelPlan,
+    target: Target,
+    name: str,
+    weights: Sequence[StoredWeight],
+    embed: bool,
+) -> SourceFile:
+    """`model.cpp`: the calls and tables of a model, whose weights are embedded or in a file."""
+    symbols = {symbol.name: f"dim_{symbol.name}" for symbol in plan.symbols}
+    kernels = distinct_kernels(plan.calls)
+    context: dict[str, Any] = {
+        "name": name,
+        "target": target.name,
+        "version": ait.__version__,
+        "kernels": [kernel.symbol for kernel in kernels.values()],
+        "alignment": target.description.alignment,
+        "port_alignment": target.port_alignment,
+        "metadata": raw_literal(json.dumps(metadata(plan, target, name, weights, embed))),
+        "fingerprint": fingerprint(plan, target, weights),
+        "inputs": _ports(plan.inputs, symbols),
+        "outputs": _ports(plan.outputs, symbols),
+        "symbols": [
+            {"name": s.name, "lower": s.lower, "upper": s.upper, "variable": symbols[s.name]}
+            for s in plan.symbols
+        ],
+        "binds": plan.bindings,
+        "weights": [_weight(i, stored, embed) for i, stored in enumerate(weights)],
+        "blob": embed and any(stored.value is not None for stored in weights),
+        "run": _function("run", plan.main, plan, symbols, target),
+        "prepare": plan.prepare and _function("prepare", plan.prepare, plan, symbols, target),
+    }
+    return SourceFile("model.cpp", _templates().get_template("model.cpp.j2").render(context))
+
+
+def metadata(
+    plan: ModelPlan,
+    target: Target,
+    name: str,
+    weights: Sequence[StoredWeight],
+    embed: bool,
+) -> dict[str, Any]:
+    """What a library says of itself: the JSON in its section `.ait.metadata`."""
+    low, high = plan.main.workspace(target.description.alignment)
+    kernels = distinct_kernels(plan.main.calls)
+    return {
+        "format": 1,
+        "name": name,
+        "target": target.name,
+        "compiler": f"ait {ait.__version__}",
+        "weights_embedded": embed,
+        "workspace_bytes": {"lower": low, "upper": high},
+        "inputs": [_port_metadata(port) for port in plan.inputs],
+        "outputs": [_port_metadata(port) for port in plan.outputs],
+        "symbols": [{"name": s.name, "lower": s.lower, "upper": s.upper} for s in plan.symbols],
+        "kernels": [
+            {
+                "name": kernel.symbol,
+                "kind": kernel.view.kind,
+                "calls": len(kernel.sources),
+                "config": str(kernel.view.config or ""),
+            }
+            for kernel in kernels.values()
+        ],
+        "steps": [
+            {"kernel": kernels[call.view.key].symbol, "source": call.view.source}
+            for call in plan.main.calls
+        ],
+        "weights": [
+            {
+                "name": s.weight.name,
+                "dtype": s.weight.element.name,
+                "shape": s.weight.shape,
+                "bytes": s.weight.bytes,
+                "role": s.weight.role.value,
+                "sha256": s.sha256,
+            }
+            for s in weights
+        ],
+    }
+
+
+# Text of model.cpp ----------------------------------------------------------------------------
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("ait.codegen"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["string_literal"] = string_literal
+    return environment
+
+
+def string_literal(text: str) -> str:
+    """A C string literal of the text's UTF-8 bytes."""
+    escaped = "".join(
+        chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\{byte:03o}"
+        for byte in text.encode()
+    )
+    return f'"{escaped}"'
+
+
+def raw_literal(text: str) -> str:
+    """A C++ raw string literal of ASCII text."""
+    delimiter, count = "ait", 0
+    while f'){delimiter}"' in text:
+        count += 1
+        delimiter = f"ait{count}"
+    return f'R"{delimiter}({text}){delimiter}"'
+
+
+def _comment(text: str) -> str:
+    """Text that stays in one line of comment."""
+    return _printable(text).rstrip("\\")
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _ports(ports: Sequence[Port], symbols: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": i,
+            "name": port.name,
+            "element": port.element.name,
+            "dims": [_dim(dim, symbols) for dim in port.dims],
+        }
+        for i, port in enumerate(ports)
+    ]
+
+
+def _dim(dim: Dim, symbols: Mapping[str, str]) -> dict[str, Any]:
+    low, high = bounds(dim)
+    return {
+        "text": to_text(dim),
+        "lower": max(low, 0),
+        "upper": high,
+        "expression": dim_over_symbols(dim, symbols.__getitem__),
+    }
+
+
+def _port_metadata(port: Port) -> dict[str, Any]:
+    shape = [dim if isinstance(dim, int) else to_text(dim) for dim in port.dims]
+    return {"name": port.name, "dtype": port.element.name, "shape": shape}
+
+
+def _weight(index: int, stored: StoredWeight, embed: bool) -> dict[str, Any]:
+    weight = stored.weight
+    return {
+        "index": index,
+        "name": weight.name,
+        "element": weight.element.name,
+        "shape": weight.shape,
+        "bytes": weight.bytes,
+        "offset": stored.offset if embed else -1,
+        "role": weight.role.value,
+        "sha256": stored.sha256,
+    }
+
+
+def _function(
+    name: str, function: Function, plan: ModelPlan, symbols: Mapping[str, str], target: Target
+) -> dict[str, Any]:
+    used = dict.fromkeys(pointer for call in function.calls for pointer in call.pointers)
+    variables = _Variables(plan)
+    kernels = distinct_kernels(plan.calls)
+    return {
+        "name": name,
+        "has_symbols": name == "run",
+        "slots": [dim_over_symbols(size, symbols.__getitem__) for size in function.slots],
+        "workspace_bytes": function.workspace(target.description.alignment)[1],
+        "pointers": [
+            {
+                "variable": variables.of(pointer),
+                "table": _TABLES[pointer.memory],
+                "index": pointer.index,
+            }
+            for pointer in used
+            if pointer.memory is not Memory.SLOT
+        ],
+        "calls": [
+            {
+                "comment": _comment(call.view.source or call.view.kind),
+                "kernel": kernels[call.view.key].symbol,
+                "pointers": [variables.of(pointer) for pointer in call.pointers],
+                "extents": [
+                    dim_over_symbols(extent.dim, symbols.__getitem__)
+                    for extent in call.view.extents
+                ],
+            }
+            for call in function.calls
+        ],
+    }
+
+
+_TABLES: Mapping[Memory, str] = {
+    Memory.INPUT: "inputs",
+    Memory.OUTPUT: "outputs",
+    Memory.WEIGHT: "weights",
+}
+
+
+class _Variables:
+    """Readable, unique C++ names of a function's pointers: `in_ids`, `weight_encoder_0_bias`."""
+
+    def __init__(self, plan: ModelPlan):
+        self._labels: Mapping[Memory, Sequence[str]] = {
+            Memory.INPUT: [port.name for port in plan.inputs],
+            Memory.OUTPUT: [port.name for port in plan.outputs],
+            Memory.WEIGHT: [weight.name for weight in plan.weights],
+        }
+        self._names: dict[Pointer, str] = {}
+
+    def of(self, pointer: Pointer) -> str:
+        known = self._names.get(pointer)
+        if known is None:
+            known = self._names[pointer] = self._fresh(pointer)
+        return known
+
+    def _fresh(self, pointer: Pointer) -> str:
+        labels = self._labels.get(pointer.memory, ())
+        known = pointer.index < len(labels)
+        label = _NOT_IN_NAMES.sub("_", labels[pointer.index]) if known else str(pointer.index)
+        base = name = f"{pointer.memory.value}_{label}"
+        count = 1
+        while name in self._names.values():
+            count += 1
+            name = f"{base}_{count}"
+        return name

@@ -1,0 +1,330 @@
+"""What a bufferized and planned module does, as a list of kernel calls on named memory.
+
+This is the one place that knows the form of the module after `plan-memory`: `func.func @main` takes
+inputs, then outputs, which have `ait.output`; each argument has `ait.name`; weights are
+`memref.get_global`, buffers `kernel.buffer` in the slots whose sizes the function's `slots` gives.
+`@prepare`, if there is one, has only outputs: the derived weights, computed from raw ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from math import prod
+from typing import cast
+
+from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.dialects.memref import GetGlobalOp
+from xdsl.ir import Attribute, BlockArgument, SSAValue
+
+from ait.codegen.kernel_view import KernelView
+from ait.codegen.scalar import ElementType, element_type
+from ait.dialects.kernel import BufferOp, DimAttr, KernelOp
+from ait.dialects.symbolic import (
+    Dim,
+    Symbol,
+    dims_of,
+    element_of,
+    lower_bound,
+    symbols_of,
+    upper_bound,
+)
+from ait.errors import CompileError
+from ait.ir.program import inputs_of, outputs_of
+
+
+class Memory(Enum):
+    """What a kernel's pointer points into."""
+
+    INPUT = "in"
+    OUTPUT = "out"
+    WEIGHT = "weight"
+    SLOT = "slot"
+
+
+class Role(Enum):
+    """Where a weight's value comes from; the names are those of `ait::WeightRole`."""
+
+    RAW = "raw"
+    DERIVED = "derived"
+    FROZEN = "frozen"
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """An operand of a call: the `index`-th input, output, weight (of the table) or slot."""
+
+    memory: Memory
+    index: int
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a model."""
+
+    name: str
+    element: ElementType
+    dims: tuple[Dim, ...]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A constant tensor of a model."""
+
+    name: str
+    element: ElementType
+    shape: tuple[int, ...]
+    role: Role
+
+    @property
+    def bytes(self) -> int:
+        return self.element.bytes * prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Where a symbol's value is read: `size(input, axis) == scale * symbol + offset`."""
+
+    symbol: Symbol
+    input: int
+    axis: int
+    scale: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """One kernel launch: its pointers are the op's ins, then outs."""
+
+    view: KernelView
+    pointers: tuple[Pointer, ...]
+
+
+@dataclass(frozen=True)
+class Function:
+    """Kernel calls in order, and the sizes in bytes of the workspace slots that they use."""
+
+    slots: tuple[Dim, ...]
+    calls: tuple[Call, ...]
+
+    def workspace(self, alignment: int) -> tuple[int, int]:
+        """The least and most bytes of workspace that a run can need."""
+        low = sum(_aligned(lower_bound(size), alignment) for size in self.slots)
+        return low, sum(_aligned(upper_bound(size), alignment) for size in self.slots)
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """All that generated code is made from. `prepare` writes the derived weights, in order."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    bindings: tuple[Binding, ...]
+    weights: tuple[Weight, ...]
+    main: Function
+    prepare: Function | None
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        return tuple(binding.symbol for binding in self.bindings)
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """All calls, those of `prepare` first."""
+        return (*(self.prepare.calls if self.prepare else ()), *self.main.calls)
+
+
+def make_plan(module: ModuleOp, freeze: bool = False) -> ModelPlan:
+    """The plan of a bufferized module.
+
+    `freeze`: raw weights that only `prepare` reads become frozen, and `prepare` is left out.
+    Raises CompileError that lists everything in the module for which there is no code.
+    """
+    functions = {op.sym_name.data: op for op in module.ops if isinstance(op, FuncOp)}
+    main, prepare = functions.get("main"), functions.get("prepare")
+    if main is None:
+        raise CompileError("the module has no function @main")
+    inputs, outputs = _ports(main)
+    derived = _ports(prepare)[1] if prepare else ()
+    weights = _weight_table(main, prepare, derived, freeze)
+    if freeze:
+        prepare = None
+    problems: list[str] = []
+    bindings = _bindings(inputs, _dims_of_calls(main), problems)
+    plan = ModelPlan(
+        inputs=inputs,
+        outputs=outputs,
+        bindings=bindings,
+        weights=weights,
+        main=_function(main, weights, problems),
+        prepare=_function(prepare, weights, problems) if prepare else None,
+    )
+    if problems:
+        raise CompileError("\n".join(problems))
+    return plan
+
+
+def _ports(function: FuncOp) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    """The inputs and the outputs of a function."""
+    inputs, outputs = (
+        tuple(Port(p.name, element_type(element_of(p.type)), dims_of(p.type)) for p in ports)
+        for ports in (inputs_of(function), outputs_of(function))
+    )
+    return inputs, outputs
+
+
+# Weights --------------------------------------------------------------------------------------
+
+
+def _weight_table(
+    main: FuncOp, prepare: FuncOp | None, derived: Sequence[Port], freeze: bool
+) -> tuple[Weight, ...]:
+    """Raw weights in order of first use, then the derived ones in the order of `prepare`."""
+    names = {port.name for port in derived}
+    in_main = _globals_read(main)
+    every = in_main | (_globals_read(prepare) if prepare else {})
+    raw = [
+        Weight(
+            name,
+            element_type(element_of(value)),
+            _static(dims_of(value)),
+            Role.FROZEN if freeze and name not in in_main else Role.RAW,
+        )
+        for name, value in every.items()
+        if name not in names
+    ]
+    computed = [Weight(p.name, p.element, _static(p.dims), Role.DERIVED) for p in derived]
+    return (*raw, *computed)
+
+
+def _globals_read(function: FuncOp) -> dict[str, SSAValue]:
+    """The weights that a function reads, in order of first use."""
+    return {
+        op.name_.string_value(): op.memref
+        for op in function.body.block.ops
+        if isinstance(op, GetGlobalOp)
+    }
+
+
+def _static(dims: Iterable[Dim]) -> tuple[int, ...]:
+    shape = tuple(dims)
+    assert all(isinstance(dim, int) for dim in shape), "weights have static shapes"
+    return tuple(lower_bound(dim) for dim in shape)
+
+
+# Symbols --------------------------------------------------------------------------------------
+
+
+def _dims_of_calls(function: FuncOp) -> list[Dim]:
+    """Every dim that a run computes with."""
+    dims = [dim for argument in function.body.block.args for dim in dims_of(argument)]
+    dims += _slots(function)
+    for op in function.body.block.ops:
+        if isinstance(op, KernelOp):
+            for access in (*op.in_access, *op.out_access):
+                dims += access.dims
+    return dims
+
+
+def _bindings(
+    inputs: Sequence[Port], used: Iterable[Dim], problems: list[str]
+) -> tuple[Binding, ...]:
+    """Where to read each symbol, in order of first occurrence in the inputs."""
+    found: dict[str, Binding] = {}
+    for i, port in enumerate(inputs):
+        for axis, dim in enumerate(port.dims):
+            binding = _binding(dim, i, axis)
+            if binding is None:
+                continue
+            known = found.setdefault(binding.symbol.name, binding)
+            if known.symbol != binding.symbol:
+                problems.append(f"dim {binding.symbol.name} has two different ranges")
+            if abs(binding.scale) < abs(known.scale):
+                found[binding.symbol.name] = binding
+    for symbol in symbols_of(used):
+        if symbol.name not in found:
+            problems.append(
+                f"the size {symbol.name} cannot be read from the inputs: give one of them a dim "
+                f"that is {symbol.name} itself, or a multiple of it plus a constant"
+            )
+    return tuple(found.values())
+
+
+def _binding(dim: Dim, index: int, axis: int) -> Binding | None:
+    """How to read a symbol from an input's dim; None unless the dim is linear in one symbol."""
+    symbols = symbols_of(dim)
+    if len(symbols) != 1 or isinstance(dim, int):
+        return None
+    (only,) = symbols
+    coefficients = dict(dim.terms)
+    scale, offset = coefficients.pop((only,), 0), coefficients.pop((), 0)
+    if coefficients or scale == 0:
+        return None
+    return Binding(only, index, axis, scale, offset)
+
+
+# Calls ----------------------------------------------------------------------------------------
+
+
+def _slots(function: FuncOp) -> tuple[Dim, ...]:
+    sizes = function.attributes.get("slots")
+    if sizes is None:
+        return ()
+    assert isinstance(sizes, ArrayAttr)
+    return tuple(_size(size) for size in cast(ArrayAttr[Attribute], sizes))
+
+
+def _size(attribute: Attribute) -> Dim:
+    if isinstance(attribute, DimAttr):
+        return attribute.data
+    assert isinstance(attribute, IntegerAttr)
+    return attribute.value.data
+
+
+def _function(function: FuncOp, weights: Sequence[Weight], problems: list[str]) -> Function:
+    pointers = _Pointers(function, weights)
+    calls: list[Call] = []
+    for op in function.body.block.ops:
+        if isinstance(op, KernelOp):
+            try:
+                view = KernelView(op)
+            except CompileError as error:
+                problems.append(f"{op.source or op.name}: {error}")
+                continue
+            calls.append(Call(view, tuple(pointers.of(v) for v in (*op.ins, *op.outs))))
+        elif not isinstance(op, _NO_CODE):
+            problems.append(f"no code can be generated for {op.name}")
+    return Function(_slots(function), tuple(calls))
+
+
+_NO_CODE = (GetGlobalOp, BufferOp, ReturnOp)
+
+
+class _Pointers:
+    """What the buffers of a function are."""
+
+    def __init__(self, function: FuncOp, weights: Sequence[Weight]):
+        inputs, outputs = _ports(function)
+        self._inputs = len(inputs)
+        self._globals = {weight.name: Pointer(Memory.WEIGHT, i) for i, weight in enumerate(weights)}
+        if function.sym_name.data == "prepare":
+            # A derived weight has no place of its own before `prepare` has written it.
+            derived = {port.name: Pointer(Memory.OUTPUT, i) for i, port in enumerate(outputs)}
+            self._globals |= derived
+
+    def of(self, value: SSAValue) -> Pointer:
+        owner = value.owner
+        if isinstance(owner, GetGlobalOp):
+            return self._globals[owner.name_.string_value()]
+        if isinstance(owner, BufferOp):
+            return Pointer(Memory.SLOT, owner.slot.value.data)
+        assert isinstance(value, BlockArgument)
+        if value.index < self._inputs:
+            return Pointer(Memory.INPUT, value.index)
+        return Pointer(Memory.OUTPUT, value.index - self._inputs)
+
+
+def _aligned(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment
