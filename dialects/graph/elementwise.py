@@ -401,9 +401,7 @@ class MinimumOp(BinaryOp):
 
 @graph_op
 class FloorDivideOp(BinaryOp):
-    """`y = floor(lhs / rhs)` of the exact quotient; an integer divided by 0 gives 0, and floats
-    are `round((lhs - remainder(lhs, rhs)) / rhs)`, or `lhs / rhs` where `rhs` is 0.
-    """
+    """`y = floor(lhs / rhs)`, where the quotient of floats is f32; an integer divided by 0 is 0."""
 
     name = "graph.floor_divide"
     ACCEPTS: ClassVar = NUMBERS
@@ -411,9 +409,7 @@ class FloorDivideOp(BinaryOp):
 
 @graph_op
 class RemainderOp(BinaryOp):
-    """The remainder of `floor_divide`, which has the divisor's sign: for floats `r = fmod(lhs,
-    rhs)`, plus `rhs` where `r` is not 0 and of the other sign. An integer modulo 0 gives 0.
-    """
+    """`y = lhs - floor(lhs / rhs) rhs`, which has the divisor's sign."""
 
     name = "graph.remainder"
     ACCEPTS: ClassVar = NUMBERS

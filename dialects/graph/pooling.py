@@ -196,9 +196,9 @@ class ResizeOp(ImageOp):
     - "align_corners": c = i (n - 1) / (m - 1), or 0 if m is 1
     - "asymmetric": c = i n / m
 
-    Mode "nearest" takes element floor(c) for "asymmetric" and floor(c + 1/2) else, in exact
-    arithmetic; "bilinear" interpolates between floor(c) and floor(c) + 1. Indices and coordinates
-    are clamped to the image.
+    Mode "nearest" takes element floor(c) for "asymmetric" and ceil(c - 1/2) else (halves round
+    down), in exact arithmetic; "bilinear" interpolates between floor(c) and floor(c) + 1. Indices
+    and coordinates are clamped to the image.
     """
 
     name = "graph.resize"
