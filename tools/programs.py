@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def load_program(path: Path, weights: Path | None = None) -> Program:
-    """The program of a .mlir file, with the weights of another file than the one beside it if given.
+    """The program of a .mlir file; `weights` replaces the file beside it.
 
     Raises AitError for what is no valid program, WeightError for weights that do not fit.
     """

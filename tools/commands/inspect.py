@@ -48,7 +48,14 @@ def _print_list(name: str, items: list[Any]) -> None:
         return
     records = cast("list[dict[str, Any]]", items)
     columns = list(dict.fromkeys(key for record in records for key in record))
-    print_table(columns, [[_text(record.get(c, "")) for c in columns] for record in records])
+    rows = [[_cell(column, record.get(column, "")) for column in columns] for record in records]
+    print_table(columns, rows)
+
+
+def _cell(column: str, value: Any) -> str:
+    if column == "bytes" and isinstance(value, int):
+        return byte_count(value)
+    return _text(value)[:12] if column == "sha256" else _text(value)
 
 
 def _text(value: Any) -> str:
