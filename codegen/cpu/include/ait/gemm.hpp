@@ -1,0 +1,419 @@
+// Matrix products with any operand layout and a fused epilogue.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <type_traits>
+
+#include "ait/axis.hpp"
+#include "ait/launch.hpp"
+#include "ait/scratch.hpp"
+#include "ait/tile.hpp"
+
+namespace ait {
+
+struct GemmShape {
+  std::int64_t batch;
+  std::int64_t m;
+  std::int64_t n;
+  std::int64_t k;
+};
+
+/// How a product is computed. `automatic` chooses among the others by shape and strides; a path
+/// that the operands' strides do not allow falls back to `blocked`.
+enum class GemmPath {
+  automatic,
+  blocked,  // tiles of packed panels
+  dot,      // both operands contiguous along k, nothing packed: few rows or few columns
+  stream,   // at most tile::kStreamRows rows, b contiguous along n and read once
+};
+
+struct GemmConfig {
+  GemmPath path = GemmPath::automatic;
+  std::int64_t tile_m = 96;
+  std::int64_t tile_n = 256;
+  std::int64_t tile_k = 256;
+};
+
+namespace gemm_detail {
+
+using tile::pack_rows;
+
+/// Packed panels of one block of columns are kept for the next block of rows up to this size.
+inline constexpr std::int64_t kKeptFloats = 256 * 1024;
+
+/// Rows up to which reading [N, K] weights in place beats transposing them.
+inline constexpr std::int64_t kDotRows = 32;
+inline constexpr std::int64_t kConvertingDotRows = 8;  // which converts weights for every 4 rows
+inline constexpr std::int64_t kDotDepth = 128;         // below it adding up the lanes costs too much
+
+inline constexpr std::int64_t kRowPadding = 16;  // floats between packed rows, against aliasing
+
+/// The cut of the result into tasks.
+struct Blocks {
+  std::int64_t m_size, n_size;
+  std::int64_t m_count, n_count;
+
+  Blocks(const GemmShape& shape, const GemmConfig& config, int threads) {
+    m_size = balanced(shape.m, config.tile_m, tile::kRows);
+    n_size = balanced(shape.n, config.tile_n, tile::kPanel);
+    count(shape);
+    // Fewer tasks than threads leave cores idle: halve blocks while that can help.
+    while (threads > 1 && shape.batch * m_count * n_count < 2 * threads) {
+      if (n_size > 2 * tile::kPanel && n_size >= m_size) {
+        n_size = round_up(ceil_div(n_size, 2), tile::kPanel);
+      } else if (m_size > 2 * tile::kRows) {
+        m_size = round_up(ceil_div(m_size, 2), tile::kRows);
+      } else {
+        break;
+      }
+      count(shape);
+    }
+  }
+
+  std::int64_t tasks(const GemmShape& shape) const { return shape.batch * m_count * n_count; }
+
+ private:
+  void count(const GemmShape& shape) {
+    m_count = ceil_div(shape.m, m_size);
+    n_count = ceil_div(shape.n, n_size);
+  }
+
+  /// About equal blocks no larger than `largest`, each a multiple of `unit`.
+  static std::int64_t balanced(std::int64_t extent, std::int64_t largest, std::int64_t unit) {
+    const std::int64_t blocks = ceil_div(extent, std::max(largest, unit));
+    return round_up(ceil_div(extent, blocks), unit);
+  }
+};
+
+template <typename M>
+inline constexpr bool is_float = std::is_same_v<typename M::Element, float>;
+
+template <typename A>
+inline bool rows_in_place(const A& a, const GemmShape& shape) {
+  return is_float<A> && a.has_contiguous_rows(shape.k);
+}
+
+/// Whether whole panels of b can be used where they lie, and packing them would not pay: it does
+/// when many rows use panels whose rows are far apart (each in a page, few in the first cache).
+template <typename B>
+inline bool panels_in_place(const B& b, const GemmShape& shape, std::int64_t rows) {
+  constexpr std::int64_t kNearStep = 64;
+  constexpr std::int64_t kFewRows = 24;
+  const bool whole_panels =
+      is_contiguous(b.column, shape.n) ||
+      (b.column.step() == 1 && b.column.run() % tile::kPanel == 0);
+  return is_float<B> && whole_panels && b.row.run() >= shape.k &&
+         (b.row.step() <= kNearStep || rows <= kFewRows);
+}
+
+/// Which right block the thread's scratch holds packed; a call has its own number.
+struct Packed {
+  std::uint64_t call = 0;
+  std::int64_t block = -1;
+};
+
+inline std::uint64_t next_call() {
+  static std::atomic<std::uint64_t> count{0};
+  return count.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+inline Packed& packed_by_this_thread() {
+  static thread_local Packed packed;
+  return packed;
+}
+
+/// One call of the blocked path.
+template <typename A, typename B, typename Epilogue>
+class Blocked {
+ public:
+  Blocked(const GemmShape& shape, const GemmConfig& config, int threads, const A& a, const B& b,
+          const Epilogue& epilogue)
+      : shape_(shape),
+        a_(a),
+        b_(b),
+        epilogue_(epilogue),
+        blocks_(shape, config, threads),
+        depth_(std::max<std::int64_t>(std::min(config.tile_k, shape.k), 1)),
+        call_(next_call()),
+        a_in_place_(rows_in_place(a, shape)),
+        b_in_place_(panels_in_place(b, shape, blocks_.m_size)) {
+    panels_ = blocks_.n_size / tile::kPanel;
+    keeps_b_ = shape.k * blocks_.n_size <= kKeptFloats;
+  }
+
+  std::int64_t tasks() const { return blocks_.tasks(shape_); }
+
+  void run(std::int64_t begin, std::int64_t end) const {
+    Buffers buffers(*this);
+    for (std::int64_t task = begin; task < end; ++task) run_task(buffers, task);
+  }
+
+ private:
+  struct Buffers {
+    explicit Buffers(const Blocked& call) {
+      const std::int64_t m = call.blocks_.m_size;
+      const std::int64_t n = call.blocks_.n_size;
+      Scratch scratch;
+      // The kept panels come first: they must stay where they are from one range to the next.
+      const auto b_part = scratch.reserve<float>((call.keeps_b_ ? call.shape_.k : call.depth_) * n);
+      const auto c_part = scratch.reserve<float>(m * n);
+      const auto a_part = scratch.reserve<float>(call.a_in_place_ ? 0 : m * call.a_step());
+      const auto row_part = scratch.reserve<const float*>(m);
+      const auto panel_part = scratch.reserve<tile::Panel>(call.panels_);
+      scratch.allocate();
+      b = scratch.get(b_part);
+      c = scratch.get(c_part);
+      a = scratch.get(a_part);
+      rows = scratch.get(row_part);
+      panels = scratch.get(panel_part);
+    }
+
+    float* a;
+    float* b;
+    float* c;
+    const float** rows;
+    tile::Panel* panels;
+  };
+
+  struct Task {
+    std::int64_t batch, m0, rows, n0, columns;
+    std::int64_t right_block;  // tasks with the same number share b's block
+  };
+
+  Task task_of(std::int64_t index) const {
+    const std::int64_t m_block = index % blocks_.m_count;
+    const std::int64_t right_block = index / blocks_.m_count;
+    const std::int64_t m0 = m_block * blocks_.m_size;
+    const std::int64_t n0 = right_block % blocks_.n_count * blocks_.n_size;
+    return {right_block / blocks_.n_count,
+            m0,
+            std::min(blocks_.m_size, shape_.m - m0),
+            n0,
+            std::min(blocks_.n_size, shape_.n - n0),
+            right_block};
+  }
+
+  std::int64_t a_step() const { return depth_ + kRowPadding; }
+
+  void run_task(Buffers& buffers, std::int64_t index) const {
+    const Task task = task_of(index);
+    if (keeps_b_) pack_all(buffers, task);
+    const std::int64_t panel_count = ceil_div(task.columns, tile::kPanel);
+    std::int64_t k = 0;
+    do {
+      const std::int64_t depth = std::min(depth_, shape_.k - k);
+      find_rows(buffers, task, k, depth);
+      find_panels(buffers, task, k, depth);
+      tile::multiply_block(buffers.rows, task.rows, buffers.panels, panel_count, depth, buffers.c,
+                           blocks_.n_size, k > 0);
+      k += depth_;
+    } while (k < shape_.k);
+    for (std::int64_t i = 0; i < task.rows; ++i) {
+      epilogue_(task.batch, task.m0 + i, task.n0, task.columns, buffers.c + i * blocks_.n_size);
+    }
+  }
+
+  void find_rows(Buffers& buffers, const Task& task, std::int64_t k, std::int64_t depth) const {
+    if constexpr (is_float<A>) {
+      if (a_in_place_) {
+        for (std::int64_t i = 0; i < task.rows; ++i) {
+          buffers.rows[i] = a_.row_at(task.batch, task.m0 + i) + k;
+        }
+        return;
+      }
+    }
+    pack_rows(a_, task.batch, task.m0, task.rows, k, depth, buffers.a, a_step());
+    for (std::int64_t i = 0; i < task.rows; ++i) buffers.rows[i] = buffers.a + i * a_step();
+  }
+
+  /// Columns of the task that lie in whole panels used in place; the rest are packed.
+  std::int64_t columns_in_place(const Task& task) const {
+    return b_in_place_ ? task.columns / tile::kPanel * tile::kPanel : 0;
+  }
+
+  void find_panels(Buffers& buffers, const Task& task, std::int64_t k, std::int64_t depth) const {
+    const std::int64_t direct = columns_in_place(task);
+    if constexpr (is_float<B>) {
+      const float* base = b_.data + b_.batch(task.batch) + b_.row(k);
+      for (std::int64_t n = 0; n < direct; n += tile::kPanel) {
+        buffers.panels[n / tile::kPanel] = {base + b_.column(task.n0 + n), b_.row.step()};
+      }
+    }
+    if (!keeps_b_) pack(buffers, task, k, depth);
+    const std::int64_t step = kept_depth() * tile::kPanel;
+    const float* packed = buffers.b + (keeps_b_ ? k * tile::kPanel : 0);
+    for (std::int64_t n = direct; n < task.columns; n += tile::kPanel) {
+      const std::int64_t j = n / tile::kPanel;
+      buffers.panels[j] = {packed + j * step, tile::kPanel};
+    }
+  }
+
+  std::int64_t kept_depth() const { return keeps_b_ ? shape_.k : depth_; }
+
+  void pack_all(Buffers& buffers, const Task& task) const {
+    Packed& packed = packed_by_this_thread();
+    if (packed.call == call_ && packed.block == task.right_block) return;
+    packed = {call_, task.right_block};
+    pack(buffers, task, 0, shape_.k);
+  }
+
+  void pack(Buffers& buffers, const Task& task, std::int64_t k, std::int64_t depth) const {
+    const std::int64_t direct = columns_in_place(task);
+    const std::int64_t step = kept_depth() * tile::kPanel;
+    tile::pack_panels(b_, task.batch, k, depth, task.n0 + direct, task.columns - direct,
+                      buffers.b + direct / tile::kPanel * step, step);
+  }
+
+  GemmShape shape_;
+  const A& a_;
+  const B& b_;
+  const Epilogue& epilogue_;
+  Blocks blocks_;
+  std::int64_t depth_;
+  std::uint64_t call_;
+  bool a_in_place_;
+  bool b_in_place_;
+  bool keeps_b_;
+  std::int64_t panels_;
+};
+
+/// The rows of a block of `a` as pointers to all k of each; packs them where it must.
+template <typename A>
+inline void whole_rows(const A& a, const GemmShape& shape, std::int64_t batch, std::int64_t m0,
+                       std::int64_t rows, float* packed, const float** to) {
+  if constexpr (is_float<A>) {
+    if (rows_in_place(a, shape)) {
+      for (std::int64_t i = 0; i < rows; ++i) to[i] = a.row_at(batch, m0 + i);
+      return;
+    }
+  }
+  pack_rows(a, batch, m0, rows, 0, shape.k, packed, shape.k);
+  for (std::int64_t i = 0; i < rows; ++i) to[i] = packed + i * shape.k;
+}
+
+/// The common frame of the paths that do not pack b: `compute(batch, rows, n0, columns, ...)`.
+template <typename A, typename Epilogue, typename Compute>
+inline void run_unpacked(const Launch& launch, const GemmShape& shape, std::int64_t m_size,
+                         std::int64_t n_size, const A& a, const Epilogue& epilogue,
+                         const Compute& compute) {
+  const std::int64_t threads = thread_count(launch);
+  const std::int64_t m_count = ceil_div(shape.m, m_size);
+  // A few tasks a thread, but no fewer than 16 columns each.
+  const std::int64_t tasks = threads > 1 ? 4 * threads : 1;
+  const std::int64_t wanted = ceil_div(shape.n * m_count * shape.batch, tasks);
+  n_size = std::min(n_size, round_up(std::max<std::int64_t>(wanted, 16), 16));
+  const std::int64_t n_count = ceil_div(shape.n, n_size);
+  const bool packs_a = !rows_in_place(a, shape);
+  parallel_for(launch, shape.batch * m_count * n_count, 1, [&](std::int64_t begin, std::int64_t end) {
+    Scratch scratch;
+    const auto c_part = scratch.reserve<float>(m_size * n_size);
+    const auto a_part = scratch.reserve<float>(packs_a ? m_size * shape.k : 0);
+    const auto row_part = scratch.reserve<const float*>(m_size);
+    scratch.allocate();
+    float* c = scratch.get(c_part);
+    const float** rows = scratch.get(row_part);
+    std::int64_t last = -1;
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t n0 = task % n_count * n_size;
+      const std::int64_t row_block = task / n_count;
+      const std::int64_t m0 = row_block % m_count * m_size;
+      const std::int64_t batch = row_block / m_count;
+      const std::int64_t row_count = std::min(m_size, shape.m - m0);
+      const std::int64_t columns = std::min(n_size, shape.n - n0);
+      if (row_block != last) {
+        whole_rows(a, shape, batch, m0, row_count, scratch.get(a_part), rows);
+        last = row_block;
+      }
+      compute(batch, rows, row_count, n0, columns, c, n_size);
+      for (std::int64_t i = 0; i < row_count; ++i) {
+        epilogue(batch, m0 + i, n0, columns, c + i * n_size);
+      }
+    }
+  });
+}
+
+template <typename A, typename B, typename Epilogue>
+inline void run_dot(const Launch& launch, const GemmShape& shape, const A& a, const B& b,
+                    const Epilogue& epilogue) {
+  constexpr std::int64_t kRows = 32;
+  constexpr std::int64_t kColumns = 64;
+  run_unpacked(launch, shape, std::min(shape.m, kRows), kColumns, a, epilogue,
+               [&](std::int64_t batch, const float* const* rows, std::int64_t row_count,
+                   std::int64_t n0, std::int64_t columns, float* c, std::int64_t c_step) {
+                 const typename B::Element* weights[kColumns];
+                 for (std::int64_t j = 0; j < columns; ++j) {
+                   weights[j] = b.data + b.batch(batch) + b.column(n0 + j);
+                 }
+                 tile::dot_block(rows, row_count, weights, columns, shape.k, c, c_step);
+               });
+}
+
+template <typename A, typename B, typename Epilogue>
+inline void run_stream(const Launch& launch, const GemmShape& shape, const A& a, const B& b,
+                       const Epilogue& epilogue) {
+  constexpr std::int64_t kColumns = 4096;
+  run_unpacked(launch, shape, shape.m, kColumns, a, epilogue,
+               [&](std::int64_t batch, const float* const* rows, std::int64_t row_count,
+                   std::int64_t n0, std::int64_t columns, float* c, std::int64_t c_step) {
+                 for (std::int64_t i = 0; i < row_count; ++i) {
+                   std::fill_n(c + i * c_step, columns, 0.0f);
+                 }
+                 const auto* from = b.data + b.batch(batch) + b.column(n0);
+                 tile::stream_block(rows, row_count, from, b.row.step(), shape.k, columns, c,
+                                    c_step);
+               });
+}
+
+template <typename B>
+inline bool can_dot(const B& b, const GemmShape& shape) {
+  return is_contiguous(b.row, shape.k);
+}
+
+template <typename B>
+inline bool can_stream(const B& b, const GemmShape& shape) {
+  return shape.m <= tile::kStreamRows && is_contiguous(b.column, shape.n) && b.row.run() >= shape.k;
+}
+
+template <typename B>
+inline GemmPath choose_path(GemmPath wanted, const B& b, const GemmShape& shape) {
+  switch (wanted) {
+    case GemmPath::dot: return can_dot(b, shape) ? GemmPath::dot : GemmPath::blocked;
+    case GemmPath::stream: return can_stream(b, shape) ? GemmPath::stream : GemmPath::blocked;
+    case GemmPath::automatic: break;
+    default: return GemmPath::blocked;
+  }
+  constexpr std::int64_t stream_rows = is_float<B> ? 2 : tile::kStreamRows;
+  if (can_stream(b, shape) && shape.m <= stream_rows) return GemmPath::stream;
+  const std::int64_t dot_rows = is_float<B> && shape.k >= kDotDepth ? kDotRows : kConvertingDotRows;
+  if (can_dot(b, shape) && (shape.m <= dot_rows || shape.n < tile::kPanel / 2)) {
+    return GemmPath::dot;
+  }
+  return GemmPath::blocked;
+}
+
+}  // namespace gemm_detail
+
+/// For all b, m, n: `epilogue(b, m, n0, count, sums)` receives, for pieces that cover each row,
+/// sums[i] = sum over k of a[b, m, k] * b[b, k, n0 + i], and writes the results. It is called from
+/// many threads, once per element. An empty k gives zeros.
+///
+/// `a` is a Matrix with rows m and columns k, `b` one with rows k and columns n. In place of a Matrix,
+/// `a` may be any type with its `Element`, `row_at`, `has_contiguous_rows` and a `pack_rows`.
+template <typename A, typename B, typename Epilogue>
+inline void gemm(const Launch& launch, const GemmShape& shape, const A& a, const B& b,
+                 const Epilogue& epilogue, const GemmConfig& config = {}) {
+  if (shape.batch <= 0 || shape.m <= 0 || shape.n <= 0) return;
+  switch (gemm_detail::choose_path(config.path, b, shape)) {
+    case GemmPath::dot: gemm_detail::run_dot(launch, shape, a, b, epilogue); return;
+    case GemmPath::stream: gemm_detail::run_stream(launch, shape, a, b, epilogue); return;
+    default: break;
+  }
+  const gemm_detail::Blocked<A, B, Epilogue> call(shape, config, thread_count(launch), a, b,
+                                                  epilogue);
+  parallel_for(launch, call.tasks(), 1,
+               [&](std::int64_t begin, std::int64_t end) { call.run(begin, end); });
+}
+
+}  // namespace ait
