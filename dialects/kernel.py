@@ -69,6 +69,7 @@ from xdsl.traits import (
     EffectInstance,
     IsolatedFromAbove,
     IsTerminator,
+    MemoryAllocEffect,
     MemoryEffect,
     MemoryEffectKind,
     Pure,
@@ -271,17 +272,23 @@ class EmptyOp(IRDLOperation):
 
 @irdl_op_definition
 class BufferOp(IRDLOperation):
-    """A buffer in slot `slot` of the workspace; two that share a slot are never live at once."""
+    """A buffer of the model's own: an allocation, then a part of slot `slot` of the workspace.
+
+    Buffers that share a slot are never live at once.
+    """
 
     name = "kernel.buffer"
 
-    slot = prop_def(IntegerAttr[I64])
+    slot = opt_prop_def(IntegerAttr[I64])
     result = result_def(MemRefType)
-    traits = traits_def(Pure())
-    assembly_format = "`slot` $slot attr-dict `:` type($result)"
+    traits = traits_def(MemoryAllocEffect())
+    assembly_format = "(`slot` $slot^)? attr-dict `:` type($result)"
 
-    def __init__(self, slot: int, result_type: Attribute):
-        super().__init__(properties={"slot": IntegerAttr(slot, i64)}, result_types=[result_type])
+    def __init__(self, result_type: Attribute, slot: int | None = None):
+        super().__init__(
+            properties={"slot": None if slot is None else IntegerAttr(slot, i64)},
+            result_types=[result_type],
+        )
 
 
 # Structured ops -------------------------------------------------------------------------------

@@ -1,0 +1,44 @@
+"""Passes over the IR: one job each, found by name.
+
+`PASSES` is the registry: the name on the command line, and where the pass lives. Modules are
+imported when a pass is first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xdsl.passes import ModulePass
+
+PASSES: Mapping[str, str] = {
+    "bufferize": "BufferizePass",
+    "canonicalize-graph": "CanonicalizeGraphPass",
+    "cse-graph": "CseGraphPass",
+    "fold-batch-norm": "FoldBatchNormPass",
+    "fold-constants": "FoldConstantsPass",
+    "fuse-horizontal": "FuseHorizontalPass",
+    "fuse-memory": "FuseMemoryPass",
+    "fuse-vertical": "FuseVerticalPass",
+    "legalize": "LegalizePass",
+    "lower-graph": "LowerGraphPass",
+    "lower-movement": "LowerMovementPass",
+    "plan-memory": "PlanMemoryPass",
+    "propagate-layout": "PropagateLayoutPass",
+    "raise-patterns": "RaisePatternsPass",
+    "select-config": "SelectConfigPass",
+}
+"""Pass names and their classes; pass `a-b` lives in the module `a_b`."""
+
+
+def load_pass(name: str) -> type[ModulePass]:
+    """The class of a pass. Raises KeyError on an unknown name."""
+    module = import_module(f"ait.passes.{name.replace('-', '_')}")
+    return getattr(module, PASSES[name])
+
+
+def get_all_passes() -> dict[str, Callable[[], type[ModulePass]]]:
+    """Lazy factories of all passes, as xDSL's universe wants them."""
+    return {name: lambda name=name: load_pass(name) for name in PASSES}

@@ -1,0 +1,161 @@
+"""fold-constants: what depends on weights alone is computed once, by `@prepare`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Operation, SSAValue
+from xdsl.passes import ModulePass
+
+from ait.dialects.functions import PREPARE, functions_of
+from ait.dialects.graph import ConstantOp, GetParameterOp, GraphOp, IotaOp
+from ait.dialects.symbolic import dim_product, dims_of
+from ait.passes.derived import DerivedParameters
+from ait.passes.lower_movement import VIEWS
+from ait.passes.remarks import remark
+
+NAME = "fold-constants"
+
+_ALWAYS_WORTH = 1 << 16
+"""A folded value of at most so many elements is stored, however little it is made from."""
+
+
+def _is_static(op: Operation) -> bool:
+    return all(isinstance(dim, int) for result in op.results for dim in dims_of(result))
+
+
+def constant_ops(function: FuncOp) -> dict[Operation, None]:
+    """The ops of a function whose results follow from weights and literals alone."""
+    found: dict[Operation, None] = {}
+    for op in function.body.block.ops:
+        known = isinstance(op, GetParameterOp | ConstantOp | IotaOp) or (
+            isinstance(op, GraphOp)
+            and bool(op.operands)
+            and all(operand.owner in found for operand in op.operands)
+        )
+        if known and _is_static(op):
+            found[op] = None
+    return found
+
+
+def _computed_source(value: SSAValue) -> SSAValue:
+    """The value behind movement that costs nothing: a view of it need not be stored."""
+    while isinstance(value.owner, Operation) and type(value.owner) in VIEWS:
+        value = value.owner.operands[0]
+    return value
+
+
+def _is_free(value: SSAValue) -> bool:
+    """Whether a value needs no computation: a weight, an index, a literal of equal elements."""
+    owner = value.owner
+    if isinstance(owner, ConstantOp):
+        return owner.dense.is_splat()
+    return isinstance(owner, GetParameterOp | IotaOp)
+
+
+def _sources(op: Operation, found: dict[Operation, None]) -> Iterator[SSAValue]:
+    """The weights and literals that a value is computed from."""
+    for operand in op.operands:
+        if isinstance(operand.owner, GetParameterOp | ConstantOp | IotaOp):
+            yield operand
+        elif isinstance(operand.owner, Operation):
+            yield from _sources(operand.owner, found)
+
+
+def _worth_storing(value: SSAValue, found: dict[Operation, None]) -> bool:
+    """Whether a folded value is not much larger than what it is made from."""
+    size = dim_product(dims_of(value))
+    assert isinstance(size, int), "constants are static"
+    owner = value.owner
+    assert isinstance(owner, Operation)
+    given = 0
+    for source in dict.fromkeys(_sources(owner, found)):
+        count = dim_product(dims_of(source))
+        assert isinstance(count, int)
+        given += count
+    return size <= max(_ALWAYS_WORTH, 2 * given)
+
+
+class _Folder:
+    """Moves constant computations of one function into `@prepare`."""
+
+    def __init__(self, module: ModuleOp):
+        self.derived = DerivedParameters(module)
+        self.copies: dict[SSAValue, SSAValue] = {}
+
+    def fold(self, function: FuncOp) -> None:
+        found = constant_ops(function)
+        roots: dict[SSAValue, None] = {}
+        for op in function.body.block.ops:
+            if op in found:
+                continue
+            for operand in op.operands:
+                source = _computed_source(operand)
+                if source.owner in found and not _is_free(source):
+                    roots[source] = None
+        for root in roots:
+            if _worth_storing(root, found):
+                self._replace(root)
+        dce_in(function)
+
+    def _replace(self, root: SSAValue) -> None:
+        owner = root.owner
+        assert isinstance(owner, Operation)
+        name = self.derived.define(self._name(owner, root), self._copied(root))
+        remark(NAME, "applied", owner, f"folded into parameter {name}")
+        get = GetParameterOp(name, self.derived.declared[name].parameter_type)
+        get.result.name_hint = root.name_hint
+        block = owner.parent
+        assert block is not None
+        block.insert_op_before(get, owner)
+        root.replace_all_uses_with(get.result)
+
+    def _name(self, owner: Operation, root: SSAValue) -> str:
+        for source in _sources(owner, {}):
+            if isinstance(source.owner, GetParameterOp):
+                return f"{source.owner.parameter.root_reference.data}.folded"
+        return f"constant.{root.name_hint or 'folded'}"
+
+    def _copied(self, value: SSAValue) -> SSAValue:
+        """`value` computed inside of `@prepare`."""
+        owner = value.owner
+        assert isinstance(owner, Operation)
+        if isinstance(owner, GetParameterOp):
+            return self.derived.value_of(owner.parameter.root_reference.data)
+        if value not in self.copies:
+            mapping = {operand: self._copied(operand) for operand in owner.operands}
+            copy = owner.clone(mapping)
+            self.derived.insert(copy)
+            self.copies.update(zip(owner.results, copy.results, strict=True))
+        return self.copies[value]
+
+
+def dce_in(function: FuncOp) -> None:
+    """Erases the function's unused pure ops."""
+    for op in reversed(list(function.body.block.ops)):
+        if isinstance(op, GraphOp | GetParameterOp) and not any(r.uses for r in op.results):
+            op.detach()
+            op.erase()
+
+
+@dataclass(frozen=True)
+class FoldConstantsPass(ModulePass):
+    """Moves ops on weights and literals to `@prepare`, whose results are derived parameters.
+
+    Before: `%w = graph.get_parameter @w`, `%s = graph.mul %w, %scale`, `%y = graph.linear %x, %s`
+    After:  `%s = graph.get_parameter @w.folded`, and `@prepare` returns the product
+
+    Views of weights stay: they cost nothing. Values much larger than their sources stay too.
+    """
+
+    name = NAME
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        folder = _Folder(op)
+        for function in functions_of(op):
+            if function.sym_name.data != PREPARE:
+                folder.fold(function)

@@ -1,0 +1,101 @@
+"""legalize: what the target cannot run, or runs badly, becomes what it runs well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import SSAValue
+from xdsl.passes import ModulePass
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from ait.dialects.accessor import AccessMap, MaterializeOp, ViewOp
+from ait.dialects.functions import PREPARE, functions_of
+from ait.dialects.graph import GetParameterOp
+from ait.dialects.kernel import ConvOp, GemmOp, KernelOp
+from ait.errors import CompileError
+from ait.passes.derived import DerivedParameters
+from ait.passes.fusion.rebuild import rebuilt
+from ait.passes.lowering.launch import Read
+from ait.passes.remarks import describe, remark
+from ait.passes.target import find_target
+
+NAME = "legalize"
+
+
+class _WeightLayouts:
+    """Stores constant right factors in the order in which kernels read them."""
+
+    def __init__(self, module: ModuleOp):
+        self.derived = DerivedParameters(module)
+        self.stored: dict[Read, str] = {}
+
+    def store(self, read: Read, source: GetParameterOp) -> Read:
+        """The same values from a derived parameter that is dense in the order of the map."""
+        if read not in self.stored:
+            name = source.parameter.root_reference.data
+            view = ViewOp(self.derived.value_of(name), read.access)
+            copy = MaterializeOp(view.result)
+            self.derived.insert(view, copy)
+            self.stored[read] = self.derived.define(f"{name}.packed", copy.result)
+        name = self.stored[read]
+        get = GetParameterOp(name, self.derived.declared[name].parameter_type)
+        Rewriter.insert_op(get, InsertPoint.before(source))
+        return Read(get.result, AccessMap.dense(read.access.sizes))
+
+
+def _constant(value: SSAValue) -> GetParameterOp | None:
+    return value.owner if isinstance(value.owner, GetParameterOp) else None
+
+
+def _rewrite_weights(function: FuncOp, layouts: _WeightLayouts) -> None:
+    for op in list(function.body.block.ops):
+        if not isinstance(op, GemmOp | ConvOp):
+            continue
+        source, access = _constant(op.ins[1]), op.in_access[1]
+        if source is None or access.is_dense or 0 in access.strides:
+            continue
+        if not all(isinstance(dim, int) for dim in access.dims):
+            continue
+        packed = layouts.store(Read(op.ins[1], access), source)
+        new = rebuilt(
+            op,
+            ins=[op.ins[0], packed.base, *op.ins[2:]],
+            in_maps=[op.in_access[0], packed.access, *op.in_access[2:]],
+        )
+        remark(NAME, "applied", op, "its weights are stored in the order they are read")
+        for old, result in zip(op.res, new.res, strict=True):
+            result.name_hint = old.name_hint
+        Rewriter.replace_op(op, new, list(new.res))
+
+
+@dataclass(frozen=True)
+class LegalizePass(ModulePass):
+    """Adapts kernels to the target and refuses, all at once, those that it cannot run.
+
+    Before: `kernel.gemm ins(%x, %w <..., strides [1, 384]>)`, a weight stored [N, K]
+    After:  `kernel.gemm ins(%x, %w.packed)`, stored [K, N] by `@prepare`, where the target asks
+    """
+
+    name = NAME
+    target: str = "any"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        target = find_target(self.target)
+        functions = functions_of(op)
+        if target.capabilities.constant_gemm_rows:
+            layouts = _WeightLayouts(op)
+            for function in functions:
+                if function.sym_name.data != PREPARE:
+                    _rewrite_weights(function, layouts)
+        problems: dict[str, None] = {}
+        for kernel in op.walk():
+            if isinstance(kernel, KernelOp):
+                reason = target.refusal(kernel)
+                if reason is not None:
+                    problems[f"{describe(kernel)}: {reason}"] = None
+        if problems:
+            listed = "".join(f"\n  {problem}" for problem in problems)
+            raise CompileError(f"{target.name} cannot run {len(problems)} kernels:{listed}")
