@@ -1,6 +1,7 @@
 """Authoring of models in Python, as with PyTorch: `from ait import nn`."""
 
-from ait.ir.nn import functional, ops
+from ait.ir.dtypes import Array
+from ait.ir.nn import functional, initialization, ops
 from ait.ir.nn.layers import (
     ELU,
     GELU,
@@ -45,7 +46,7 @@ from ait.ir.nn.module import (
     Sequential,
 )
 from ait.ir.nn.ops import *  # noqa: F403
-from ait.ir.nn.state import LoadReport
+from ait.ir.nn.state import LoadReport, read_safetensors
 from ait.ir.nn.tensor import Tensor
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "GELU",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
+    "Array",
     "AvgPool2d",
     "BatchNorm2d",
     "Buffer",
@@ -91,5 +93,7 @@ __all__ = [
     "Upsample",
     "ZeroPad2d",
     "functional",
+    "initialization",
+    "read_safetensors",
 ]
 __all__ += ops.__all__

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from ait.dialects import graph
@@ -46,6 +48,7 @@ __all__ = [
     "eq",
     "erf",
     "exp",
+    "finfo",
     "flatten",
     "flip",
     "floor",
@@ -72,6 +75,7 @@ __all__ = [
     "mul",
     "ne",
     "neg",
+    "numpy_dtype",
     "ones",
     "ones_like",
     "outer",
@@ -214,6 +218,19 @@ def _triangle(x: Tensor, diagonal: int, *, lower: bool) -> Tensor:
     columns = iota((1, x.shape[-1]), axis=1)
     keep = columns <= rows if lower else columns >= rows
     return apply(graph.SelectOp, keep, x, full((), 0, x.dtype))
+
+
+# Types ----------------------------------------------------------------------------------------
+
+
+def finfo(dtype: object) -> ml_dtypes.finfo:
+    """The limits of a float dtype: `min`, `max`, `eps`, `tiny`."""
+    return ml_dtypes.finfo(dtype_of(dtype).numpy)
+
+
+def numpy_dtype(dtype: object) -> np.dtype[Any]:
+    """The NumPy type of a dtype: `np.float16` of "f16"."""
+    return dtype_of(dtype).numpy
 
 
 # Joining and moving ---------------------------------------------------------------------------
