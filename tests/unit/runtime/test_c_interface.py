@@ -2,7 +2,6 @@
 
 import ctypes
 import re
-
 import subprocess
 from pathlib import Path
 

@@ -1,5 +1,6 @@
 """Reading a model's metadata without loading it."""
 
+import contextlib
 import shutil
 import struct
 import subprocess
@@ -62,7 +63,7 @@ def test_missing_file_and_folder(tmp_path):
 def test_every_truncation_is_refused(tiny, tmp_path):
     data = tiny.read_bytes()
     path = tmp_path / "cut.so"
-    for size in [*range(0, 128), *range(128, len(data) - 1, 4999), len(data) - 1]:
+    for size in [*range(128), *range(128, len(data) - 1, 4999), len(data) - 1]:
         path.write_bytes(data[:size])
         with pytest.raises(AitError):
             read_metadata(path)
@@ -77,7 +78,5 @@ def test_damaged_headers_never_crash(tiny, tmp_path_factory, data):
         content[data.draw(places)] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.getbasetemp() / "damaged.so"
     path.write_bytes(content)
-    try:
+    with contextlib.suppress(AitError):
         assert isinstance(read_metadata(path), dict)
-    except AitError:
-        pass

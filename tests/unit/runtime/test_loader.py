@@ -177,7 +177,7 @@ def test_context_tells_sizes_and_takes_workspace(model, reference):
     x, s = inputs(10)
     with model.context(num_threads=1, workspace=workspace) as own:
         close(own.run([x, s])["y"], reference(x, s))
-        with pytest.raises(InputError, match="has 160 bytes, but .* need 176"):
+        with pytest.raises(InputError, match=r"has 160 bytes, but .* need 176"):
             own.run(inputs(11))
         own.set_workspace(None)
         close(own.run(inputs(11))["y"], reference(*inputs(11)))
