@@ -21,8 +21,9 @@ PassFactory = Callable[[], type[ModulePass]]
 
 CONFIG_DIALECTS: Mapping[str, str] = {
     "cpu": "ait.codegen.cpu.dialect",
-    "cuda": "ait.codegen.cuda.dialect",
+    "cuda": "ait.codegen.cuda.config",
     "ck": "ait.codegen.hip.dialect",
+    "plain": "ait.codegen.gpu.dialect",
 }
 """The modules that define each target's `config` attributes."""
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ait.codegen.cuda.elementwise import Elementwise
 from ait.codegen.cuda.gemm_sm90 import GemmSm90
-from ait.codegen.cuda.own_gemm import OwnGemm
+from ait.codegen.gpu.elementwise import Elementwise
 from ait.codegen.gpu.family import KernelFamily
+from ait.codegen.gpu.own_gemm import Engine, OwnGemm
 from ait.dialects.kernel import CopyOp, GemmOp, KernelOp, PointwiseOp
 from ait.passes.target import Capabilities, KernelCapability
 
 _ELEMENTWISE = Elementwise()
+_OWN_GEMM = OwnGemm(Engine("ait/cuda/tensor_engine.hpp", "ait::cuda::TensorEngine"))
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class OpRow:
 
 
 OPS: Mapping[type[KernelOp], OpRow] = {
-    GemmOp: OpRow(KernelCapability(max_outs=8), [OwnGemm()], {"sm_90a": [GemmSm90()]}),
+    GemmOp: OpRow(KernelCapability(max_outs=8), [_OWN_GEMM], {"sm_90a": [GemmSm90()]}),
     PointwiseOp: OpRow(KernelCapability(), [_ELEMENTWISE]),
     CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), [_ELEMENTWISE]),
 }

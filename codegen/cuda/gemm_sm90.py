@@ -14,7 +14,8 @@ from typing import cast
 from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import GemmAttr, GemmConfig, Schedule
-from ait.codegen.cuda.cost import GemmShape, hopper_seconds
+from ait.codegen.cuda.cost import hopper_seconds
+from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand

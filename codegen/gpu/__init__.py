@@ -1,5 +1,6 @@
-"""What the CUDA and HIP targets share: device scalar code and templates of plain kernels.
+"""What the CUDA and HIP targets share: scalar device code, and the kernels of our own.
 
-Both are the same C++ once a target brings the header `ait/gpu.hpp`, which gives the launch of a
-kernel, the stream and the error handling of its runtime.
+These are the same C++ for both once a target brings the header `ait/gpu.hpp`, which has the launch
+of a kernel and the error handling of its runtime. What needs a vendor's library stays with the
+target.
 """

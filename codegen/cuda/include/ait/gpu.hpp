@@ -22,6 +22,26 @@ inline Status status_of(cudaError_t error, const char* what) {
   return Status{AIT_DEVICE_ERROR, std::string(what) + ": " + cudaGetErrorString(error)};
 }
 
+inline int current_device() {
+  int device = 0;
+  cudaGetDevice(&device);
+  return device;
+}
+
+/// Multiprocessors of the current device, asked once a device (a race asks twice, no more).
+inline int multiprocessors() {
+  constexpr int kDevices = 64;
+  static int counts[kDevices] = {};
+  const int device = current_device();
+  if (device < 0 || device >= kDevices) return 1;
+  if (counts[device] == 0) {
+    int count = 0;
+    cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+    counts[device] = count > 0 ? count : 1;
+  }
+  return counts[device];
+}
+
 /// Blocks until the kernels before this one on the stream are complete and their writes visible.
 /// Every kernel calls it before its first access to memory, also where it has no work: only then
 /// does the end of a kernel mean the end of all before it, which the kernel after the next needs.
@@ -44,14 +64,14 @@ template <class... Parameters, class... Arguments>
 Status launch(const Launch& launch, void (*kernel)(Parameters...), dim3 grid, dim3 block,
               Arguments... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return ok();
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
   config.stream = stream_of(launch);
 #if defined(AIT_CUDA_DEPENDENT_LAUNCH)
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
   config.attrs = &attribute;
   config.numAttrs = 1;
 #endif

@@ -11,6 +11,9 @@
 #include "ait/scalar.hpp"
 #include "ait/status.hpp"
 
+// CUDA's mark of kernel parameters that stay where they are; HIP's always do.
+#define __grid_constant__
+
 namespace ait::gpu {
 
 inline hipStream_t stream_of(const Launch& launch) {

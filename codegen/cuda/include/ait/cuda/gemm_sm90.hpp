@@ -14,7 +14,7 @@
 #include "cutlass/gemm/kernel/gemm_universal.hpp"
 #include "cute/tensor.hpp"
 
-#include "ait/cuda/host.hpp"
+#include "ait/gpu/access.hpp"
 
 #if !defined(CUTLASS_ENABLE_GDC_FOR_SM90)
 #error "compile with -DCUTLASS_ENABLE_GDC_FOR_SM90: the kernel is launched before its inputs are final"
@@ -199,8 +199,8 @@ struct Gemm {
 /// Launches one gemm on the caller's stream, as a programmatic dependent launch.
 template <class Gemm>
 Status run(const Launch& launch, typename Gemm::Arguments arguments) {
-  arguments.hw_info.device_id = current_device();
-  arguments.hw_info.sm_count = multiprocessors();
+  arguments.hw_info.device_id = gpu::current_device();
+  arguments.hw_info.sm_count = gpu::multiprocessors();
   typename Gemm::Adapter adapter;
   // None of the collectives used here needs a workspace (no split-K, no stream-K).
   cutlass::Status status = adapter.initialize(arguments, nullptr, gpu::stream_of(launch));

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import OwnGemmAttr, OwnGemmConfig, Units
-from ait.codegen.cuda.cost import GemmShape, own_gemm_seconds
+from ait.codegen.gpu.cost import GemmShape, own_gemm_seconds
+from ait.codegen.gpu.dialect import OwnGemmAttr, OwnGemmConfig, Units
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
@@ -23,16 +24,31 @@ _TILES = {
 }
 
 
-class OwnGemm:
-    """The kernel family; see family.py."""
+@dataclass(frozen=True)
+class Engine:
+    """What multiplies the tiles: a C++ class template and its header."""
 
-    template = "own_gemm.cu.j2"
+    header: str
+    type: str
+
+
+_SCALAR_ENGINE = Engine("ait/gpu/own_gemm.hpp", "ait::gpu::ScalarEngine")
+
+
+class OwnGemm:
+    """The kernel family; see family.py. `tensor_engine`: the target's matrix units, if it has an
+    engine for them."""
+
+    template = "own_gemm.j2"
     config_type = OwnGemmAttr
+
+    def __init__(self, tensor_engine: Engine | None = None):
+        self._tensor_engine = tensor_engine
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         _check(view)
         shape = GemmShape.of(view)
-        units = [Units.TENSOR] if _has_tensor_types(view) else [Units.SCALAR]
+        units = [Units.TENSOR] if self._takes_tensor(view) else [Units.SCALAR]
         return [
             Candidate(
                 OwnGemmAttr(OwnGemmConfig(tile, unit)),
@@ -45,8 +61,11 @@ class OwnGemm:
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         _check(view)
         own = cast(OwnGemmAttr, config).data
+        engine = _SCALAR_ENGINE if own.units is Units.SCALAR else self._tensor_engine
+        if engine is None:
+            raise Refusal("the target has no tensor units for this kernel")
         if own.units is Units.TENSOR and not _has_tensor_types(view):
-            raise Refusal("tensor cores need two factors of one 16-bit type")
+            raise Refusal("tensor units need two factors of one 16-bit type")
         a, b = view.ins[:2]
         a_along_k = not _prefers(a, "m")
         b_along_n = not _prefers(b, "k") if b.stride("n") != 1 else True
@@ -56,6 +75,7 @@ class OwnGemm:
         return {
             "view": view,
             "config": own,
+            "engine": engine,
             "region": view.region("epilogue"),
             "index": "int32_t" if view.fits_int32 else "int64_t",
             "a_along_k": a_along_k,
@@ -64,6 +84,9 @@ class OwnGemm:
             "b_vector": min(b.vector(b_group, _VECTOR_BYTES), b_tile),
             "out_along_n": not _prefers(view.outs[0], "m"),
         }
+
+    def _takes_tensor(self, view: KernelView) -> bool:
+        return self._tensor_engine is not None and _has_tensor_types(view)
 
 
 def _check(view: KernelView) -> None:

@@ -4,10 +4,9 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "ait/cuda/device.hpp"
-#include "ait/cuda/host.hpp"
+#include "ait/gpu/access.hpp"
 
-namespace ait::cuda {
+namespace ait::gpu {
 
 constexpr int kElementwiseThreads = 256;
 constexpr int kElementwiseBlocksPerMultiprocessor = 8;
@@ -17,8 +16,8 @@ constexpr int kElementwiseBlocksPerMultiprocessor = 8;
 template <class Kernel>
 __global__ void __launch_bounds__(kElementwiseThreads)
     elementwise(const __grid_constant__ typename Kernel::Arguments arguments) {
-  gpu::wait_for_inputs();
-  gpu::let_next_start();
+  wait_for_inputs();
+  let_next_start();
   using Index = typename Kernel::Index;
   const Index stride = static_cast<Index>(gridDim.x) * kElementwiseThreads;
   for (Index i = static_cast<Index>(blockIdx.x) * kElementwiseThreads + threadIdx.x;
@@ -38,4 +37,4 @@ ait::Status run_elementwise(const ait::Launch& launch,
                      dim3(kElementwiseThreads), arguments);
 }
 
-}  // namespace ait::cuda
+}  // namespace ait::gpu

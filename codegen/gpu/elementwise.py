@@ -7,9 +7,9 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import ElementwiseAttr, ElementwiseConfig
-from ait.codegen.cuda.cost import stream_seconds
 from ait.codegen.expressions import known_divisor
+from ait.codegen.gpu.cost import stream_seconds
+from ait.codegen.gpu.dialect import ElementwiseAttr, ElementwiseConfig
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
@@ -22,7 +22,7 @@ _WIDTHS = (16, 8, 4, 2, 1)
 class Elementwise:
     """The kernel family; see family.py."""
 
-    template = "elementwise.cu.j2"
+    template = "elementwise.j2"
     config_type = ElementwiseAttr
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
