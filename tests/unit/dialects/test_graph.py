@@ -1,7 +1,6 @@
 """Graph ops: construction, inferred types, and round trips of every op in both formats."""
 
 import io
-import time
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +9,7 @@ from xdsl.dialects.builtin import (
     Builtin,
     DenseIntOrFPElementsAttr,
     ModuleOp,
+    StringAttr,
     TensorType,
     bf16,
     f16,
@@ -19,15 +19,56 @@ from xdsl.dialects.builtin import (
     i32,
     i64,
 )
+from xdsl.dialects.func import Func, FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, SSAValue
-from xdsl.irdl import IRDLOperation
 from xdsl.parser import Parser
 from xdsl.printer import Printer
-from xdsl.utils.exceptions import VerifyException
 
-from ait.dialects.graph import *  # noqa: F403
-from ait.dialects.symbolic import Dim, Sym, dim_max, dims_of, symbol, tensor_type
-from ait.errors import ShapeError
+from ait.dialects.graph import (
+    BINARY_OPS,
+    UNARY_OPS,
+    AdaptiveAvgPool2dOp,
+    AdaptiveMaxPool2dOp,
+    ArgmaxOp,
+    AttentionOp,
+    AvgPool2dOp,
+    BatchNormOp,
+    CastOp,
+    ClampOp,
+    ConcatOp,
+    ConstantOp,
+    Conv2dOp,
+    ExpandOp,
+    GatherOp,
+    GeluOp,
+    GetParameterOp,
+    Graph,
+    GroupNormOp,
+    IotaOp,
+    LayerNormOp,
+    LinearOp,
+    LogicalAndOp,
+    LogicalNotOp,
+    LogSoftmaxOp,
+    MatmulOp,
+    MaxPool2dOp,
+    PadOp,
+    ParameterOp,
+    PermuteOp,
+    ReduceMaxOp,
+    ReduceMeanOp,
+    ReduceMinOp,
+    ReduceProdOp,
+    ReduceSumOp,
+    ReshapeOp,
+    ResizeOp,
+    RmsNormOp,
+    SelectOp,
+    SliceOp,
+    SoftmaxOp,
+    SplitOp,
+)
+from ait.dialects.symbolic import Dim, Sym, dims_of, symbol, tensor_type
 
 B = symbol("batch", 1, 64)
 S = symbol("seq", 1, 256)
@@ -47,7 +88,7 @@ def generic(module: ModuleOp) -> str:
 
 def context() -> Context:
     ctx = Context()
-    for dialect in (Builtin, Sym, Graph):
+    for dialect in (Builtin, Func, Sym, Graph):
         ctx.load_dialect(dialect)
     return ctx
 
@@ -57,11 +98,7 @@ IMAGE = (B, 6, 16, 16)
 
 # One or more instances of every op: (builder, operand dims or (dims, element), result dims).
 CASES: list[tuple[Build, list[object], object]] = [
-    *[
-        (op, [X], X)
-        for op in UNARY_OPS
-        if op not in (LogicalNotOp, CastOp, ClampOp)
-    ],
+    *[(op, [X], X) for op in UNARY_OPS if op not in (LogicalNotOp, CastOp, ClampOp)],
     (LogicalNotOp, [(X, i1)], X),
     (lambda x: CastOp(x, f16), [(X, i32)], X),
     (lambda x: CastOp(x, i1), [X], X),
@@ -71,7 +108,9 @@ CASES: list[tuple[Build, list[object], object]] = [
     (ClampOp, [X], X),
     (lambda x: GeluOp(x, approximate="tanh"), [(X, bf16)], X),
     *[
-        (op, [(X, i1), ((4, 1), i1)], X) if op.ACCEPTS == LogicalAndOp.ACCEPTS else (op, [X, (4, 1)], X)
+        (op, [(X, i1), ((4, 1), i1)], X)
+        if op.ACCEPTS == LogicalAndOp.ACCEPTS
+        else (op, [X, (4, 1)], X)
         for op in BINARY_OPS
     ],
     (SelectOp, [((4, S), i1), X, ()], X),
@@ -199,8 +238,6 @@ def label(case: tuple[Build, list[object], object]) -> str:
 
 
 def in_module(block: Block) -> ModuleOp:
-    from xdsl.dialects.func import FuncOp, ReturnOp
-
     types = [a.type for a in block.args]
     func = FuncOp("main", (types, []))
     for new, old in zip(func.body.block.args, block.args, strict=True):
@@ -220,10 +257,7 @@ def test_infers_and_round_trips(case: tuple[Build, list[object], object]) -> Non
     module = in_module(block)
     module.verify()
     ctx = context()
-    from xdsl.dialects.func import Func
-
-    ctx.load_dialect(Func)
-    op.attributes["source"] = __import__("xdsl.dialects.builtin").dialects.builtin.StringAttr("a.b")
+    op.attributes["source"] = StringAttr("a.b")
     for text in (str(module), generic(module)):
         again = Parser(ctx, text).parse_module()
         again.verify()
