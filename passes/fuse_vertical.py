@@ -30,6 +30,7 @@ from ait.dialects.kernel import (
     compute_type,
 )
 from ait.dialects.symbolic import dim_product, dims_of, element_of
+from ait.passes.fusion.attention import FuseAttention
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
 from ait.passes.lowering.launch import Read
@@ -547,6 +548,7 @@ class FuseVerticalPass(ModulePass):
         target = find_target(self.target)
         for patterns in (
             [MergeEqualOperands(), FuseIntoProducer(target)],
+            [FuseAttention(target, NAME)],
             [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
             [DropUnusedResults(), MergeEqualOperands()],
         ):
