@@ -17,16 +17,12 @@ from xdsl.ir import Attribute
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError, VerifyException
 
+from ait.dialects.functions import MAIN, NAME, OUTPUT, find_function
 from ait.dialects.graph import ParameterOp
 from ait.dialects.symbolic import dims_of, element_of
 from ait.errors import AitError, WeightError
 from ait.ir.context import make_context
 from ait.ir.dtypes import Array, dtype_of
-
-NAME = "ait.name"
-"""Attribute of arguments and results of functions: what users call the input or output."""
-OUTPUT = "ait.output"
-"""Unit attribute of arguments that are outputs, in functions on buffers."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +47,14 @@ class Program:
     @property
     def main(self) -> FuncOp:
         """The model's function. Raises AitError if there is none."""
-        return self.function("main")
+        return self.function(MAIN)
 
     def function(self, name: str) -> FuncOp:
         """The function of that name. Raises AitError if there is none."""
-        found = self.find_function(name)
+        found = find_function(self.module, name)
         if found is None:
             raise AitError(f"the module has no function @{name}")
         return found
-
-    def find_function(self, name: str) -> FuncOp | None:
-        """The function of that name, or None."""
-        for op in self.module.body.block.ops:
-            if isinstance(op, FuncOp) and op.sym_name.data == name:
-                return op
-        return None
 
     @property
     def input_names(self) -> list[str]:
@@ -210,7 +199,7 @@ def outputs_of(function: FuncOp) -> list[Port]:
         return [port for port, is_output in _arguments(function) if is_output]
     notes = _dictionaries(function.res_attrs, len(types))
     return [
-        Port(_name(note, f"output{i}"), t)
+        Port(_name(note, f"output_{i}"), t)
         for i, (note, t) in enumerate(zip(notes, types, strict=True))
     ]
 
@@ -227,7 +216,8 @@ def _arguments(function: FuncOp) -> list[tuple[Port, bool]]:
     ports: list[tuple[Port, bool]] = []
     for i, (note, t) in enumerate(zip(notes, types, strict=True)):
         is_output = OUTPUT in note
-        ports.append((Port(_name(note, f"{'output' if is_output else 'input'}{i}"), t), is_output))
+        default = f"{'output' if is_output else 'input'}_{i}"
+        ports.append((Port(_name(note, default), t), is_output))
     return ports
 
 

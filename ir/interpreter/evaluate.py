@@ -21,6 +21,7 @@ from xdsl.interpreters.func import FuncFunctions
 from xdsl.ir import Operation
 
 from ait.dialects import kernel
+from ait.dialects.functions import PREPARE, find_function
 from ait.dialects.graph.constants import Dense
 from ait.dialects.symbolic import DimsAttr, dims_of, element_of
 from ait.errors import AitError, WeightError
@@ -37,7 +38,6 @@ from ait.ir.program import Program, inputs_of, is_on_buffers, outputs_of
 Observer: TypeAlias = Callable[[Operation, PythonValues], None]
 """Called after each operation with its results."""
 
-PREPARE = "prepare"
 SLOTS = "slots"
 
 
@@ -70,7 +70,7 @@ def prepared_weights(program: Program, *, observer: Observer | None = None) -> d
         return weights
     derived = {name: t for name, t, is_derived in program.parameters() if is_derived}
     lacking = [name for name in missing if name not in derived]
-    prepare = program.find_function(PREPARE)
+    prepare = find_function(program.module, PREPARE)
     if lacking or prepare is None:
         raise WeightError("; ".join(f"parameter '{name}' has no weight" for name in missing))
     for name in missing:
@@ -159,7 +159,7 @@ def _slots(function: FuncOp, environment: Environment) -> dict[int, Array]:
 def _used_slots(ops: Iterable[Operation], environment: Environment) -> dict[int, int]:
     sizes: dict[int, int] = {}
     for op in ops:
-        if isinstance(op, kernel.BufferOp):
+        if isinstance(op, kernel.BufferOp) and op.slot is not None:
             slot = op.slot.value.data
             itemsize = dtype_of(element_of(op.result)).numpy.itemsize
             sizes[slot] = max(sizes.get(slot, 0), prod(environment.shape(op.result)) * itemsize)

@@ -157,7 +157,10 @@ class KernelFunctions(InterpreterFunctions):
     @impl(kernel.BufferOp)
     def buffer(self, _: Interpreter, op: kernel.BufferOp, args: PythonValues) -> PythonValues:
         dtype = dtype_of(element_of(op.result)).numpy
-        size = prod(self.environment.shape(op.result)) * dtype.itemsize
+        count = prod(self.environment.shape(op.result))
+        if op.slot is None:
+            return (poisoned(count, dtype),)
+        size = count * dtype.itemsize
         slot = self.slots.get(op.slot.value.data)
         if slot is None:
             raise InterpretationError(f"the function declares no slot {op.slot.value.data}")
