@@ -1,6 +1,7 @@
 """Builds the hand-written model of these tests, once a session."""
 
 import functools
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -46,7 +47,7 @@ def build(workdir) -> Callable[..., list[Path]]:
 
     @functools.cache
     def compile_one(source: Path, flags: tuple[str, ...]) -> Path:
-        folder = workdir / "-".join(flags).replace("=", "_").replace(",", "_")
+        folder = workdir / re.sub(r"\W", "_", " ".join(flags) or "plain")
         folder.mkdir(exist_ok=True)
         output = folder / f"{source.name}.o"
         includes = [f"-I{path}" for path in (*sources.include_dirs(), HERE)]

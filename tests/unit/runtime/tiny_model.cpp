@@ -3,7 +3,8 @@
 //   inputs   x f32[batch, 4], s f32[batch * 2]       outputs  y f32[batch, 4]
 //   weights  w f32[4], b f32[4], scale f32[]         derived  folded f32[4] = b * scale
 //
-// Variants: TINY_EXTERNAL embeds no weights; TINY_FROZEN keeps neither b nor scale.
+// Variants: TINY_EXTERNAL embeds no weights; TINY_FROZEN keeps neither b nor scale; TINY_FAKE_GPU
+// runs on the device of device_fake.cpp.
 #include <cmath>
 
 #include "ait/model.hpp"
@@ -61,7 +62,31 @@ const float* floats(void* const* pointers, int index) {
   return static_cast<const float*>(pointers[index]);
 }
 
+#ifdef TINY_FAKE_GPU
+}  // namespace
+namespace ait::device {
+bool is_device_memory(const void* pointer, std::size_t bytes);
+}
+namespace {
+
+// What a kernel on a real GPU would answer with a fault.
+ait::Status check_memory(const ait::RunArguments& arguments) {
+  const std::size_t rows = static_cast<std::size_t>(arguments.symbols[0]);
+  const bool on_device = ait::device::is_device_memory(arguments.inputs[0], rows * 16) &&
+                         ait::device::is_device_memory(arguments.inputs[1], rows * 8) &&
+                         ait::device::is_device_memory(arguments.outputs[0], rows * 16) &&
+                         ait::device::is_device_memory(arguments.weights[0], 16) &&
+                         ait::device::is_device_memory(arguments.weights[3], 16) &&
+                         ait::device::is_device_memory(arguments.workspace, rows * 16) &&
+                         arguments.launch.stream != nullptr;
+  return on_device ? ait::ok() : ait::error(AIT_DEVICE_ERROR, "FAKE error: illegal access");
+}
+#else
+ait::Status check_memory(const ait::RunArguments&) { return ait::ok(); }
+#endif
+
 ait::Status run(const ait::RunArguments& arguments) {
+  AIT_TRY(check_memory(arguments));
   const float* x = floats(arguments.inputs, 0);
   const float* s = floats(arguments.inputs, 1);
   const float* w = floats(arguments.weights, 0);

@@ -1,0 +1,87 @@
+// A GPU made of host memory: it knows what it has allocated, refuses a host pointer where a device
+// pointer belongs, and so shows without a GPU that host and device memory are kept apart.
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "ait/device.hpp"
+
+namespace ait::device {
+namespace {
+
+constexpr std::size_t kAlignment = 256;
+
+std::mutex mutex;
+std::map<uintptr_t, std::size_t> allocations;
+
+bool is_device(const void* pointer, std::size_t bytes) {
+  std::lock_guard<std::mutex> lock(mutex);
+  const auto address = reinterpret_cast<uintptr_t>(pointer);
+  auto next = allocations.upper_bound(address);
+  if (next == allocations.begin()) return false;
+  --next;
+  return address + bytes <= next->first + next->second;
+}
+
+Status copy(void* to, const void* from, std::size_t bytes, bool to_device, bool from_device) {
+  if (bytes == 0) return ok();
+  if (is_device(to, bytes) != to_device || is_device(from, bytes) != from_device) {
+    return error(AIT_DEVICE_ERROR, "FAKE error: a copy between the wrong kinds of memory");
+  }
+  std::memcpy(to, from, bytes);
+  return ok();
+}
+
+}  // namespace
+
+ait_device kind() noexcept { return AIT_CUDA; }
+std::size_t alignment() noexcept { return kAlignment; }
+
+Status current(int32_t* index) {
+  *index = 0;
+  return ok();
+}
+
+Status activate(int32_t index) {
+  return index == 0 ? ok() : error(AIT_DEVICE_ERROR, "FAKE error: no device %d", index);
+}
+
+Status allocate(std::size_t bytes, void** memory) {
+  if (posix_memalign(memory, kAlignment, bytes + 1) != 0) return error(AIT_OUT_OF_MEMORY, "full");
+  std::lock_guard<std::mutex> lock(mutex);
+  allocations[reinterpret_cast<uintptr_t>(*memory)] = bytes;
+  return ok();
+}
+
+void release(void* memory) noexcept {
+  std::lock_guard<std::mutex> lock(mutex);
+  allocations.erase(reinterpret_cast<uintptr_t>(memory));
+  std::free(memory);
+}
+
+Status copy_from_host(void* device, const void* host, std::size_t bytes) {
+  return copy(device, host, bytes, true, false);
+}
+
+Status copy_to_host(void* host, const void* device, std::size_t bytes) {
+  return copy(host, device, bytes, false, true);
+}
+
+Status copy_on_device(void* to, const void* from, std::size_t bytes) {
+  return copy(to, from, bytes, true, true);
+}
+
+Status create_stream(void** stream) {
+  *stream = std::malloc(1);
+  return ok();
+}
+
+void destroy_stream(void* stream) noexcept { std::free(stream); }
+Status synchronize(void*) { return ok(); }
+Status synchronize_all() { return ok(); }
+
+// Called by the model in place of a kernel's own faults.
+bool is_device_memory(const void* pointer, std::size_t bytes) { return is_device(pointer, bytes); }
+
+}  // namespace ait::device
