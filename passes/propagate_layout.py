@@ -1,19 +1,234 @@
-"""propagate-layout: see the class."""
+"""propagate-layout: images run channels-last, with no transposes left between layers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import (
+    GreedyRewritePatternApplier,
+    PatternRewriter,
+    PatternRewriteWalker,
+    RewritePattern,
+)
+
+from ait.dialects import graph
+from ait.dialects.graph import ElementwiseOp, GraphOp
+from ait.dialects.symbolic import dims_of
+from ait.passes.target import find_target
+
+TO_LAST = (0, 2, 3, 1)
+"""NCHW -> NHWC (and OIHW -> OHWI)."""
+TO_FIRST = (0, 3, 1, 2)
+
+_WITH_WEIGHTS = (graph.Conv2dOp,)
+_IMAGES: tuple[type[GraphOp], ...] = (
+    graph.AdaptiveAvgPool2dOp,
+    graph.AdaptiveMaxPool2dOp,
+    graph.AvgPool2dOp,
+    graph.Conv2dOp,
+    graph.MaxPool2dOp,
+    graph.ResizeOp,
+)
+
+
+def _clone_onto(op: GraphOp, operands: Sequence[SSAValue], **changed: Any) -> GraphOp:
+    """The same op on other operands, its result types inferred anew."""
+    kinds = type(op).property_kinds()
+    properties = dict(op.properties)
+    for name, value in changed.items():
+        encoded = kinds[name].encode(value)
+        if encoded is None:
+            properties.pop(name, None)
+        else:
+            properties[name] = encoded
+    types = type(op).infer_types([operand.type for operand in operands], properties)
+    return type(op).create(
+        operands=operands,
+        result_types=types,
+        properties=properties,
+        attributes=dict(op.attributes),
+    )
+
+
+class RunChannelsLast(RewritePattern):
+    """conv2d {nchw} -> permute, conv2d {nhwc}, permute back; pooling and resize likewise."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, _IMAGES):
+            return
+        image: Any = op
+        if image.layout != "nchw" or len(dims_of(op.results[0])) != 4:
+            return
+        moved = 2 if isinstance(op, _WITH_WEIGHTS) else 1
+        permutes = [graph.PermuteOp(value, TO_LAST) for value in op.operands[:moved]]
+        operands = [*(p.result for p in permutes), *op.operands[moved:]]
+        last = _clone_onto(op, operands, layout="nhwc")
+        back = graph.PermuteOp(last.results[0], TO_FIRST)
+        back.result.name_hint = op.results[0].name_hint
+        rewriter.replace(op, [*permutes, last, back])
+
+
+def _sunk_elementwise(
+    op: GraphOp, permutation: Sequence[int], inner: Sequence[SSAValue]
+) -> list[GraphOp]:
+    return [_clone_onto(op, inner)]
+
+
+def _sunk_axis(op: Any, permutation: Sequence[int], inner: Sequence[SSAValue]) -> list[GraphOp]:
+    return [_clone_onto(op, inner, axis=permutation[op.axis])]
+
+
+def _carried(values: Sequence[Any], permutation: Sequence[int]) -> list[Any]:
+    """Per-dim values of the permuted tensor, for the dims of the tensor before the permute."""
+    carried = list(values)
+    for position, source in enumerate(permutation):
+        carried[source] = values[position]
+    return carried
+
+
+def _sunk_slice(op: Any, permutation: Sequence[int], inner: Sequence[SSAValue]) -> list[GraphOp]:
+    changed = {name: _carried(getattr(op, name), permutation) for name in _SLICE_PROPERTIES}
+    return [_clone_onto(op, inner, **changed)]
+
+
+_SLICE_PROPERTIES = ("offsets", "sizes", "steps")
+
+
+def _sunk_pad(op: Any, permutation: Sequence[int], inner: Sequence[SSAValue]) -> list[GraphOp]:
+    changed = {name: _carried(getattr(op, name), permutation) for name in ("low", "high")}
+    return [_clone_onto(op, inner, **changed)]
+
+
+SINKS: Mapping[type, Callable[..., list[GraphOp]]] = {
+    graph.BatchNormOp: _sunk_axis,
+    graph.ConcatOp: _sunk_axis,
+    graph.PadOp: _sunk_pad,
+    graph.SliceOp: _sunk_slice,
+    graph.SplitOp: _sunk_axis,
+}
+"""Ops that a permute of their first operands can pass, and how their properties change."""
+
+_REDUCTIONS = (
+    graph.ReduceMaxOp,
+    graph.ReduceMeanOp,
+    graph.ReduceMinOp,
+    graph.ReduceProdOp,
+    graph.ReduceSumOp,
+)
+
+
+def _permuted_operands(op: GraphOp) -> int:
+    """How many leading operands have the rank of the image that is permuted."""
+    return 1 if isinstance(op, graph.BatchNormOp) else len(op.operands)
+
+
+class SinkPermute(RewritePattern):
+    """f(permute(x), permute(y)) -> permute(f(x, y)), for what works on each element or dim alone.
+
+    Other operands must be small: at most one dim that is not 1, which a reshape moves.
+    """
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        rule = SINKS.get(type(op))
+        if rule is None and isinstance(op, ElementwiseOp):
+            rule = _sunk_elementwise
+        if rule is None or not isinstance(op, GraphOp):
+            return
+        moved = _permuted_operands(op)
+        permutes = [
+            operand.owner
+            for operand in op.operands[:moved]
+            if isinstance(operand.owner, graph.PermuteOp)
+        ]
+        if not permutes:
+            return
+        permutation = tuple(permutes[0].permutation)
+        if any(len(dims_of(r)) != len(permutation) for r in op.results):
+            return
+        inner: list[SSAValue] = []
+        new_ops: list[Operation] = []
+        for operand in op.operands[:moved]:
+            carried = self._carried(operand, permutation, new_ops)
+            if carried is None:
+                return
+            inner.append(carried)
+        sunk = rule(op, permutation, [*inner, *op.operands[moved:]])
+        backs = [graph.PermuteOp(result, permutation) for result in sunk[0].results]
+        for back, old in zip(backs, op.results, strict=True):
+            back.result.name_hint = old.name_hint
+        rewriter.replace(op, [*new_ops, *sunk, *backs], [back.result for back in backs])
+
+    def _carried(
+        self, operand: SSAValue, permutation: Sequence[int], new_ops: list[Operation]
+    ) -> SSAValue | None:
+        """The operand in the dims before the permute; None if that would move data."""
+        owner = operand.owner
+        if isinstance(owner, graph.PermuteOp) and tuple(owner.permutation) == tuple(permutation):
+            return owner.x
+        dims = dims_of(operand)
+        if all(dim == 1 for dim in dims):
+            return operand
+        wide = (*([1] * (len(permutation) - len(dims))), *dims)
+        if sum(dim != 1 for dim in wide) != 1 or len(wide) != len(permutation):
+            return None
+        reshaped = graph.ReshapeOp(operand, _carried(wide, permutation))
+        new_ops.append(reshaped)
+        return reshaped.result
+
+
+class ReducePermuted(RewritePattern):
+    """A reduction of a permuted tensor -> of the tensor itself, if the kept dims stay in order."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, _REDUCTIONS) or not isinstance(op.x.owner, graph.PermuteOp):
+            return
+        permutation = op.x.owner.permutation
+        kept = [permutation[i] for i in range(len(permutation)) if i not in op.axes]
+        if op.keepdims or kept != sorted(kept):
+            return
+        axes = sorted(permutation[axis] for axis in op.axes)
+        rewriter.replace(op, _clone_onto(op, [op.x.owner.x], axes=axes))
+
+
+class CancelPermutes(RewritePattern):
+    """permute of permute -> one, or none."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, graph.PermuteOp) or not isinstance(op.x.owner, graph.PermuteOp):
+            return
+        inner = op.x.owner
+        combined = [inner.permutation[i] for i in op.permutation]
+        if combined == sorted(combined):
+            rewriter.replace(op, [], [inner.x])
+        else:
+            rewriter.replace(op, graph.PermuteOp(inner.x, combined))
 
 
 @dataclass(frozen=True)
 class PropagateLayoutPass(ModulePass):
-    """Placeholder that changes nothing."""
+    """Runs images channels-last where the target's kernels want it.
+
+    Before: `graph.conv2d {nchw}`, `graph.relu`, `graph.conv2d {nchw}`
+    After:  `graph.permute`, `graph.conv2d {nhwc}`, `graph.relu`, `graph.conv2d {nhwc}`,
+            `graph.permute`
+
+    Each image op is put between two permutes; these sink through whatever works on each element or
+    dim alone until they meet and cancel. Permutes of weights are left to fold-constants.
+    """
 
     name = "propagate-layout"
+    target: str = "any"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        return
+        if not find_target(self.target).capabilities.channels_last:
+            return
+        PatternRewriteWalker(RunChannelsLast(), apply_recursively=False).rewrite_module(op)
+        patterns: list[RewritePattern] = [CancelPermutes(), SinkPermute(), ReducePermuted()]
+        applier = GreedyRewritePatternApplier(patterns, dce_enabled=True)
+        PatternRewriteWalker(applier).rewrite_module(op)
