@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, SSAValue
 
-from ait.dialects.symbolic import Dim, dims_of, evaluate
+from ait.dialects.symbolic import Dim, dims_of, evaluate, to_text
+from ait.errors import AitError
 from ait.ir.dtypes import Array
 
 
@@ -20,12 +21,15 @@ class Environment:
     weights: dict[str, Array] = field(default_factory=dict[str, Array])
 
     def number(self, dim: Dim) -> int:
-        """The value of a dim in this run."""
-        return evaluate(dim, self.bindings)
+        """The value of a dim in this run. Raises AitError if no input determines it."""
+        try:
+            return evaluate(dim, self.bindings)
+        except KeyError as error:
+            raise AitError(f"dim {to_text(dim)}: no input determines {error.args[0]}") from None
 
     def numbers(self, dims: Iterable[Dim]) -> tuple[int, ...]:
         """The values of dims in this run."""
-        return tuple(evaluate(dim, self.bindings) for dim in dims)
+        return tuple(map(self.number, dims))
 
     def shape(self, value: SSAValue | Attribute) -> tuple[int, ...]:
         """The shape that a value of a shaped type has in this run."""
