@@ -16,6 +16,7 @@ from xdsl.transforms import get_all_passes as get_xdsl_passes
 from xdsl.universe import Universe
 
 from ait.ir.context import DIALECTS as SHARED
+from ait.passes import get_all_passes
 
 PassFactory = Callable[[], type[ModulePass]]
 
@@ -49,17 +50,12 @@ def dialect_factories() -> dict[str, Callable[[], Dialect]]:
 
 def pass_factories() -> dict[str, PassFactory]:
     """Our passes by name; none is imported before its factory is called."""
-    if not _exists("ait.passes.pipelines"):
-        return {}
-    from ait.passes import get_all_passes
-
     return get_all_passes()
 
 
 def pipelines() -> Mapping[str, tuple[str, ...]]:
     """The named pipelines: each a sequence of pass specifications or other pipelines' names."""
-    if not _exists("ait.passes.pipelines"):
-        return {}
+    # Imported late, as it imports the dialects.
     from ait.passes.pipelines import PIPELINES
 
     return PIPELINES

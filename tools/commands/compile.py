@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,22 @@ from ait.tools.display import byte_count
 from ait.tools.programs import load_program
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xdsl.dialects.builtin import ModuleOp
+
+    from ait.ir.program import Program
     from ait.passes.remarks import Remark
+
+_EPILOG = """\
+  ait compile model.mlir --target cuda:sm_90a -o model.so
+  ait compile model.mlir --weights-mode file --report --remarks
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    parser.epilog = _EPILOG
     add = parser.add_argument
     add("model", type=Path, help="a program (.mlir)")
     add("-o", "--output", type=Path, metavar="FILE", help="the library (default: MODEL.so)")
@@ -27,40 +38,67 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--frozen", action="store_true", help="give up replacing weights for a smaller library")
     add("--jobs", type=int, metavar="N", help="compilers at once (default: by cores and memory)")
     add("--no-cache", action="store_true", help="compile every kernel anew")
+    add("--verify-each", action="store_true", help="check the IR after every pass")
 
     telling = parser.add_argument_group("explanations")
     add = telling.add_argument
     add("--remarks", action="store_true", help="print what passes fused and refused, and why")
     add("--report", action="store_true", help="print kernels, cache use and times")
-    add("--dump-ir", type=Path, metavar="DIR", help="write the IR before and after every pass")
+    add("--json", action="store_true", help="print the report as JSON")
+    add("--dump-ir", type=Path, metavar="DIR", help="write the IR after every pass")
     add("--emit-cpp", type=Path, metavar="DIR", help="keep the generated sources")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Perform the command; returns the exit code. Raises AitError."""
     from ait.codegen.compile import CompileOptions, compile_program
-    from ait.passes.remarks import collect_remarks
 
     output = arguments.output or arguments.model.with_suffix(".so")
     program = load_program(arguments.model, arguments.weights)
     options = CompileOptions(
-        weights_mode=arguments.weights_mode,
-        frozen=arguments.frozen,
+        weights="embedded" if arguments.weights_mode == "embed" else "file",
+        freeze=arguments.frozen,
+        verify=arguments.verify_each,
         jobs=arguments.jobs,
-        use_cache=not arguments.no_cache,
-        dump_ir=arguments.dump_ir,
-        emit_cpp=arguments.emit_cpp,
+        cache=not arguments.no_cache,
+        keep=arguments.emit_cpp,
     )
-    with collect_remarks() if arguments.remarks else nullcontext([]) as remarks:
-        artifact = compile_program(program, arguments.target, output, options)
-    _print_remarks(remarks)
+    if arguments.dump_ir:
+        # Before anything else that can fail: the dump is there to find out why.
+        _dump(program, arguments.target, options.pipeline, arguments.dump_ir)
+    artifact = compile_program(program, arguments.target, output, options)
+    if arguments.remarks:
+        _print_remarks(artifact.report.remarks)
+    if arguments.json:
+        print(json.dumps(artifact.report.as_json(), indent=2))
+        return 0
     if arguments.report:
         print(artifact.report)
-    print(f"{artifact.path}: {byte_count(artifact.path.stat().st_size)}")
+    for file in (artifact.path, artifact.weights):
+        if file is not None:
+            print(f"{file}: {byte_count(file.stat().st_size)}")
     return 0
 
 
-def _print_remarks(remarks: list[Remark]) -> None:
+def _dump(program: Program, target: str, pipeline: Sequence[str], folder: Path) -> None:
+    """Write `00-input.mlir`, then one numbered file for each pass of the pipeline."""
+    from ait.ir.context import make_context
+    from ait.passes.pipelines import run_pipeline
+
+    folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+
+    def write(name: str, module: ModuleOp) -> None:
+        nonlocal count
+        (folder / f"{count:02}-{name}.mlir").write_text(f"{module}\n")
+        count += 1
+
+    module = program.clone().module
+    write("input", module)
+    run_pipeline(module, pipeline, target=target, context=make_context(), after_pass=write)
+
+
+def _print_remarks(remarks: Sequence[Remark]) -> None:
     for remark in remarks:
         kind = "" if remark.kind == "applied" else f", {remark.kind}"
         text = f"remark: {remark.location}: {remark.message} [{remark.pass_name}{kind}]"
