@@ -236,6 +236,8 @@ def layer_norm(
 ) -> Tensor:
     """`(x - mean) / sqrt(variance + eps) weight + bias` over the last dims, `normalized_shape`."""
     rank = _trailing("layer_norm", x, normalized_shape)
+    if weight is None and bias is not None:
+        return layer_norm(x, normalized_shape, eps=eps) + bias
     return apply(graph.LayerNormOp, x, weight, bias, axes_rank=rank, eps=eps)
 
 
@@ -264,6 +266,8 @@ def group_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """Layer norm over each group of channels (dim 1) of each image, scaled per channel."""
+    if weight is None and bias is not None:
+        return group_norm(x, num_groups, eps=eps) + _per_channel(bias, x)
     return apply(graph.GroupNormOp, x, weight, bias, num_groups=num_groups, eps=eps)
 
 
@@ -280,7 +284,14 @@ def batch_norm(
     """`(x - running_mean) / sqrt(running_var + eps) weight + bias` per channel (dim 1)."""
     if training:
         raise _error("batch_norm(training=True): only inference is compiled")
+    if weight is None and bias is not None:
+        return batch_norm(x, running_mean, running_var, eps=eps) + _per_channel(bias, x)
     return apply(graph.BatchNormOp, x, running_mean, running_var, weight, bias, axis=1, eps=eps)
+
+
+def _per_channel(vector: Tensor, x: Tensor) -> Tensor:
+    """A vector that broadcasts along dim 1 of `x`."""
+    return vector.reshape(-1, *[1] * (x.ndim - 2))
 
 
 def normalize(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
