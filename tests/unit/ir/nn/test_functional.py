@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -350,17 +351,13 @@ def test_layer_is_its_function_of_its_parameters(
 ) -> None:
     module = make().init_random(3)
     x = normal(*shape)
-    with_module = result(module, x)
-    module_again = module
+    values = {name: p.data for name, p in module.named_parameters(buffers=True)}
 
     def by_function(x: nn.Tensor) -> nn.Tensor:
-        parameters = {
-            name: nn.tensor(p.data) for name, p in module_again.named_parameters(buffers=True)
-        }
-        view = type("View", (), {"bias": None, **parameters})
-        return expected(view, x)
+        constants = {name: nn.tensor(value) for name, value in values.items()}
+        return expected(SimpleNamespace(**{"bias": None, **constants}), x)
 
-    same(with_module, result(by_function, x))
+    same(result(module, x), result(by_function, x))
 
 
 def test_embedding_layer() -> None:

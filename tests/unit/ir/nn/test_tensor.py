@@ -216,7 +216,7 @@ def test_tensors_belong_to_one_trace() -> None:
     result(lambda x: kept.append(x) or x, X)
     with pytest.raises(TraceError, match="another trace"):
         result(lambda x: x + kept[0], X)
-    with pytest.raises(TraceError, match="ait.trace"):
+    with pytest.raises(TraceError, match=r"ait\.trace"):
         _ = kept[0] + 1
 
 

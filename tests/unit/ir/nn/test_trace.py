@@ -206,7 +206,7 @@ def test_errors_name_module_op_and_line() -> None:
 
 
 def test_parameters_without_data_are_listed() -> None:
-    with pytest.raises(WeightError, match="2 parameters have no data.*: weight, bias"):
+    with pytest.raises(WeightError, match=r"2 parameters have no data.*: weight, bias"):
         traced(nn.Linear(3, 3))
     program = ait.trace(nn.Linear(3, 3), {"x": SPEC}, require_weights=False)
     assert program.weights == {}
