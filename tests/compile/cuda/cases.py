@@ -1,0 +1,354 @@
+"""The kernels that the CUDA tests render, emulate, compile and run."""
+
+from __future__ import annotations
+
+from tests.compile.cuda.kernels import Case
+
+SUM = """{
+^bb0(%acc : f32):
+  kernel.yield %acc : f32
+}"""
+
+# gelu(0.5 * acc + bias) + residual
+LINEAR = """{
+^bb0(%acc : f32, %bias : f32, %residual : f32):
+  %half = arith.constant 0.5 : f32
+  %one = arith.constant 1.0 : f32
+  %root = arith.constant 0.70710678 : f32
+  %0 = arith.mulf %acc, %half : f32
+  %1 = arith.addf %0, %bias : f32
+  %2 = arith.mulf %1, %root : f32
+  %3 = math.erf %2 : f32
+  %4 = arith.addf %3, %one : f32
+  %5 = arith.mulf %1, %4 : f32
+  %6 = arith.mulf %5, %half : f32
+  %7 = arith.addf %6, %residual : f32
+  kernel.yield %7 : f32
+}"""
+
+
+def linear(
+    m: int, n: int, k: int, element: str = "f16", config: str = "", name: str = "linear"
+) -> Case:
+    """gelu(x [m, k] @ w [n, k]^T / 2 + bias [n]) + residual [m, n]."""
+    x, w, b, o = (
+        f"tensor<{shape}x{element}>" for shape in (f"{m}x{k}", f"{n}x{k}", f"{n}", f"{m}x{n}")
+    )
+    return Case(
+        name,
+        {"x": x, "w": w, "b": b, "r": o, "o": o},
+        f"""kernel.gemm ins(%x : {x},
+          %w <offset 0, sizes [{k}, {n}], strides [1, {k}]> : {w},
+          %b <offset 0, sizes [{m}, {n}], strides [0, 1]> : {b}, %r : {o})
+          outs(%o : {o}) {{groups = array<i64: 0, 1, 1, 1>}} epilogue {LINEAR}""",
+        config=config,
+    )
+
+
+def product(
+    name: str,
+    sizes: tuple[int, int, int, int],
+    maps: tuple[str, str, str],
+    element: str = "f16",
+    config: str = "",
+    bases: tuple[int, int, int] = (4096, 4096, 4096),
+    result: str = "",
+) -> Case:
+    """A batched product [b, m, n] of flat operands with any maps (offset and strides)."""
+    batch, m, n, k = sizes
+    shapes = ([batch, m, k], [batch, k, n], [batch, m, n])
+    elements = (element, element, result or element)
+    types = [f"tensor<{base}x{e}>" for base, e in zip(bases, elements, strict=True)]
+    texts = [
+        f"<{text.replace(' strides', f' sizes {shape}, strides')}>"
+        for text, shape in zip(maps, shapes, strict=True)
+    ]
+    return Case(
+        name,
+        dict(zip("abo", types, strict=True)),
+        f"""kernel.gemm ins(%a {texts[0]} : {types[0]}, %b {texts[1]} : {types[1]})
+          outs(%o {texts[2]} : {types[2]}) {{groups = array<i64: 1, 1, 1, 1>}} epilogue {SUM}""",
+        config=config,
+    )
+
+
+def grouped_dims(config: str = "OwnGemmAttr") -> Case:
+    """Heads: [2, 8, 4 * 16] x -> q [2, 4, 8, 16], a result whose n is two dims apart in memory,
+    which also wants a second result and the index along n."""
+    x, w, o, p = "tensor<16x32xf16>", "tensor<64x32xf16>", "tensor<1024xf32>", "tensor<1024xbf16>"
+    sizes = "sizes [2, 8, 4, 16]"
+    return Case(
+        "grouped_dims",
+        {"x": x, "w": w, "o": o, "p": p},
+        f"""kernel.gemm ins(%x <offset 0, sizes [2, 8, 32], strides [256, 32, 1]> : {x},
+          %w <offset 0, sizes [32, 4, 16], strides [1, 512, 32]> : {w})
+          outs(%o <offset 0, {sizes}, strides [512, 16, 128, 1]> : {o},
+               %p <offset 0, {sizes}, strides [512, 64, 16, 1]> : {p})
+          {{groups = array<i64: 0, 2, 2, 1>}} epilogue {{
+          ^bb0(%acc : f32):
+            %i = kernel.index <offset 0, {sizes}, strides [0, 0, 16, 1]>
+            %f = arith.sitofp %i : i64 to f32
+            %0 = arith.addf %acc, %f : f32
+            %1 = arith.negf %acc : f32
+            kernel.yield %0, %1 : f32, f32
+          }}""",
+        outs=("o", "p"),
+        config=config,
+    )
+
+
+def dynamic(rows: int, config: str = "") -> Case:
+    """x [batch * 8, 64] @ w [64, 96], with the mean over the rows' number."""
+    symbol = "batch in [1, 64]"
+    x = f"tensor<?x64xf16, #sym.dims<[batch * 8, 64], {symbol}>>"
+    o = f"tensor<?x96xf16, #sym.dims<[batch * 8, 96], {symbol}>>"
+    w = "tensor<64x96xf16>"
+    return Case(
+        "dynamic",
+        {"x": x, "w": w, "o": o},
+        f"""kernel.gemm ins(%x : {x}, %w : {w}) outs(%o : {o})
+          {{groups = array<i64: 0, 1, 1, 1>}} epilogue {{
+          ^bb0(%acc : f32):
+            %n = kernel.extent <batch * 8, {symbol}>
+            %f = arith.sitofp %n : i64 to f32
+            %0 = arith.divf %acc, %f : f32
+            kernel.yield %0 : f32
+          }}""",
+        dims={"batch": rows},
+        config=config,
+    )
+
+
+_TENSOR = "#plain.gemm<tile = [64, 32, 32], units = tensor>"
+_SCALAR = "#plain.gemm<tile = [32, 32, 16], units = scalar>"
+
+OWN_GEMMS = [
+    linear(100, 72, 80, config="OwnGemmAttr", name="linear_vectors"),
+    linear(65, 33, 47, config="OwnGemmAttr", name="linear_odd"),
+    linear(20, 24, 32, "f32", name="linear_f32"),
+    linear(17, 19, 21, "bf16", config=_SCALAR, name="linear_bf16_scalar_units"),
+    linear(70, 40, 64, "bf16", config=_TENSOR, name="linear_bf16"),
+    # A transposed, B transposed, both with offsets and padding; the result column-major
+    product(
+        "all_transposed",
+        (3, 20, 24, 18),
+        (
+            "offset 5, strides [1, 3, 61]",
+            "offset 1, strides [500, 1, 19]",
+            "offset 7, strides [600, 1, 20]",
+        ),
+        config=_TENSOR,
+    ),
+    # B is the same for each of the batch, A walks backwards along k, f16 x f16 -> f32
+    product(
+        "broadcast_reversed",
+        (2, 33, 35, 16),
+        (
+            "offset 15, strides [600, 17, -1]",
+            "offset 0, strides [0, 35, 1]",
+            "offset 0, strides [1200, 35, 1]",
+        ),
+        config="OwnGemmAttr",
+        result="f32",
+    ),
+    product(
+        "scalar_transposed",
+        (2, 20, 24, 18),
+        (
+            "offset 0, strides [400, 1, 20]",
+            "offset 0, strides [500, 1, 18]",
+            "offset 3, strides [500, 24, 1]",
+        ),
+        "f32",
+    ),
+    grouped_dims(),
+    grouped_dims(_SCALAR),
+    dynamic(3, "OwnGemmAttr"),
+    dynamic(9, _SCALAR),
+]
+
+
+def pointwise(
+    name: str,
+    ins: dict[str, str],
+    out: str,
+    body: str,
+    config: str = "",
+    maps: dict[str, str] | None = None,
+    dims: dict[str, int] | None = None,
+) -> Case:
+    """A pointwise kernel; `maps` gives the access maps of operands that have one."""
+    maps = maps or {}
+    types = {**ins, "o": out}
+    text = {name: f"%{name} {maps.get(name, '')} : {type}" for name, type in types.items()}
+    arguments = ", ".join(text[name] for name in ins)
+    return Case(
+        name,
+        types,
+        f"kernel.pointwise ins({arguments}) outs({text['o']}) body {body}",
+        config=config,
+        dims=dims or {},
+    )
+
+
+_ADD = """{
+^bb0(%p : f32, %q : f32):
+  %0 = arith.addf %p, %q : f32
+  %1 = math.tanh %0 : f32
+  kernel.yield %1 : f32
+}"""
+
+ELEMENTWISE = [
+    pointwise(
+        "dense", {"x": "tensor<6x40xf16>", "y": "tensor<6x40xf16>"}, "tensor<6x40xf16>", _ADD
+    ),
+    pointwise(
+        "broadcast",
+        {"x": "tensor<6x40xf16>", "y": "tensor<40xf32>"},
+        "tensor<6x40xbf16>",
+        _ADD,
+        maps={"y": "<offset 0, sizes [6, 40], strides [0, 1]>"},
+    ),
+    pointwise(
+        "uniform",
+        {"x": "tensor<6x40xf16>", "y": "tensor<6xf32>"},
+        "tensor<6x40xf16>",
+        _ADD,
+        maps={"y": "<offset 0, sizes [6, 40], strides [1, 0]>"},
+    ),
+    # One operand is read across, one from an odd offset: they are read element by element
+    pointwise(
+        "transposed",
+        {"x": "tensor<40x6xf32>", "y": "tensor<999xf32>"},
+        "tensor<6x40xf32>",
+        _ADD,
+        maps={
+            "x": "<offset 0, sizes [6, 40], strides [1, 6]>",
+            "y": "<offset 3, sizes [6, 40], strides [41, 1]>",
+        },
+    ),
+    pointwise("odd", {"x": "tensor<7x5xf16>", "y": "tensor<7x5xf32>"}, "tensor<7x5xf16>", _ADD),
+    pointwise("one", {"x": "tensor<f16>", "y": "tensor<f32>"}, "tensor<f16>", _ADD),
+    pointwise(
+        "integers",
+        {"x": "tensor<300xi8>", "y": "tensor<300xi8>"},
+        "tensor<300xi1>",
+        """{
+        ^bb0(%p : i8, %q : i8):
+          %0 = arith.muli %p, %q : i8
+          %1 = arith.cmpi slt, %0, %p : i8
+          kernel.yield %1 : i1
+        }""",
+    ),
+    pointwise(
+        "dynamic_indices",
+        {
+            "x": "tensor<?x24xf16, #sym.dims<[n, 24], n in [1, 50]>>",
+            "y": "tensor<24xf16>",
+        },
+        "tensor<?x24xf32, #sym.dims<[n, 24], n in [1, 50]>>",
+        """{
+        ^bb0(%p : f32, %q : f32):
+          %i = kernel.index <offset 0, sizes [n, 24], strides [24, 1], n in [1, 50]>
+          %n = kernel.extent <n, n in [1, 50]>
+          %0 = arith.muli %i, %n : i64
+          %1 = arith.sitofp %0 : i64 to f32
+          %2 = arith.addf %p, %1 : f32
+          %3 = arith.mulf %2, %q : f32
+          kernel.yield %3 : f32
+        }""",
+        maps={"y": "<offset 0, sizes [n, 24], strides [0, 1], n in [1, 50]>"},
+        dims={"n": 37},
+    ),
+    Case(
+        "copy_slice",
+        {"x": "tensor<6x64xf16>", "o": "tensor<6x128xf16>"},
+        """kernel.copy ins(%x : tensor<6x64xf16>)
+          outs(%o <offset 64, sizes [6, 64], strides [128, 1]> : tensor<6x128xf16>)""",
+    ),
+    Case(
+        "copy_transpose",
+        {"x": "tensor<6x10xi64>", "o": "tensor<10x6xi64>"},
+        """kernel.copy ins(%x <offset 0, sizes [10, 6], strides [1, 10]> : tensor<6x10xi64>)
+          outs(%o : tensor<10x6xi64>)""",
+    ),
+]
+
+
+def all_leaves(
+    config: str = "#cuda.gemm<tile = [128, 64, 64], cluster = [1, 1], schedule = pingpong>",
+) -> Case:
+    """A batched bf16 gemm whose region reads an operand of each kind of access, and an extent."""
+    batch, m, n, k = 3, 136, 80, 72
+    domain = f"sizes [{batch}, {m}, {n}]"
+    operands = {
+        "x": f"tensor<{batch * m * k}xbf16>",
+        "w": f"tensor<{k * n}xbf16>",
+        "row": f"tensor<{n}xf16>",
+        "column": f"tensor<{batch * m}xf32>",
+        "scalar": f"tensor<{batch}xbf16>",
+        "tile": f"tensor<{batch * m * n}xf16>",
+        "tile2": f"tensor<{batch * m * n}xf32>",
+        "odd": f"tensor<{batch * m * (n + 1)}xf16>",
+        "o": f"tensor<{batch * m * 2 * n}xbf16>",
+    }
+    maps = {
+        "x": f"<offset 0, sizes [{batch}, {m}, {k}], strides [{m * k}, {k}, 1]>",
+        "w": f"<offset 0, sizes [{batch}, {k}, {n}], strides [0, {n}, 1]>",
+        "row": f"<offset 0, {domain}, strides [0, 0, 1]>",
+        "column": f"<offset 0, {domain}, strides [{m}, 1, 0]>",
+        "scalar": f"<offset 0, {domain}, strides [1, 0, 0]>",
+        "tile": f"<offset 0, {domain}, strides [{m * n}, {n}, 1]>",
+        "tile2": f"<offset 0, {domain}, strides [{m * n}, 1, {m}]>",
+        "odd": f"<offset 1, {domain}, strides [{m * (n + 1)}, {n + 1}, 1]>",
+        "o": f"<offset {n}, {domain}, strides [{2 * m * n}, {2 * n}, 1]>",
+    }
+    text = {name: f"%{name} {maps[name]} : {type}" for name, type in operands.items()}
+    ins = ", ".join(text[name] for name in operands if name != "o")
+    names = ["row", "column", "scalar", "tile", "tile2", "odd"]
+    arguments = ", ".join(f"%v{name} : f32" for name in names)
+    return Case(
+        "all_leaves",
+        operands,
+        f"""kernel.gemm ins({ins}) outs({text["o"]}) {{groups = array<i64: 1, 1, 1, 1>}} epilogue {{
+          ^bb0(%acc : f32, {arguments}):
+            %0 = arith.mulf %acc, %vscalar : f32
+            %1 = arith.addf %0, %vrow : f32
+            %2 = math.tanh %1 : f32
+            %3 = arith.mulf %2, %vcolumn : f32
+            %4 = arith.addf %3, %vtile : f32
+            %5 = arith.subf %4, %vtile2 : f32
+            %6 = arith.addf %5, %vodd : f32
+            kernel.yield %6 : f32
+          }}""",
+        config=config,
+    )
+
+
+def heads(config: str = "GemmAttr") -> Case:
+    """q @ k^T of 12 heads, both slices of one packed [128, 3 * 12 * 64] tensor."""
+    return product(
+        "heads",
+        (12, 128, 128, 64),
+        (
+            "offset 0, strides [64, 2304, 1]",
+            "offset 768, strides [64, 1, 2304]",
+            "offset 0, strides [16384, 128, 1]",
+        ),
+        bases=(128 * 2304, 128 * 2304, 12 * 128 * 128),
+        config=config,
+    )
+
+
+_SWAPPED = "#cuda.gemm<tile = [64, 32, 64], cluster = [1, 1], schedule = pingpong, swapped>"
+_COOPERATIVE = "#cuda.gemm<tile = [128, 128, 64], cluster = [2, 1], schedule = cooperative>"
+_SMALL = "#cuda.gemm<tile = [64, 16, 128], cluster = [1, 2], schedule = pingpong, stages = 4>"
+
+HOPPER_GEMMS = [
+    all_leaves(),
+    heads(),
+    dynamic(3, _SWAPPED),
+    linear(520, 768, 256, config=_COOPERATIVE, name="linear_cooperative"),
+    linear(72, 200, 136, "bf16", config=_SMALL, name="linear_small"),
+    linear(1024, 3072, 768, config="GemmAttr", name="linear_first_choice"),
+]

@@ -1,0 +1,170 @@
+"""Kernels to test: IR text, inputs, the interpreter's answer, and sources that can be called."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.ir import Attribute
+from xdsl.parser import Parser
+
+from ait.codegen.cuda.config import Cuda
+from ait.codegen.cuda.target import make_target
+from ait.codegen.gpu.dialect import Plain
+from ait.codegen.kernel_view import KernelView
+from ait.dialects.kernel import KernelOp
+from ait.dialects.symbolic import dims_of, element_of, evaluate
+from ait.ir.context import make_context
+from ait.ir.dtypes import dtype_of
+from ait.ir.interpreter import evaluate as interpret
+from ait.ir.program import Program, inputs_of
+
+Array = NDArray[Any]
+
+ROOT = Path(__file__).parents[3]
+EMULATION = Path(__file__).parent / "emulation"
+HEADERS = [ROOT / "codegen/cuda/include", ROOT / "codegen/gpu/include", ROOT / "runtime/include"]
+TARGET = make_target("cuda:sm_90a")
+
+# A kernel as a C function: 0, or an error and its message.
+_WRAPPER = """
+#include <cstring>
+ait::Status kernel(const ait::Launch&, void* const*, const int64_t*);
+extern "C" __attribute__((visibility("default"))) int call(
+    void* stream, void* const* pointers, const int64_t* extents, char* message) {
+  const ait::Launch launch{nullptr, stream};
+  const ait::Status status = kernel(launch, pointers, extents);
+  std::strcpy(message, status.message());
+  return status.code();
+}
+"""
+
+
+@dataclass
+class Case:
+    """One kernel op: operands (name -> type, the last ones are destinations) and its text.
+
+    `op` is the op without its result. `dims`: values of symbols. `config`: text of a config, or the
+    first candidate of the class of that name, or the first of all.
+    """
+
+    name: str
+    operands: Mapping[str, str]
+    op: str
+    outs: Sequence[str] = ("o",)
+    dims: Mapping[str, int] = field(default_factory=dict[str, int])
+    config: str = ""
+
+    @property
+    def text(self) -> str:
+        types = self.operands
+        arguments = ", ".join(f"%{name} : {type}" for name, type in types.items())
+        results = ", ".join(types[out] for out in self.outs)
+        names = [f"%r{i}" for i in range(len(self.outs))]
+        return (
+            f"func.func @main({arguments}) -> ({results}) {{\n"
+            f"{', '.join(names)} = {self.op}\n"
+            f"func.return {', '.join(names)} : {results}\n}}"
+        )
+
+    def program(self) -> Program:
+        module = Parser(make_context(), self.text).parse_module()
+        module.verify()
+        return Program(module)
+
+    def kernel(self) -> KernelOp:
+        (found,) = (op for op in self.program().module.walk() if isinstance(op, KernelOp))
+        found.properties["config"] = self._pick(TARGET.candidates(found))
+        return found
+
+    def _pick(self, candidates: Sequence[Attribute]) -> Attribute:
+        if self.config.startswith("#"):
+            context = make_context()
+            for dialect in (Cuda, Plain):
+                context.load_dialect(dialect)
+            return Parser(context, self.config).parse_attribute()
+        return next(c for c in candidates if type(c).__name__ == (self.config or type(c).__name__))
+
+    def view(self) -> KernelView:
+        return KernelView(self.kernel())
+
+    def source(self) -> str:
+        return TARGET.render(self.view(), "kernel")
+
+    def inputs(self, seed: int = 0) -> dict[str, Array]:
+        """Random operands by name: eighths of small integers, exact in every float type."""
+        generator = np.random.default_rng(seed)
+        values: dict[str, Array] = {}
+        for name, port in zip(self.operands, inputs_of(self.program().main), strict=True):
+            shape = [evaluate(dim, self.dims) for dim in dims_of(port.type)]  # pyright: ignore
+            dtype = dtype_of(element_of(port.type)).numpy  # pyright: ignore
+            if dtype == np.bool_:
+                values[name] = generator.integers(0, 2, shape).astype(dtype)
+            else:
+                scale = 8 if dtype.kind not in "iu" else 1
+                values[name] = np.array(generator.integers(-8, 9, shape) / scale, dtype)
+        return values
+
+    def expected(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """The destinations after the kernel, by the reference interpreter."""
+        copies = [np.array(value) for value in inputs.values()]
+        return list(interpret(self.program(), copies).values())
+
+    def extents(self) -> list[int]:
+        return [evaluate(extent.dim, self.dims) for extent in self.view().extents]
+
+
+def emulated(case: Case, folder: Path) -> list[Array]:
+    """The destinations after the generated kernel ran on the host."""
+    source, library = folder / "kernel.cpp", folder / "kernel.so"
+    source.write_text(case.source() + _WRAPPER)
+    command = ["g++", "-std=c++17", "-O0", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-shared"]
+    command += ["-fPIC", "-fsanitize=alignment,bounds,shift", "-fno-sanitize-recover=all"]
+    command += [f"-I{path}" for path in (EMULATION, *HEADERS)]
+    done = subprocess.run(
+        [*command, str(source), "-o", str(library)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    inputs = case.inputs()
+    call(ctypes.CDLL(str(library)), inputs, case.extents())
+    return [inputs[name] for name in case.outs]
+
+
+def call(library: ctypes.CDLL, operands: Mapping[str, Array], extents: Sequence[int]) -> None:
+    """Runs the wrapped kernel on host arrays, which it changes."""
+    aligned = {name: _aligned(value) for name, value in operands.items()}
+    pointers = (ctypes.c_void_p * len(aligned))(*(a.ctypes.data for a in aligned.values()))
+    numbers = (ctypes.c_int64 * max(1, len(extents)))(*extents)
+    message = ctypes.create_string_buffer(1000)
+    code = library.call(None, pointers, numbers, message)
+    assert code == 0, message.value.decode()
+    for name, value in aligned.items():
+        operands[name][...] = value
+
+
+def _aligned(value: Array) -> Array:
+    """A copy at a multiple of 64 bytes, as the runtime gives."""
+    memory = np.empty(value.nbytes + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    copy = memory[start : start + value.nbytes].view(value.dtype).reshape(value.shape)
+    copy[...] = value
+    return copy
+
+
+def assert_close(actual: Array, expected: Array) -> None:
+    """Equal up to the rounding of the storage type and of sums in another order."""
+    assert actual.shape == expected.shape and actual.dtype == expected.dtype
+    if expected.dtype.kind in "iub":
+        np.testing.assert_array_equal(actual, expected)
+        return
+    epsilon = {2: 2.0**-7 if expected.dtype != np.float16 else 2.0**-10, 4: 1e-5}
+    tolerance = 2 * epsilon[expected.dtype.itemsize]
+    np.testing.assert_allclose(
+        actual.astype(np.float32), expected.astype(np.float32), rtol=tolerance, atol=tolerance
+    )

@@ -1,0 +1,70 @@
+"""What nvcc makes of rendered kernels: it takes them, and ptxas has nothing to complain about."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ait.codegen.cuda import toolchain
+from ait.errors import ToolchainError
+from tests.compile.cuda.cases import ELEMENTWISE, OWN_GEMMS, all_leaves
+from tests.compile.cuda.kernels import TARGET, Case
+
+pytestmark = pytest.mark.compile
+
+# A Hopper gemm takes a minute to compile; the plain kernels take seconds each.
+_PLAIN = ["linear_odd", "linear_f32", "grouped_dims", "broadcast", "dynamic_indices"]
+
+
+def compile_kernel(case: Case, folder: Path) -> str:
+    """Compiles the case's translation unit; returns what ptxas says. Skips without a toolchain."""
+    try:
+        compiler = TARGET.toolchain().compilers[".cu"]
+    except ToolchainError as error:
+        pytest.skip(str(error))
+    source = folder / f"{case.name}.cu"
+    source.write_text(case.source())
+    command = [*compiler.arguments(), "--ptxas-options=-v", "-Werror=all-warnings"]
+    command += ["-c", str(source), "-o", str(source.with_suffix(".o"))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def assert_clean(log: str) -> None:
+    """No spills, no stack, and wgmma neither serialised nor deprived of its registers."""
+    assert "Used" in log, "ptxas reported no kernel"
+    assert not re.search(r"C75\d\d", log), log
+    for what in ("stack frame", "spill stores", "spill loads"):
+        assert set(re.findall(rf"(\d+) bytes {what}", log)) == {"0"}, log
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in [*OWN_GEMMS, *ELEMENTWISE] if c.name in _PLAIN], ids=lambda case: case.name
+)
+def test_plain_kernels(case: Case, tmp_path: Path) -> None:
+    assert_clean(compile_kernel(case, tmp_path))
+
+
+def test_hopper_gemm_with_every_kind_of_operand(tmp_path: Path) -> None:
+    assert_clean(compile_kernel(all_leaves(), tmp_path))
+
+
+def test_missing_nvcc_says_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIT_NVCC", "/nowhere/nvcc")
+    with pytest.raises(ToolchainError, match="AIT_NVCC=/nowhere/nvcc"):
+        toolchain.find("sm_90a")
+
+
+def test_missing_cutlass_says_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AIT_CUTLASS", str(tmp_path))
+    with pytest.raises(ToolchainError, match="AIT_CUTLASS"):
+        toolchain.find_cutlass()
+    monkeypatch.delenv("AIT_CUTLASS")
+    monkeypatch.setattr(toolchain, "find_spec", lambda name: None)
+    with pytest.raises(ToolchainError, match="ait setup cuda"):
+        toolchain.find_cutlass()
+    assert "ait setup cuda" in toolchain.describe()["CUTLASS"]
