@@ -110,7 +110,7 @@ def execute(stages: Sequence[Stage]) -> Outcome:
 
 def run_with_lit(test: Path) -> Outcome:
     """Run a whole test with lit in a process of its own."""
-    command = [sys.executable, "-m", "lit.main", "-v", str(test)]
+    command = [sys.executable, "-c", "from lit.main import main; main()", "-v", str(test)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     return Outcome(result.stdout, result.stderr, result.returncode == 0)
 

@@ -38,3 +38,11 @@ def test_shell_scripts(script: str) -> None:
     _run(shell, "-n", script)
     if shutil.which("shellcheck"):
         _run("shellcheck", script)
+
+
+def test_reference_is_fresh(tmp_path: Path) -> None:
+    from ait.tools.reference import write_reference
+
+    kept = {path.name: path.read_text() for path in (ROOT / "docs/reference").glob("*.md")}
+    fresh = {path.name: path.read_text() for path in write_reference(tmp_path)}
+    assert kept == fresh, "run `make docs`"
