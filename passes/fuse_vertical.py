@@ -546,11 +546,12 @@ class FuseVerticalPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = find_target(self.target)
-        for patterns in (
+        groups: tuple[list[RewritePattern], ...] = (
             [MergeEqualOperands(), FuseIntoProducer(target)],
             [FuseAttention(target, NAME)],
             [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
             [DropUnusedResults(), MergeEqualOperands()],
-        ):
+        )
+        for patterns in groups:
             applier = GreedyRewritePatternApplier(patterns, dce_enabled=False)
             PatternRewriteWalker(applier).rewrite_module(op)

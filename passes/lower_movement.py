@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType, ModuleOp
+from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, ModuleOp
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern
@@ -15,6 +15,7 @@ from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, Rewrite
 from ait.dialects import graph
 from ait.dialects.accessor import AccessMap, AssembleOp, MaterializeOp, ViewOp
 from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, tensor_type
+from ait.passes.regions import integer
 
 Maps: TypeAlias = Iterator[AccessMap]
 
@@ -163,8 +164,9 @@ class LowerPad(RewritePattern):
 
 
 def _literal(value: float | int, element: Attribute) -> FloatAttr | IntegerAttr:
-    if isinstance(element, IntegerType):
-        return IntegerAttr(int(value), element)
+    whole = integer(element)
+    if whole is not None:
+        return IntegerAttr(int(value), whole)
     assert isinstance(element, AnyFloat)
     return FloatAttr(float(value), element)
 

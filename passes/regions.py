@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from xdsl.dialects import arith, math
 from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType, f32, i1
@@ -75,6 +75,11 @@ _BOOLEAN_PREDICATES = {
 }
 
 
+def integer(of_type: Attribute) -> IntegerType | None:
+    """The type, if it is one of integers."""
+    return cast(IntegerType, of_type) if isinstance(of_type, IntegerType) else None
+
+
 class ScalarBuilder:
     """Appends scalar ops to a block; both operands of a binary op have one type."""
 
@@ -87,8 +92,9 @@ class ScalarBuilder:
 
     def constant(self, value: float | int | bool, of_type: Attribute) -> SSAValue:
         """A literal of a compute type."""
-        if isinstance(of_type, IntegerType):
-            return self._add(arith.ConstantOp(IntegerAttr(int(value), of_type)))
+        whole = integer(of_type)
+        if whole is not None:
+            return self._add(arith.ConstantOp(IntegerAttr(int(value), whole)))
         return self._add(arith.ConstantOp(FloatAttr(float(value), f32)))
 
     def unary(self, name: str, x: SSAValue) -> SSAValue:
@@ -103,13 +109,14 @@ class ScalarBuilder:
 
     def binary(self, name: str, a: SSAValue, b: SSAValue) -> SSAValue:
         """Arithmetic of the operands' type: "add", "sub", "mul", "maximum", ..."""
-        if isinstance(a.type, IntegerType):
+        if integer(a.type) is not None:
             op = _INTEGER_OPS[name]
             properties: dict[str, Attribute] = {}
             if op in (arith.AddiOp, arith.SubiOp, arith.MuliOp):
                 properties["overflowFlags"] = arith.IntegerOverflowAttr("none")
         else:
-            op, properties = _FLOAT_OPS[name], {"fastmath": arith.FastMathFlagsAttr("none")}
+            op = _FLOAT_OPS[name]
+            properties = {"fastmath": arith.FastMathFlagsAttr("none")}
         return self._add(op.create(operands=[a, b], result_types=[a.type], properties=properties))
 
     def add(self, a: SSAValue, b: SSAValue) -> SSAValue:
@@ -137,12 +144,12 @@ class ScalarBuilder:
         return self.add(x, self.constant(offset, x.type))
 
     def neg(self, x: SSAValue) -> SSAValue:
-        if isinstance(x.type, IntegerType):
+        if integer(x.type) is not None:
             return self.sub(self.constant(0, x.type), x)
         return self._add(arith.NegfOp(x))
 
     def abs(self, x: SSAValue) -> SSAValue:
-        if isinstance(x.type, IntegerType):
+        if integer(x.type) is not None:
             return self._add(math.AbsIOp(x))
         return self._add(math.AbsFOp(x))
 
@@ -155,7 +162,7 @@ class ScalarBuilder:
 
     def compare(self, name: str, a: SSAValue, b: SSAValue) -> SSAValue:
         """ "less" and its kind; comparisons with NaN are false but for "not_equal"."""
-        if not isinstance(a.type, IntegerType):
+        if integer(a.type) is None:
             return self._add(arith.CmpfOp(a, b, _FLOAT_PREDICATES[name]))
         table = _BOOLEAN_PREDICATES if a.type == i1 else _INTEGER_PREDICATES
         return self._add(arith.CmpiOp(a, b, table[name]))
@@ -167,7 +174,7 @@ class ScalarBuilder:
         return self.binary("xor", x, self.constant(True, i1))
 
     def floor_divide(self, a: SSAValue, b: SSAValue) -> SSAValue:
-        if isinstance(a.type, IntegerType):
+        if integer(a.type) is not None:
             return self._add(arith.FloorDivSIOp(a, b))
         return self.unary("floor", self.div(a, b))
 
@@ -188,25 +195,26 @@ class ScalarBuilder:
         """`x` as the compute type of `element`, rounded as if it were stored as `element`."""
         target = compute_type(element)
         if isinstance(element, AnyFloat):
-            if isinstance(x.type, IntegerType):
+            if integer(x.type) is not None:
                 to_float = arith.UIToFPOp if x.type == i1 else arith.SIToFPOp
                 x = self._add(to_float(x, f32))
             return self.rounded(x, element)
-        if not isinstance(x.type, IntegerType):
-            if target == i1:
-                return self.compare("not_equal", x, self.constant(0, x.type))
-            return self._add(arith.FPToSIOp(x, target))
-        return self._cast_integer(x, target)
+        whole = integer(target)
+        assert whole is not None, "an element type is a float or an integer"
+        if integer(x.type) is None and target != i1:
+            return self._add(arith.FPToSIOp(x, whole))
+        return self._cast_to_integer(x, whole)
 
-    def _cast_integer(self, x: SSAValue, target: Attribute) -> SSAValue:
+    def _cast_to_integer(self, x: SSAValue, target: IntegerType) -> SSAValue:
         if x.type == target:
             return x
-        assert isinstance(x.type, IntegerType) and isinstance(target, IntegerType)
         if target == i1:
             return self.compare("not_equal", x, self.constant(0, x.type))
-        if x.type.width.data > target.width.data:
+        given = integer(x.type)
+        assert given is not None, "floats are converted by the caller"
+        if given.width.data > target.width.data:
             return self._add(arith.TruncIOp(x, target))
-        extend = arith.ExtUIOp if x.type == i1 else arith.ExtSIOp
+        extend = arith.ExtUIOp if given == i1 else arith.ExtSIOp
         return self._add(extend(x, target))
 
     def rounded(self, x: SSAValue, element: Attribute) -> SSAValue:

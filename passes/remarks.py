@@ -6,7 +6,7 @@ kept when nobody listens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _collected: ContextVar[list[Remark] | None] = ContextVar("remarks", default=None
 
 
 @contextmanager
-def collect_remarks() -> Iterator[list[Remark]]:
+def collect_remarks() -> Generator[list[Remark]]:
     """The remarks of all passes that run inside of the context, in order."""
     collected: list[Remark] = []
     token = _collected.set(collected)

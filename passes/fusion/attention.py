@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xdsl.ir import Block, Operation, Region
+from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
 from ait.dialects.accessor import AccessMap
@@ -108,7 +108,7 @@ def build_attention(chain: _Chain) -> AttentionOp:
     argument = {r: block.args[1 + i] for i, r in enumerate(extras)}
     score = inline(scores.epilogue, block, [block.args[0], *(argument[r] for r in own)], remap)
     assert score is not None, "every map has an image in four dims"
-    inner = [argument[r] for r in others]
+    inner: list[SSAValue] = [argument[r] for r in others]
     inner.insert(chain.position, score[0])
     value = inline(softmax.prologue, block, inner, remap)
     assert value is not None, "every map has an image in four dims"

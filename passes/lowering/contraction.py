@@ -116,12 +116,11 @@ def lower_attention(op: graph.AttentionOp) -> Lowered:
     """Attention whose scale and mask are region code."""
     q, k = dims_of(op.q), dims_of(op.k)
     ins = [read(op.q), read(op.k), read(op.v)]
-    scale = op.scale if op.scale is not None else _default_scale(q[3])
     if op.mask is not None:
         ins.append(broadcast(op.mask, (*q[:3], k[2])))
 
     def score(b: ScalarBuilder, args: Sequence[SSAValue]) -> Sequence[SSAValue]:
-        s = b.scaled(args[0], scale)
+        s = b.scaled(args[0], op.scale)
         if len(args) == 1:
             return [s]
         mask = args[1]
@@ -138,11 +137,6 @@ def lower_attention(op: graph.AttentionOp) -> Lowered:
         [build_region(arguments, score)],
         {"causal": UnitAttr() if op.causal else None},
     )
-
-
-def _default_scale(head_dim: Dim) -> float:
-    assert isinstance(head_dim, int), "the verifier asks for a static head dim or a scale"
-    return head_dim**-0.5
 
 
 RULES: Mapping[type, Rule] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias, cast
 
 from xdsl.ir import SSAValue
 
@@ -21,16 +21,46 @@ Scalar: TypeAlias = Callable[..., SSAValue]
 """`(builder, op, operands...) -> value`, in the operands' compute types."""
 
 
+def _plain(method: Callable[..., SSAValue]) -> Scalar:
+    """The code of an op without properties: one method of the builder."""
+
+    def scalar(b: ScalarBuilder, op: object, *operands: SSAValue) -> SSAValue:
+        return method(b, *operands)
+
+    return scalar
+
+
 def _unary(name: str) -> Scalar:
-    return lambda b, op, x: b.unary(name, x)
+    def scalar(b: ScalarBuilder, x: SSAValue) -> SSAValue:
+        return b.unary(name, x)
+
+    return _plain(scalar)
 
 
 def _binary(name: str) -> Scalar:
-    return lambda b, op, x, y: b.binary(name, x, y)
+    def scalar(b: ScalarBuilder, x: SSAValue, y: SSAValue) -> SSAValue:
+        return b.binary(name, x, y)
+
+    return _plain(scalar)
 
 
 def _compare(name: str) -> Scalar:
-    return lambda b, op, x, y: b.compare(name, x, y)
+    def scalar(b: ScalarBuilder, x: SSAValue, y: SSAValue) -> SSAValue:
+        return b.compare(name, x, y)
+
+    return _plain(scalar)
+
+
+def _cast(b: ScalarBuilder, op: graph.CastOp, x: SSAValue) -> SSAValue:
+    return b.cast(x, element_of(op.result))
+
+
+def _silu(b: ScalarBuilder, x: SSAValue) -> SSAValue:
+    return b.mul(x, b.sigmoid(x))
+
+
+def _hardswish(b: ScalarBuilder, x: SSAValue) -> SSAValue:
+    return b.mul(x, _hardsigmoid(b, x))
 
 
 def _clamp(b: ScalarBuilder, op: graph.ClampOp, x: SSAValue) -> SSAValue:
@@ -54,7 +84,7 @@ def _gelu(b: ScalarBuilder, op: graph.GeluOp, x: SSAValue) -> SSAValue:
     return b.mul(b.scaled(x, 0.5), b.shifted(erf, 1))
 
 
-def _hardsigmoid(b: ScalarBuilder, op: Any, x: SSAValue) -> SSAValue:
+def _hardsigmoid(b: ScalarBuilder, x: SSAValue) -> SSAValue:
     shifted = b.shifted(x, 3)
     clamped = b.minimum(b.maximum(shifted, b.constant(0, x.type)), b.constant(6, x.type))
     return b.scaled(clamped, 1 / 6)
@@ -76,14 +106,14 @@ def _softplus(b: ScalarBuilder, op: graph.SoftplusOp, x: SSAValue) -> SSAValue:
     return b.add(b.maximum(x, b.constant(0, x.type)), tail)
 
 
-def _reciprocal(b: ScalarBuilder, op: Any, x: SSAValue) -> SSAValue:
+def _reciprocal(b: ScalarBuilder, x: SSAValue) -> SSAValue:
     return b.div(b.constant(1, x.type), x)
 
 
 SCALARS: Mapping[type[ElementwiseOp], Scalar] = {
-    graph.AbsOp: lambda b, op, x: b.abs(x),
+    graph.AbsOp: _plain(ScalarBuilder.abs),
     graph.AddOp: _binary("add"),
-    graph.CastOp: lambda b, op, x: b.cast(x, element_of(op.result)),
+    graph.CastOp: _cast,
     graph.CeilOp: _unary("ceil"),
     graph.ClampOp: _clamp,
     graph.CosOp: _unary("cos"),
@@ -92,34 +122,34 @@ SCALARS: Mapping[type[ElementwiseOp], Scalar] = {
     graph.EqualOp: _compare("equal"),
     graph.ErfOp: _unary("erf"),
     graph.ExpOp: _unary("exp"),
-    graph.FloorDivideOp: lambda b, op, x, y: b.floor_divide(x, y),
+    graph.FloorDivideOp: _plain(ScalarBuilder.floor_divide),
     graph.FloorOp: _unary("floor"),
     graph.GeluOp: _gelu,
     graph.GreaterEqualOp: _compare("greater_equal"),
     graph.GreaterOp: _compare("greater"),
-    graph.HardsigmoidOp: _hardsigmoid,
-    graph.HardswishOp: lambda b, op, x: b.mul(x, _hardsigmoid(b, op, x)),
+    graph.HardsigmoidOp: _plain(_hardsigmoid),
+    graph.HardswishOp: _plain(_hardswish),
     graph.LeakyReluOp: _leaky_relu,
     graph.LessEqualOp: _compare("less_equal"),
     graph.LessOp: _compare("less"),
     graph.LogOp: _unary("log"),
     graph.LogicalAndOp: _binary("and"),
-    graph.LogicalNotOp: lambda b, op, x: b.logical_not(x),
+    graph.LogicalNotOp: _plain(ScalarBuilder.logical_not),
     graph.LogicalOrOp: _binary("or"),
     graph.LogicalXorOp: _binary("xor"),
     graph.MaximumOp: _binary("maximum"),
     graph.MinimumOp: _binary("minimum"),
     graph.MulOp: _binary("mul"),
-    graph.NegOp: lambda b, op, x: b.neg(x),
+    graph.NegOp: _plain(ScalarBuilder.neg),
     graph.NotEqualOp: _compare("not_equal"),
-    graph.PowOp: lambda b, op, x, y: b.pow(x, y),
-    graph.ReciprocalOp: _reciprocal,
+    graph.PowOp: _plain(ScalarBuilder.pow),
+    graph.ReciprocalOp: _plain(_reciprocal),
     graph.ReluOp: _relu,
-    graph.RemainderOp: lambda b, op, x, y: b.remainder(x, y),
+    graph.RemainderOp: _plain(ScalarBuilder.remainder),
     graph.RsqrtOp: _unary("rsqrt"),
-    graph.SelectOp: lambda b, op, c, x, y: b.select(c, x, y),
-    graph.SigmoidOp: lambda b, op, x: b.sigmoid(x),
-    graph.SiluOp: lambda b, op, x: b.mul(x, b.sigmoid(x)),
+    graph.SelectOp: _plain(ScalarBuilder.select),
+    graph.SigmoidOp: _plain(ScalarBuilder.sigmoid),
+    graph.SiluOp: _plain(_silu),
     graph.SinOp: _unary("sin"),
     graph.SoftplusOp: _softplus,
     graph.SqrtOp: _unary("sqrt"),
@@ -143,7 +173,7 @@ def lower_constant(op: graph.ConstantOp) -> Lowered:
     dense = op.dense
     if not dense.is_splat():
         raise CompileError("graph.constant with distinct elements: run fold-constants before")
-    value = dense.get_values()[0]
+    value = cast(float | int, dense.get_values()[0])
     element, domain = element_of(op.result), dims_of(op.result)
     of_type = compute_type(element)
     body = build_region([], lambda b, _: [b.constant(value, of_type)])
@@ -159,8 +189,10 @@ def lower_iota(op: graph.IotaOp) -> Lowered:
     return launch(PointwiseOp, op, [], [Write.dense(element, domain)], [body])
 
 
+_ELEMENTWISE: Rule = lower_elementwise
+
 RULES: Mapping[type, Rule] = {
-    **dict.fromkeys(SCALARS, lower_elementwise),
+    **dict.fromkeys(SCALARS, _ELEMENTWISE),
     graph.ConstantOp: lower_constant,
     graph.IotaOp: lower_iota,
 }
