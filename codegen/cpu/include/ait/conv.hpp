@@ -236,8 +236,9 @@ inline void conv(const Launch& launch, const ConvShape& shape, const Image<T>& i
     epilogue(m, group * outputs + n0, count, sums);
   };
   const GemmShape product{shape.groups, shape.pixels(), outputs, shape.patch()};
-  const bool dense = filters.c == 1 && filters.s == channels &&
-                     filters.r == channels * shape.horizontal.size;
+  const bool dense =
+      filters.c == 1 && (shape.horizontal.size == 1 || filters.s == channels) &&
+      (shape.vertical.size == 1 || filters.r == channels * shape.horizontal.size);
   if (dense) {
     gemm(launch, product, patches,
          matrix(filters.data, axis(outputs * filters.o), axis(1), axis(filters.o)), store, config);

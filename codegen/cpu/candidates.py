@@ -1,0 +1,62 @@
+"""Which configurations can run a kernel on the CPU, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.ir import Attribute
+
+from ait.codegen.cpu.config import CpuGemmAttr, GemmPath
+from ait.codegen.kernel_view import KernelView
+from ait.codegen.operand import Operand
+from ait.dialects.symbolic import Dim
+
+# Limits measured with benchmarks of the header library; gemm.hpp chooses by the same ones when
+# sizes are known only at run time.
+_DOT_ROWS = 32
+_CONVERTING_DOT_ROWS = 8
+_DOT_DEPTH = 128
+_FEW_COLUMNS = 8
+_STREAM_ROWS = 2
+_CONVERTING_STREAM_ROWS = 4
+
+_TILES = ((96, 256, 256), (192, 256, 384), (48, 128, 256), (96, 512, 128))
+
+
+def candidates(view: KernelView) -> Sequence[Attribute]:
+    """Configurations of a gemm or convolution; other kernels have nothing to configure."""
+    if view.kind == "gemm":
+        return _gemm_candidates(view)
+    if view.kind == "conv":
+        # The rows of the product are all output pixels: many, or unknown until run time.
+        return [CpuGemmAttr.of(GemmPath.AUTOMATIC, tile) for tile in _TILES]
+    return []
+
+
+def _gemm_candidates(view: KernelView) -> Sequence[Attribute]:
+    best = _best_path(view)
+    paths = [best]
+    if best is not GemmPath.BLOCKED and best is not GemmPath.AUTOMATIC:
+        paths.append(GemmPath.BLOCKED)
+    found = [CpuGemmAttr.of(path, _TILES[0]) for path in paths]
+    return [*found, *(CpuGemmAttr.of(paths[-1], tile) for tile in _TILES[1:])]
+
+
+def _best_path(view: KernelView) -> GemmPath:
+    """The path that gemm.hpp would choose, where the sizes say enough."""
+    m, n, k = (view.group(name).dim for name in "mnk")
+    b = view.ins[1]
+    if not (isinstance(m, int) and isinstance(n, int) and isinstance(k, int)):
+        return GemmPath.AUTOMATIC
+    converts = b.element.name != "f32"
+    stream_rows = _CONVERTING_STREAM_ROWS if converts else _STREAM_ROWS
+    if m <= stream_rows and _walks_in_line(b, "n", n) and b.stride("k") is not None:
+        return GemmPath.STREAM
+    dot_rows = _CONVERTING_DOT_ROWS if converts or k < _DOT_DEPTH else _DOT_ROWS
+    if (m <= dot_rows or n < _FEW_COLUMNS) and _walks_in_line(b, "k", k):
+        return GemmPath.DOT
+    return GemmPath.BLOCKED
+
+
+def _walks_in_line(operand: Operand, group: str, size: Dim) -> bool:
+    return operand.stride(group) == 1 or size == 1

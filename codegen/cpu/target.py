@@ -1,0 +1,176 @@
+"""The targets `cpu` and `cpu:<level>`: any machine with a C++ compiler.
+
+`cpu` is the newest instruction set of the machine that compiles; a level (`cpu:x86-64-v3`) makes
+the library run on all machines that have it. A machine without it is refused when the model is
+created, not killed by an unknown instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import cast
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from xdsl.ir import Attribute
+
+from ait.codegen.build import Toolchain
+from ait.codegen.cpu import candidates as configs
+from ait.codegen.cpu import toolchain
+from ait.codegen.cpu.config import CpuGemmAttr
+from ait.codegen.cpu.devices import LEVELS, Level, description, host_level, level_of
+from ait.codegen.cpu.nests import Nest, copy_nest, gather_nest, pointwise_nest
+from ait.codegen.cpu.statements import RegionRow, axis, base, code, on_pixels, row_loop, unit_stride
+from ait.codegen.kernel_view import KernelView
+from ait.codegen.scalar import float_literal
+from ait.dialects.kernel import (
+    AttentionOp,
+    ConvOp,
+    CopyOp,
+    GatherOp,
+    GemmOp,
+    KernelOp,
+    PointwiseOp,
+    PoolOp,
+    ReduceOp,
+    ResizeOp,
+    RowwiseOp,
+)
+from ait.errors import CompileError
+from ait.passes.target import Capabilities, DeviceDescription, KernelCapability
+from ait.runtime.sources import Device
+
+_FLOATS = frozenset({"f32", "f16", "bf16"})
+
+_TEMPLATES: Mapping[type[KernelOp], str] = {
+    PointwiseOp: "pointwise",
+    CopyOp: "pointwise",
+    GemmOp: "gemm",
+    ConvOp: "conv",
+    AttentionOp: "attention",
+    RowwiseOp: "rowwise",
+    ReduceOp: "reduce",
+    GatherOp: "gather",
+    PoolOp: "pool",
+    ResizeOp: "resize",
+}
+
+CAPABILITIES = Capabilities(kernels=dict.fromkeys(_TEMPLATES, KernelCapability()))
+
+_NESTS: Mapping[str, Callable[[KernelView], Nest]] = {
+    "pointwise": pointwise_nest,
+    "copy": copy_nest,
+    "gather": gather_nest,
+}
+# Kernels whose data operands are multiplied, compared or interpolated as floats.
+_FLOAT_KINDS = frozenset({"gemm", "conv", "attention", "pool", "resize"})
+
+
+class CpuTarget:
+    """The host's processor. `level` None is the newest of the machine that builds."""
+
+    device: Device = "cpu"
+    kernel_suffix = toolchain.KERNEL_SUFFIX
+    port_alignment = 1
+
+    def __init__(self, name: str, level: Level | None):
+        self.name = name
+        self._level = level
+        self._templates = _templates()
+
+    @property
+    def description(self) -> DeviceDescription:
+        # The same for plain `cpu` on every machine, whatever it will be built for.
+        lanes = self._level.lanes if self._level else LEVELS["x86-64-v3"].lanes
+        return description(self.name, lanes)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES
+
+    @property
+    def level(self) -> Level:
+        """The instruction set of the code."""
+        return self._level or host_level()
+
+    def refusal(self, op: KernelOp) -> str | None:
+        """Why no kernel can run `op`: only code that cannot be printed, or types without sense."""
+        if type(op) not in _TEMPLATES:
+            return f"there is no kernel for {op.name}"
+        try:
+            view = KernelView(op)
+        except CompileError as error:
+            return str(error)
+        if view.kind in _FLOAT_KINDS:
+            data = view.ins[: max(op.DATA_OPERANDS, 1)]
+            wrong = [operand for operand in data if operand.element.name not in _FLOATS]
+            if wrong:
+                return f"{view.kind} takes no {wrong[0].element.name}"
+        return None
+
+    def candidates(self, op: KernelOp) -> Sequence[Attribute]:
+        """Configurations that can run `op`, best first; none where there is nothing to choose."""
+        return configs.candidates(KernelView(op))
+
+    def render(self, view: KernelView, symbol: str) -> str:
+        """The translation unit that defines the kernel function `symbol`."""
+        refused = self.refusal(view.op)
+        if refused is not None:
+            raise CompileError(refused)
+        template = self._templates.get_template(f"{_TEMPLATES[type(view.op)]}.cpp.j2")
+        return template.render(
+            view=view,
+            symbol=symbol,
+            row=partial(RegionRow, view),
+            on_pixels=partial(on_pixels, view),
+            config=_config(view.config),
+            nest=_NESTS[view.kind](view) if view.kind in _NESTS else None,
+            by_columns=_reduces_columns(view) if view.kind == "reduce" else False,
+        )
+
+    def toolchain(self) -> Toolchain:
+        """The host's compilers. Raises ToolchainError where there are none."""
+        return toolchain.find(self.level)
+
+
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("ait.codegen.cpu"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    cast(dict[str, object], environment.filters)["code"] = code
+    cast(dict[str, object], environment.globals).update(
+        axis=axis,
+        base=base,
+        literal=float_literal,
+        row_loop=row_loop,
+        unit_stride=unit_stride,
+    )
+    return environment
+
+
+def _config(config: Attribute | None) -> str:
+    """A gemm's config in C++. Raises CompileError for one of another target."""
+    if config is None:
+        return "ait::GemmConfig{}"
+    if not isinstance(config, CpuGemmAttr):
+        raise CompileError(f"{config} is no configuration of a CPU kernel")
+    m, n, k = config.sizes
+    return f"ait::GemmConfig{{ait::GemmPath::{config.path.data}, {m}, {n}, {k}}}"
+
+
+def _reduces_columns(view: KernelView) -> bool:
+    """Whether a kept axis is the contiguous one, so that rows of results are reduced at once."""
+    keep, first = view.group("keep"), view.ins[0]
+    if not keep.axes or not view.group("red").axes:
+        return False
+    return first.stride(keep.axes[-1].name) == 1
+
+
+def make_target(name: str) -> CpuTarget:
+    """The target that `cpu` or `cpu:<level>` spells. Raises CompileError for unknown levels."""
+    _, separator, level = name.partition(":")
+    return CpuTarget(name, level_of(level) if separator else None)
