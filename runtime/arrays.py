@@ -31,6 +31,7 @@ _NAMES = {
 _COMMON_NAMES = {ours: common for common, ours in _NAMES.items()}
 
 _DLPACK_CPU = 1
+_LEGACY_DEFAULT_STREAM = 1  # in the CUDA array interface
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Borrowed:
     dtype: str  # one of DTYPES
     shape: tuple[int, ...]
     device: str = "cpu"
+    pending: bool = False  # work on a stream other than the default one may still use it
 
     @property
     def array(self) -> NumpyArray | None:
@@ -176,11 +178,13 @@ def _borrow_torch(tensor: Any, what: str, alignment: int) -> Borrowed:
     if tensor.data_ptr() % alignment:
         tensor = tensor.clone()
     device = str(tensor.device.type)
-    if device == "cuda" and sys.modules["torch"].version.hip:
+    torch: Any = sys.modules["torch"]
+    if device == "cuda" and torch.version.hip:
         device = "hip"
     if device not in DEVICES:
         raise InputError(f"{what} is on {device}, which no model takes")
-    return Borrowed(tensor, tensor.data_ptr(), dtype, tuple(tensor.shape), device)
+    pending = device != "cpu" and torch.cuda.current_stream(tensor.device).cuda_stream != 0
+    return Borrowed(tensor, tensor.data_ptr(), dtype, tuple(tensor.shape), device, pending)
 
 
 def _borrow_cuda(value: Any, what: str) -> Borrowed:
@@ -189,7 +193,9 @@ def _borrow_cuda(value: Any, what: str) -> Borrowed:
     if interface.get("strides") is not None:
         raise InputError(f"{what} is not contiguous")
     dtype = _dtype_of(np.dtype(interface["typestr"]).name, what)
-    return Borrowed(value, interface["data"][0], dtype, tuple(interface["shape"]), "cuda")
+    pending = interface.get("stream") not in (None, _LEGACY_DEFAULT_STREAM)
+    shape = tuple(interface["shape"])
+    return Borrowed(value, interface["data"][0], dtype, shape, "cuda", pending)
 
 
 def _dtype_of(name: str, what: str) -> str:

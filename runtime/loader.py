@@ -74,6 +74,7 @@ class CompiledModel:
         symbols: its dynamic sizes.
         weights: its weights.
         device: "cpu", "cuda" or "hip".
+        device_number: the GPU in the C interface's counting, 0 for the current one.
     """
 
     def __init__(
@@ -94,10 +95,11 @@ class CompiledModel:
         self.outputs = read_ports(library, "output")
         self.symbols = read_symbols(library)
         self.weights = read_weights(library)
+        self.device_number = 0 if device_index is None else device_index + 1
         options = abi.ModelOptions(
             weights_path=None if weights is None else os.fsencode(weights),
             flags=abi.IGNORE_UNEXPECTED_WEIGHTS if ignore_unexpected_weights else 0,
-            device_index=0 if device_index is None else device_index + 1,
+            device_index=self.device_number,
         )
         handle = library.create("ait_model_create", ctypes.byref(options))
         self._handle = _Handle(
@@ -213,6 +215,7 @@ class Context:
         self._inputs = model.inputs
         self._outputs = model.outputs
         self._device = model.device
+        self._device_number = model.device_number
         memory = _workspace_memory(workspace)
         options = abi.ContextOptions(
             num_threads=num_threads,
@@ -359,6 +362,9 @@ class Context:
         for host, device in zip(inputs, on_device, strict=True):
             if device is not host:
                 library.call("ait_device_copy_from_host", device.pointer, host.pointer, host.bytes)
+        # The context's stream is ordered after the default stream, but after no other.
+        if any(array.pending for array in (*on_device, *written)):
+            library.call("ait_device_synchronize", self._device_number)
         ins, outs = arrays.tensor_structs(on_device), arrays.tensor_structs(written)
         library.call("ait_context_run", handle, ins, len(ins), outs, len(outs))
         library.call("ait_context_synchronize", handle)
@@ -374,7 +380,7 @@ class Context:
         buffer = self._staging.get(key)
         if buffer is None or buffer.size < array.bytes:
             library, _ = self._handle.get()
-            buffer = self._staging[key] = _DeviceBuffer(library, array.bytes)
+            buffer = self._staging[key] = _DeviceBuffer(library, self._device_number, array.bytes)
         return Borrowed(buffer, buffer.address, array.dtype, array.shape, self._device)
 
 
@@ -399,9 +405,9 @@ class _Handle:
 class _DeviceBuffer:
     """Device memory that host arrays pass through."""
 
-    def __init__(self, library: Library, size: int) -> None:
+    def __init__(self, library: Library, device_number: int, size: int) -> None:
         self.size = size
-        self.address = library.create("ait_device_allocate", size)
+        self.address = library.create("ait_device_allocate", device_number, size)
         self._finalizer = weakref.finalize(self, library.release, "ait_device_free", self.address)
 
     def close(self) -> None:

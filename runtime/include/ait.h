@@ -186,7 +186,7 @@ AIT_API ait_status ait_model_set_weights(ait_model* model, const char* const* na
                                          const ait_tensor* tensors, size_t count);
 AIT_API ait_status ait_model_set_weights_file(ait_model* model, const char* path);
 
-/* ---- contexts: one run at a time each, with threads, workspace and stream of their own -------- */
+/* ---- contexts: one run at a time each, with threads, workspace and a stream of their own --- */
 
 typedef struct ait_context_options {
   size_t struct_size;
@@ -224,14 +224,15 @@ AIT_API ait_status ait_context_run(ait_context* context, const ait_tensor* input
 /* Waits for all runs of the context. */
 AIT_API ait_status ait_context_synchronize(ait_context* context);
 
-/* ---- device memory, so that a program needs no GPU library of its own; host memory on the CPU -- */
+/* ---- device memory, so that a program needs no GPU library; host memory on the CPU --------- */
 
 AIT_API ait_device ait_device_kind(void);
-AIT_API ait_status ait_device_allocate(size_t bytes, void** memory);
+/* `device_index` as in ait_model_options: 1 + the device's number, 0 for the current device. */
+AIT_API ait_status ait_device_allocate(int32_t device_index, size_t bytes, void** memory);
 AIT_API void ait_device_free(void* memory);
 AIT_API ait_status ait_device_copy_from_host(void* device, const void* host, size_t bytes);
 AIT_API ait_status ait_device_copy_to_host(void* host, const void* device, size_t bytes);
-AIT_API ait_status ait_device_synchronize(void);
+AIT_API ait_status ait_device_synchronize(int32_t device_index);
 
 #ifdef __cplusplus
 }

@@ -132,6 +132,16 @@ Status choose_device(int32_t requested, int32_t* index) {
   return ok();
 }
 
+// Runs a function that returns a Status with a device that the caller names as the current one.
+template <class Function>
+Status on_device(int32_t requested, Function function) {
+  int32_t index = 0;
+  AIT_TRY(choose_device(requested, &index));
+  device::Scope scope(index);
+  AIT_TRY(scope.take_status());
+  return function();
+}
+
 Status create_model(const ait_model_options& options, ait_model** result) {
   AIT_TRY(check_description());
   if ((options.flags & ~kKnownFlags) != 0) {
@@ -329,10 +339,10 @@ ait_status ait_context_synchronize(ait_context* context) {
 
 ait_device ait_device_kind(void) { return device::kind(); }
 
-ait_status ait_device_allocate(size_t bytes, void** memory) {
+ait_status ait_device_allocate(int32_t device_index, size_t bytes, void** memory) {
   return guarded([&]() -> Status {
     AIT_TRY(require(memory, "memory"));
-    return device::allocate(bytes, memory);
+    return on_device(device_index, [&] { return device::allocate(bytes, memory); });
   });
 }
 
@@ -346,8 +356,8 @@ ait_status ait_device_copy_to_host(void* host, const void* device, size_t bytes)
   return guarded([&] { return device::copy_to_host(host, device, bytes); });
 }
 
-ait_status ait_device_synchronize(void) {
-  return guarded([] { return device::synchronize_all(); });
+ait_status ait_device_synchronize(int32_t device_index) {
+  return guarded([&] { return on_device(device_index, device::synchronize_all); });
 }
 
 }  // extern "C"

@@ -14,7 +14,8 @@ namespace {
 class FileDescriptor {
  public:
   // Non-blocking, or a path that names a pipe would hang here instead of being refused below.
-  explicit FileDescriptor(const char* path) : number_(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
+  explicit FileDescriptor(const char* path)
+      : number_(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
   ~FileDescriptor() {
     if (number_ >= 0) ::close(number_);
   }

@@ -177,8 +177,8 @@ Status check_layout(std::vector<Declaration>& tensors, uint64_t data_bytes) {
     position = tensor.end;
   }
   if (position == data_bytes) return ok();
-  return invalid("the tensors end at byte " + std::to_string(position) + " of the data, which has " +
-                 std::to_string(data_bytes));
+  return invalid("the tensors end at byte " + std::to_string(position) +
+                 " of the data, which has " + std::to_string(data_bytes));
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ class TensorList {
   std::size_t count_ = 0;
 };
 
-// Row-major without gaps; dims of size 1 may have any stride, and so may all if there is no element.
+// Row-major without gaps. Strides of dims of size 1 do not matter, nor any if there is no element.
 bool is_contiguous(const ait_tensor& tensor);
 
 int64_t element_count(const ait_tensor& tensor);  // of sizes that are known to be sane

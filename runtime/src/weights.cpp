@@ -90,7 +90,9 @@ class FileLoader {
     }
     const bool use_derived = trusts_derived();
     Problems problems;
-    for (Index i = 0; i < weight_count(model_); ++i) check(model_.weights[i], use_derived, problems);
+    for (Index i = 0; i < weight_count(model_); ++i) {
+      check(model_.weights[i], use_derived, problems);
+    }
     if (!ignore_unexpected) check_unexpected(problems);
     AIT_TRY(problems.status(AIT_INVALID_WEIGHT, prefix_));
     for (Index i = 0; i < weight_count(model_); ++i) {

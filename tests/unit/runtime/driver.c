@@ -233,7 +233,8 @@ static void test_shapes(ait_context* context) {
   CHECK(shape.rank == 2 && shape.dims[0] == 5 && shape.dims[1] == 4);
   OK(ait_context_workspace_size(context, c.inputs, 2, &bytes));
   CHECK(bytes == 80);
-  FAILS(ait_context_output_shapes(context, c.inputs, 2, &shape, 2), AIT_INVALID_INPUT, "room for 2");
+  FAILS(ait_context_output_shapes(context, c.inputs, 2, &shape, 2), AIT_INVALID_INPUT,
+        "room for 2");
   shape.struct_size = 1;
   FAILS(ait_context_output_shapes(context, c.inputs, 2, &shape, 1), AIT_INVALID_ARGUMENT, "sizeof");
   c.x_shape[0] = 100;
@@ -247,7 +248,7 @@ static void test_workspace(ait_model* model) {
   ait_context* context = NULL;
   ait_context_options options = {0};
   options.struct_size = sizeof options;
-  OK(ait_device_allocate(160, &memory));
+  OK(ait_device_allocate(0, 160, &memory));
   options.workspace = memory;
   options.workspace_bytes = 160;
   OK(ait_context_create(model, &options, &context));
@@ -365,15 +366,16 @@ static void test_device_memory(void) {
   void* memory = NULL;
   int before = 42, after = 0;
   CHECK(ait_device_kind() == AIT_CPU);
-  OK(ait_device_allocate(sizeof before, &memory));
+  OK(ait_device_allocate(1, sizeof before, &memory));
   OK(ait_device_copy_from_host(memory, &before, sizeof before));
   OK(ait_device_copy_to_host(&after, memory, sizeof after));
-  OK(ait_device_synchronize());
+  OK(ait_device_synchronize(0));
   CHECK(after == 42);
   ait_device_free(memory);
   ait_device_free(NULL);
-  FAILS(ait_device_allocate(SIZE_MAX / 2, &memory), AIT_OUT_OF_MEMORY, "cannot allocate");
-  FAILS(ait_device_allocate(1, NULL), AIT_INVALID_ARGUMENT, "memory is null");
+  FAILS(ait_device_allocate(0, SIZE_MAX / 2, &memory), AIT_OUT_OF_MEMORY, "cannot allocate");
+  FAILS(ait_device_allocate(0, 1, NULL), AIT_INVALID_ARGUMENT, "memory is null");
+  FAILS(ait_device_allocate(2, 1, &memory), AIT_INVALID_ARGUMENT, "no device 1");
 }
 
 /* ---- contexts in threads, and weights that change under them -------------------------------- */

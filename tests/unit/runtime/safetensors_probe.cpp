@@ -20,7 +20,9 @@ extern "C" __attribute__((visibility("default"))) int probe(const unsigned char*
   // All that was promised must be readable.
   volatile unsigned char sum = 0;
   for (const auto& [name, entry] : file.tensors) {
-    for (std::size_t i = 0; i < entry.bytes; ++i) sum = static_cast<unsigned char>(sum ^ entry.data[i]);
+    for (std::size_t i = 0; i < entry.bytes; ++i) {
+      sum = static_cast<unsigned char>(sum ^ entry.data[i]);
+    }
   }
   return static_cast<int>(file.tensors.size());
 }

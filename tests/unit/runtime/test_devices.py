@@ -47,7 +47,7 @@ def test_host_arrays_are_copied_to_the_device_and_back(fake_gpu, reference):
 def test_device_arrays_are_used_in_place(fake_gpu, reference):
     with load(fake_gpu) as model:
         library, _ = model._handle.get()
-        address = library.create("ait_device_allocate", x.nbytes)
+        address = library.create("ait_device_allocate", 0, x.nbytes)
         library.call("ait_device_copy_from_host", address, x.ctypes.data, x.nbytes)
         np.testing.assert_allclose(model(OnDevice(address, x), s), reference(x, s))
         library.release("ait_device_free", address)
