@@ -1,0 +1,88 @@
+"""Compiles test kernels here, to run on a machine that has a GPU and little else.
+
+    python -m tests.gpu.build_kernels FOLDER [NAME...]     (here)
+    python FOLDER/run_prebuilt.py                          (there: needs NumPy and a driver)
+
+Every case becomes a library, and its operands and the interpreter's answer an .npz file.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from tests.compile.cuda.cases import ELEMENTWISE, HOPPER_GEMMS, OWN_GEMMS
+from tests.compile.cuda.kernels import TARGET, Array, Case
+
+_HARNESS = Path(__file__).parent / "harness.inc"
+_RUNNER = Path(__file__).parent / "run_prebuilt.py"
+_LINK = ("-shared", "-lcudart_static", "-ldl", "-lrt", "-lpthread")
+
+
+def all_cases() -> list[Case]:
+    """Every CUDA case, with distinct names."""
+    cases: dict[str, Case] = {}
+    for case in (*HOPPER_GEMMS, *OWN_GEMMS, *ELEMENTWISE):
+        name, count = case.name, 1
+        while name in cases:
+            count += 1
+            name = f"{case.name}_{count}"
+        cases[name] = case
+    for name, case in cases.items():
+        case.name = name
+    return list(cases.values())
+
+
+def build(folder: Path, cases: Sequence[Case], jobs: int = 1) -> None:
+    """Writes libraries, data and the runner to `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(jobs) as pool:
+        descriptions = list(pool.map(lambda case: build_case(folder, case), cases))
+    (folder / "cases.json").write_text(json.dumps(descriptions, indent=1))
+    shutil.copy(_RUNNER, folder)
+
+
+def build_case(folder: Path, case: Case) -> dict[str, object]:
+    """Compiles one case and saves its data; returns what the runner must know."""
+    _compile(case, folder)
+    inputs = case.inputs()
+    expected = dict(zip(case.outs, case.expected(inputs), strict=True))
+    arrays = {f"in_{name}": _plain(value) for name, value in inputs.items()}
+    arrays |= {f"out_{name}": _plain(value) for name, value in expected.items()}
+    np.savez(folder / f"{case.name}.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    return {
+        "name": case.name,
+        "config": str(case.view().config),
+        "operands": [[name, value.dtype.name] for name, value in inputs.items()],
+        "outs": list(case.outs),
+        "extents": case.extents(),
+    }
+
+
+def _compile(case: Case, folder: Path) -> None:
+    toolchain = TARGET.toolchain()
+    compiler = toolchain.compilers[".cu"]
+    source, library = folder / f"{case.name}.cu", folder / f"{case.name}.so"
+    source.write_text(case.source() + _HARNESS.read_text())
+    command = [*compiler.arguments(), str(source), "-o", str(library), *toolchain.link_flags]
+    done = subprocess.run([*command, *_LINK], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{case.name}: {done.stderr}")
+    print(f"built {case.name}", flush=True)
+
+
+def _plain(value: Array) -> Array:
+    """An array that NumPy alone can load: bfloat16 as its bits."""
+    return value.view(np.uint16) if value.dtype.name == "bfloat16" else value
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[2:]
+    build(Path(sys.argv[1]), [c for c in all_cases() if not wanted or c.name in wanted])

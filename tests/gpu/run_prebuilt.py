@@ -1,0 +1,83 @@
+"""Runs prebuilt test kernels on a GPU and compares; needs NumPy and a driver, nothing of ait.
+
+    python run_prebuilt.py [FOLDER] [NAME...]
+
+Prints a line a kernel and exits 1 if one is wrong. See build_kernels.py.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_REPEATS = 50
+# Twice the rounding of the storage type; sums of f32 are in another order than the reference's.
+_TOLERANCES = {"float16": 2.0**-9, "bfloat16": 2.0**-6, "float32": 2e-5}
+
+
+def run_case(folder: Path, case: dict[str, Any]) -> tuple[str, float]:
+    """An error, or an empty text, and the microseconds of a launch."""
+    data = np.load(folder / f"{case['name']}.npz")
+    library = ctypes.CDLL(str(folder / f"{case['name']}.so"))
+    arrays = {name: np.ascontiguousarray(data[f"in_{name}"]) for name, _ in case["operands"]}
+    count, outs = len(arrays), case["outs"]
+    pointers = (ctypes.c_void_p * count)(*(a.ctypes.data for a in arrays.values()))
+    sizes = (ctypes.c_int64 * count)(*(a.nbytes for a in arrays.values()))
+    extents = (ctypes.c_int64 * max(1, len(case["extents"])))(*case["extents"])
+    microseconds = ctypes.c_float(0)
+    message = ctypes.create_string_buffer(1000)
+    code = library.run_case(
+        count, pointers, sizes, count - len(outs), extents, _REPEATS,
+        ctypes.byref(microseconds), message,
+    )  # fmt: skip
+    if code:
+        return f"error {code}: {message.value.decode()}", 0.0
+    types = dict(case["operands"])
+    problems = [difference(arrays[n], data[f"out_{n}"], types[n]) for n in outs]
+    return "; ".join(filter(None, problems)), microseconds.value
+
+
+def difference(actual: np.ndarray, expected: np.ndarray, dtype: str) -> str:
+    """How two arrays differ, or an empty text."""
+    expected = expected.reshape(actual.shape)
+    if dtype not in _TOLERANCES:
+        wrong = actual != expected
+    else:
+        actual, expected = number(actual, dtype), number(expected, dtype)
+        tolerance = _TOLERANCES[dtype]
+        wrong = ~np.isclose(actual, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
+    if not wrong.any():
+        return ""
+    first = np.argwhere(wrong)[0] if wrong.ndim else ()
+    at = tuple(int(i) for i in first)
+    return f"{wrong.sum()} of {wrong.size} wrong, first {at}: {actual[at]}, not {expected[at]}"
+
+
+def number(array: np.ndarray, dtype: str) -> np.ndarray:
+    """Floats of any storage type; bfloat16 comes as its bits."""
+    if dtype == "bfloat16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32)
+
+
+def main(arguments: list[str]) -> int:
+    folder = Path(arguments[0]) if arguments else Path(__file__).parent
+    wanted = arguments[1:]
+    failed = 0
+    for case in json.loads((folder / "cases.json").read_text()):
+        if wanted and case["name"] not in wanted:
+            continue
+        problem, microseconds = run_case(folder, case)
+        failed += bool(problem)
+        print(f"{case['name']:24} {microseconds:9.2f} us  {problem or 'ok':40} {case['config']}")
+    print(f"{failed} failed")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
