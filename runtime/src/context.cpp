@@ -96,7 +96,10 @@ Status Context::output_shapes(const TensorList& inputs, std::size_t output_count
     for (int32_t axis = 0; axis < shape.rank; ++axis) {
       shape.dims[axis] = model.output_dim(i, axis, symbols_.data());
     }
-    AIT_TRY(write_struct(shape, "ait_shape", shapes++));
+    AIT_TRY(write_struct(shape, "ait_shape", shapes));
+    // A newer caller's structs are longer than ours.
+    auto* next = reinterpret_cast<unsigned char*>(shapes) + shapes->struct_size;
+    shapes = reinterpret_cast<ait_shape*>(next);
   }
   return ok();
 }

@@ -10,15 +10,23 @@
 
 namespace ait {
 
-// Copies a caller's struct, which an older or newer header may have made shorter or longer. What a
-// newer caller set beyond our knowledge is refused unless it is zero, the default.
+// A struct of the caller has at least our fields. More, if it was compiled against a newer header,
+// but not so much that the size is more likely to be a variable that nobody set.
+template <class Struct>
+Status check_struct_size(const Struct* given, const char* type) {
+  constexpr std::size_t known = sizeof(Struct);
+  const std::size_t size = given->struct_size;
+  if (size >= known && size <= known + 1024 && size % alignof(Struct) == 0) return ok();
+  return error(AIT_INVALID_ARGUMENT, "%s.struct_size is %zu, expected %zu: set it to sizeof(%s)",
+               type, size, known, type);
+}
+
+// Copies a caller's struct. What a newer caller set beyond our knowledge is refused unless it is
+// zero, the default.
 template <class Struct>
 Status read_struct(const Struct* given, const char* type, Struct* copy) {
   constexpr std::size_t known = sizeof(Struct);
-  if (given->struct_size < known) {
-    return error(AIT_INVALID_ARGUMENT, "%s.struct_size is %zu, expected %zu: set it to sizeof(%s)",
-                 type, given->struct_size, known, type);
-  }
+  AIT_TRY(check_struct_size(given, type));
   const auto* bytes = reinterpret_cast<const unsigned char*>(given);
   if (std::any_of(bytes + known, bytes + given->struct_size, [](auto byte) { return byte != 0; })) {
     return error(AIT_INVALID_ARGUMENT,
@@ -29,13 +37,10 @@ Status read_struct(const Struct* given, const char* type, Struct* copy) {
   return ok();
 }
 
-// Fills a caller's struct, whose struct_size must say that it has room.
+// Fills a caller's struct.
 template <class Struct>
 Status write_struct(Struct value, const char* type, Struct* given) {
-  if (given->struct_size < sizeof(Struct)) {
-    return error(AIT_INVALID_ARGUMENT, "%s.struct_size is %zu, expected %zu: set it to sizeof(%s)",
-                 type, given->struct_size, sizeof(Struct), type);
-  }
+  AIT_TRY(check_struct_size(given, type));
   value.struct_size = given->struct_size;
   std::memcpy(given, &value, sizeof(Struct));
   return ok();

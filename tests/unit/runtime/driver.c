@@ -178,6 +178,10 @@ static void test_wrong_inputs(ait_context* context) {
   MISUSE(c.inputs[0].struct_size = 3, AIT_INVALID_ARGUMENT, "struct_size");
   MISUSE(c.inputs[1].struct_size = 3, AIT_INVALID_ARGUMENT, "struct_size");
   MISUSE(c.inputs[0].struct_size = c.inputs[1].struct_size = 0, AIT_INVALID_ARGUMENT, "sizeof");
+  MISUSE(c.inputs[0].struct_size = c.inputs[1].struct_size = sizeof(ait_tensor) + 1,
+         AIT_INVALID_ARGUMENT, "sizeof");
+  MISUSE(c.inputs[0].struct_size = c.inputs[1].struct_size = 0xcdcdcdcdcdcdcdc8u,
+         AIT_INVALID_ARGUMENT, "sizeof");
   MISUSE((c.x_shape[1] = 5, c.inputs[1].dtype = AIT_I1), AIT_INVALID_INPUT,
          "2 problems:\n- input 'x' dim 1 is 5, expected 4\n- input 's' has dtype i1");
   MISUSE(c.s[1] = NAN, AIT_RUNTIME_ERROR, "s[1] is not a number");
