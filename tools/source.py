@@ -9,16 +9,12 @@ from dataclasses import dataclass
 from xdsl.context import Context
 from xdsl.dialects.builtin import FileLineColLoc, IntAttr, ModuleOp, StringAttr, UnknownLoc
 from xdsl.ir import Operation
-from xdsl.parser import Parser
-from xdsl.utils.exceptions import DiagnosticException, ParseError, PyRDLError
+from xdsl.utils.exceptions import ParseError
 
-from ait.errors import AitError
+from ait.ir.parsing import BAD_IR, IrParser
 from ait.tools.diagnostics import Diagnostic, Position
 
 _SEPARATOR = re.compile(r"^// -----.*$", re.MULTILINE)
-
-# What malformed IR makes dialects and xDSL raise while they parse, besides `ParseError`.
-_BAD_IR = (DiagnosticException, PyRDLError, AitError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -44,25 +40,13 @@ def split(file: str, text: str) -> Iterator[Chunk]:
     yield Chunk(file, text[start:], text.count("\n", 0, start) + 1)
 
 
-class LocatingParser(Parser):
-    """xDSL's parser, with two gaps filled.
-
-    Operations that give no location of their own get that of their text, and whatever a dialect
-    raises while it parses an operation becomes a `ParseError` at that operation.
-    """
-
-    # xDSL computes 2^width of every integer type: an absurd width would take all memory.
-    _builtin_integer_type_regex = re.compile(r"^[su]?i(\d{1,5})$")
+class LocatingParser(IrParser):
+    """The parser of our IR; operations that give no location get that of their text."""
 
     def parse_operation(self) -> Operation:
         """Parse one operation; raises `ParseError`."""
         token = self._current_token
-        try:
-            op = super().parse_operation()
-        except ParseError:
-            raise
-        except _BAD_IR as error:
-            raise ParseError(token.span, str(error)) from error
+        op = super().parse_operation()
         if isinstance(op.location, UnknownLoc):
             file, line, column = token.span.get_location()
             op.location = FileLineColLoc(StringAttr(file), IntAttr(line), IntAttr(column))
@@ -76,7 +60,7 @@ def parse(ctx: Context, chunk: Chunk) -> ModuleOp:
     parser = LocatingParser(ctx, text, chunk.file)
     try:
         return parser.parse_module()
-    except _BAD_IR as error:
+    except BAD_IR as error:
         # Raised outside of any operation: in an alias, say.
         parser.raise_error(str(error))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -53,9 +54,15 @@ def _python() -> Iterator[Finding]:
 
 
 def _cpu() -> Iterator[Finding]:
-    from ait.codegen.cpu.toolchain import find
+    from ait.codegen.target import code_target
 
-    yield _toolchain("C++ compiler", "missing", lambda: find().compilers[".cpp"].identity)
+    try:
+        compiler = code_target("cpu").toolchain().compilers[".cpp"]
+    except AitError as error:
+        yield Finding("C++ compiler", "missing", str(error))
+        return
+    version = compiler.identity.partition("\n")[0]
+    yield Finding("C++ compiler", "ok", f"{shlex.join(compiler.command)}: {version}")
 
 
 def _cuda() -> Iterator[Finding]:
@@ -120,14 +127,6 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _disk,
     _gpu,
 )
-
-
-def _toolchain(name: str, otherwise: str, find: Callable[[], str]) -> Finding:
-    try:
-        lines = find().splitlines()
-    except AitError as error:
-        return Finding(name, otherwise, str(error))
-    return Finding(name, "ok", lines[0] if lines else "")
 
 
 def _parts(family: str, describe: Callable[[], Mapping[str, str]]) -> Iterator[Finding]:
