@@ -14,15 +14,14 @@ from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, MemRefType, ModuleO
 from xdsl.dialects.func import FuncOp
 from xdsl.dialects.memref import GlobalOp
 from xdsl.ir import Attribute
-from xdsl.parser import Parser
-from xdsl.utils.exceptions import ParseError, VerifyException
+from xdsl.utils.exceptions import VerifyException
 
 from ait.dialects.functions import MAIN, NAME, OUTPUT, find_function
 from ait.dialects.graph import ParameterOp
 from ait.dialects.symbolic import dims_of, element_of
 from ait.errors import AitError, WeightError
-from ait.ir.context import make_context
 from ait.ir.dtypes import Array, dtype_of
+from ait.ir.parsing import parse_module
 
 
 @dataclass(frozen=True)
@@ -157,30 +156,6 @@ def load_weights(path: Path) -> dict[str, Array]:
         return safetensors.load_file(path)  # pyright: ignore[reportUnknownMemberType]
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise WeightError(f"cannot read weights from {path}: {error}") from None
-
-
-# Text -----------------------------------------------------------------------------------------
-
-
-def parse_module(text: str, file: str = "<text>", context: Context | None = None) -> ModuleOp:
-    """The module that IR text means. Raises AitError with line and column if it means none."""
-    parser = Parser(context or make_context(), text, file)
-    try:
-        return parser.parse_module()
-    except ParseError as error:
-        message, start = error.msg, error.span.start
-    # What else malformed text makes xDSL and attribute constructors raise.
-    except (AitError, VerifyException, ValueError, OverflowError, RecursionError) as error:
-        message, start = _first_line(error), parser.pos
-    except Exception as error:
-        message, start = f"{type(error).__name__}: {_first_line(error)}", parser.pos
-    line = text.count("\n", 0, start) + 1
-    column = start - (text.rfind("\n", 0, start) + 1) + 1
-    raise AitError(f"{file}:{line}:{column}: {message}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 # Functions ------------------------------------------------------------------------------------

@@ -272,29 +272,34 @@ class GraphOp(IRDLOperation, ABC):
     ) -> Sequence[AnyTensor]:
         """The result types. Raises ShapeError where operands and properties do not fit."""
         try:
-            names = cls.operand_names(len(operand_types))
-            tensors = [
-                Tensor(name, cast(AnyTensor, t).element_type, dims_of(t))
-                for name, t in zip(names, operand_types, strict=True)
-            ]
-            decoded = {
-                name: kind.decode(properties.get(name))
-                for name, kind in cls.property_kinds().items()
-            }
-            types = cls.infer(*tensors, **decoded)
+            return cls._inferred(operand_types, properties)
         except (ShapeError, VerifyException) as error:
             raise ShapeError(f"{cls.name}: {error}") from None
+
+    @classmethod
+    def _inferred(
+        cls, operand_types: Sequence[Attribute], properties: Mapping[str, Attribute]
+    ) -> Sequence[AnyTensor]:
+        names = cls.operand_names(len(operand_types))
+        tensors = [
+            Tensor(name, cast(AnyTensor, t).element_type, dims_of(t))
+            for name, t in zip(names, operand_types, strict=True)
+        ]
+        decoded = {
+            name: kind.decode(properties.get(name)) for name, kind in cls.property_kinds().items()
+        }
+        types = cls.infer(*tensors, **decoded)
         return [types] if isinstance(types, TensorType) else types
 
     def verify_(self) -> None:
         try:
-            inferred = self.infer_types(self.operand_types, self.properties)
+            inferred = self._inferred(self.operand_types, self.properties)
         except ShapeError as error:
             raise VerifyException(str(error)) from None
         if list(inferred) != list(self.result_types):
             raise VerifyException(
-                f"{self.name}: result is {_types_text(self.result_types)}, "
-                f"but the operands give {_types_text(inferred)}"
+                f"the result is {_types_text(self.result_types)}, "
+                f"but operands and properties give {_types_text(inferred)}"
             )
 
     @classmethod

@@ -176,12 +176,12 @@ class ParameterOp(IRDLOperation):
     def verify_(self) -> None:
         if self.parameter_type.element_type not in ELEMENT_KINDS:
             raise VerifyException(
-                f"{self.name} @{self.sym_name.data} has elements of an unsupported type: "
+                f"parameter @{self.sym_name.data} has elements of an unsupported type: "
                 f"{self.parameter_type}"
             )
         if not self.parameter_type.has_static_shape():
             raise VerifyException(
-                f"{self.name} @{self.sym_name.data} has a dynamic shape: {self.parameter_type}"
+                f"parameter @{self.sym_name.data} has a dynamic shape: {self.parameter_type}"
             )
 
 
@@ -214,11 +214,11 @@ class GetParameterOp(IRDLOperation):
             if isinstance(op, ParameterOp) and op.sym_name.data == self.parameter_name:
                 if op.parameter_type != self.result.type:
                     raise VerifyException(
-                        f"{self.name}: result is {self.result.type}, but parameter "
+                        f"the result is {self.result.type}, but parameter "
                         f"@{self.parameter_name} is {op.parameter_type}"
                     )
                 return
-        raise VerifyException(f"{self.name}: the module has no parameter @{self.parameter_name}")
+        raise VerifyException(f"the module has no parameter @{self.parameter_name}")
 
 
 def _module_of(op: Operation) -> ModuleOp | None:

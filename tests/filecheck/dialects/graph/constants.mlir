@@ -41,9 +41,18 @@ func.func @get_parameter() -> tensor<2x3xbf16> {
   func.return %w : tensor<2x3xbf16>
 }
 
-// CHECK-LABEL: func.func @constant_of_floats_without_a_literal(
-// CHECK-NEXT: %y = graph.constant {source = "mask"} dense<0xff800000> : tensor<4xf32>
-func.func @constant_of_floats_without_a_literal() -> tensor<4xf32> {
-  %y = graph.constant {source = "mask"} dense<0xff800000> : tensor<4xf32>
-  func.return %y : tensor<4xf32>
+// Infinities, NaN and numbers that xDSL writes as their bits.
+// CHECK-LABEL: func.func @constants_as_bits(
+// CHECK-NEXT: %a = graph.constant {source = "mask"} dense<0xff800000> : tensor<4xf32>
+// CHECK-NEXT: %b = graph.constant dense<[0x4CEB79A3, 1.000000e+00]> : tensor<2xf32>
+// CHECK-NEXT: %c = graph.constant dense<0x7e00> : tensor<f16>
+// CHECK-NEXT: %d = graph.constant dense<0xff80> : tensor<1xbf16>
+// CHECK-NEXT: %e = graph.constant dense<16> : tensor<1xi32>
+func.func @constants_as_bits() {
+  %a = graph.constant {source = "mask"} dense<0xff800000> : tensor<4xf32>
+  %b = graph.constant dense<[0x4CEB79A3, 1.0]> : tensor<2xf32>
+  %c = graph.constant dense<0x7e00> : tensor<f16>
+  %d = graph.constant dense<0xff80> : tensor<1xbf16>
+  %e = graph.constant dense<0x10> : tensor<1xi32>
+  func.return
 }

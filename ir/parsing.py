@@ -1,0 +1,83 @@
+"""IR text -> modules: xDSL's parser with its gaps filled, and errors that say where they are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from typing_extensions import override
+from xdsl.context import Context
+from xdsl.dialects.builtin import AnyFloat, ModuleOp
+from xdsl.ir import Operation
+from xdsl.parser import Parser
+from xdsl.utils.exceptions import DiagnosticException, ParseError, PyRDLError
+
+from ait.errors import AitError
+from ait.ir.context import make_context
+
+BAD_IR = (DiagnosticException, PyRDLError, AitError, ValueError, OverflowError)
+"""What malformed text makes dialects and xDSL raise while they parse, besides `ParseError`."""
+
+_Literal: Any = Parser._TensorLiteralElement  # pyright: ignore[reportPrivateUsage]
+
+
+@dataclass
+class _BitsLiteral(_Literal):
+    """An element of a dense literal in hexadecimal, which for a float type means its bits."""
+
+    def to_type(self, parser: Parser, type: Any) -> Any:
+        if not isinstance(type, AnyFloat):
+            return _Literal.to_type(self, parser, type)
+        size = type.compile_time_size
+        if self.value >= 1 << 8 * size:
+            parser.raise_error(f"{self.span.text} has more bits than {type}", self.span)
+        return next(iter(type.iter_unpack(self.value.to_bytes(size, "little"))))
+
+
+class IrParser(Parser):
+    """xDSL's parser, but hexadecimal floats in dense literals are right, and errors are located.
+
+    xDSL prints infinities, NaNs and some large numbers as `dense<0xFF800000>` and reads that back
+    as the number 4286578688.0. Whatever a dialect raises while it parses an operation becomes a
+    `ParseError` at that operation.
+    """
+
+    # xDSL computes 2^width of every integer type: an absurd width would take all memory.
+    _builtin_integer_type_regex = re.compile(r"^[su]?i(\d{1,5})$")
+
+    @override
+    def _parse_tensor_literal_element(self) -> Any:
+        element: Any = super()._parse_tensor_literal_element()
+        if element.span.text[:2].lower() == "0x":
+            return _BitsLiteral(element.is_negative, element.value, element.span)
+        return element
+
+    @override
+    def parse_operation(self) -> Operation:
+        """Parses one operation; raises `ParseError`."""
+        token = self._current_token
+        try:
+            return super().parse_operation()
+        except ParseError:
+            raise
+        except BAD_IR as error:
+            raise ParseError(token.span, _first_line(error)) from error
+
+
+def parse_module(text: str, file: str = "<text>", context: Context | None = None) -> ModuleOp:
+    """The module that IR text means. Raises AitError, with line and column, if it means none."""
+    parser = IrParser(context or make_context(), text, file)
+    try:
+        return parser.parse_module()
+    except ParseError as error:
+        start, message = error.span.start, error.msg
+    except (*BAD_IR, RecursionError) as error:
+        start, message = parser.pos, _first_line(error)
+    line = text.count("\n", 0, start) + 1
+    column = start - (text.rfind("\n", 0, start) + 1) + 1
+    raise AitError(f"{file}:{line}:{column}: {message}")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
