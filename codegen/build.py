@@ -243,12 +243,12 @@ def _compile(
     if missing:
         answer = _run_ninja(missing, folder, options)
         failed = [step for step in missing if not _is_object(step.object)]
+        # What did compile is kept, also beside failures: the next try is shorter.
+        for step, key in zip(steps, keys, strict=True):
+            if key and options.cache and step in missing and step not in failed:
+                options.cache.put(key, step.object)
         if failed:
             raise _failure(failed, len(steps), toolchain.name, folder, answer)
-    if options.cache:
-        for step, key in zip(steps, keys, strict=True):
-            if key and step in missing:
-                options.cache.put(key, step.object)
     return [step.object for step in steps]
 
 
@@ -287,7 +287,8 @@ class _Step:
 def _write_sources(steps: Sequence[_Step]) -> None:
     for step in steps:
         step.path.parent.mkdir(parents=True, exist_ok=True)
-        origin = f"\n// {step.source.origin}\n" if step.source.origin else ""
+        printable = "".join(c if c.isprintable() else " " for c in step.source.origin)
+        origin = f"\n// {printable}\n" if printable else ""
         step.path.write_text(step.source.text + origin)
         # A kept folder may hold a hard link into the cache: never let a compiler write to it.
         step.object.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from ait.dialects.symbolic import Dim, bounds, to_text
 from ait.errors import CompileError
 
 _NOT_IN_NAMES = re.compile(r"[^0-9A-Za-z_]+")
+_BLANK_LINES = re.compile(r"\n{3,}")
 _MAX_ORIGINS = 4
 
 
@@ -108,7 +109,8 @@ def emit_model(
         "run": _function("run", plan.main, plan, symbols, target),
         "prepare": plan.prepare and _function("prepare", plan.prepare, plan, symbols, target),
     }
-    return SourceFile("model.cpp", _templates().get_template("model.cpp.j2").render(context))
+    text = _templates().get_template("model.cpp.j2").render(context)
+    return SourceFile("model.cpp", _BLANK_LINES.sub("\n\n", text))
 
 
 def metadata(
@@ -171,6 +173,7 @@ def _templates() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["string_literal"] = string_literal
+    environment.filters["comment"] = comment
     return environment
 
 
@@ -192,13 +195,9 @@ def raw_literal(text: str) -> str:
     return f'R"{delimiter}({text}){delimiter}"'
 
 
-def _comment(text: str) -> str:
-    """Text that stays in one line of comment."""
-    return _printable(text).rstrip("\\")
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
+def comment(text: str) -> str:
+    """Text that stays in one line of comment, whatever it holds."""
+    return "".join(c if c.isprintable() else " " for c in text).rstrip("\\")
 
 
 def _ports(ports: Sequence[Port], symbols: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -264,7 +263,7 @@ def _function(
         ],
         "calls": [
             {
-                "comment": _comment(call.view.source or call.view.kind),
+                "comment": call.view.source or call.view.kind,
                 "kernel": kernels[call.view.key].symbol,
                 "pointers": [variables.of(pointer) for pointer in call.pointers],
                 "extents": [

@@ -119,15 +119,18 @@ def in_parentheses(text: str) -> str:
 
 
 _FUNCTIONS: Mapping[str, str] = {
-    "floordiv": "ait::floor_divide({0}, {1})",
-    "mod": "ait::remainder({0}, {1})",
-    "max": "ait::maximum({0}, {1})",
-    "min": "ait::minimum({0}, {1})",
+    "floordiv": "floor_divide({0}, {1})",
+    "mod": "remainder({0}, {1})",
+    "max": "maximum({0}, {1})",
+    "min": "minimum({0}, {1})",
 }
 
 
 def dim_over_symbols(dim: Dim, name_of: Callable[[str], str]) -> str:
-    """The C++ of `dim` over its symbols, all of them int64_t variables: `batch * seq * 384`."""
+    """The C++ of `dim` over its symbols, all of them int64_t variables: `batch * seq * 384`.
+
+    `floor_divide`, `remainder`, `maximum` and `minimum` are functions of int64_t where it is used.
+    """
     return sum_of(
         (coefficient, " * ".join(_atom(atom, name_of) for atom in monomial))
         for monomial, coefficient in _terms(dim)
@@ -137,10 +140,7 @@ def dim_over_symbols(dim: Dim, name_of: Callable[[str], str]) -> str:
 def _atom(atom: Atom, name_of: Callable[[str], str]) -> str:
     if isinstance(atom, Symbol):
         return name_of(atom.name)
-    # int64_t{...}: the functions are templates and a bare literal would be an int.
-    left, right = (
-        f"int64_t{{{dim_over_symbols(side, name_of)}}}" for side in (atom.left, atom.right)
-    )
+    left, right = (dim_over_symbols(side, name_of) for side in (atom.left, atom.right))
     return _FUNCTIONS[atom.kind].format(left, right)
 
 

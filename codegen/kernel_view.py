@@ -359,7 +359,7 @@ def _place(value: SSAValue) -> object:
     """What memory a buffer lies in: equal places may overlap, others never do."""
     owner = value.owner
     if isinstance(owner, BufferOp):
-        return owner.slot.value.data
+        return owner if owner.slot is None else owner.slot.value.data
     if isinstance(owner, GetGlobalOp):
         return owner.name_.string_value()
     return value

@@ -12,18 +12,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import prod
-from typing import cast
 
-from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.dialects.memref import GetGlobalOp
-from xdsl.ir import Attribute, BlockArgument, SSAValue
+from xdsl.ir import BlockArgument, SSAValue
 
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.scalar import ElementType, element_type
-from ait.dialects.kernel import BufferOp, DimAttr, KernelOp
+from ait.dialects.kernel import BufferOp, KernelOp
 from ait.dialects.symbolic import (
     Dim,
+    DimsAttr,
     Symbol,
     dims_of,
     element_of,
@@ -33,6 +33,7 @@ from ait.dialects.symbolic import (
 )
 from ait.errors import CompileError
 from ait.ir.program import inputs_of, outputs_of
+from ait.passes.plan_memory import SLOTS
 
 
 class Memory(Enum):
@@ -269,18 +270,8 @@ def _binding(dim: Dim, index: int, axis: int) -> Binding | None:
 
 
 def _slots(function: FuncOp) -> tuple[Dim, ...]:
-    sizes = function.attributes.get("slots")
-    if sizes is None:
-        return ()
-    assert isinstance(sizes, ArrayAttr)
-    return tuple(_size(size) for size in cast(ArrayAttr[Attribute], sizes))
-
-
-def _size(attribute: Attribute) -> Dim:
-    if isinstance(attribute, DimAttr):
-        return attribute.data
-    assert isinstance(attribute, IntegerAttr)
-    return attribute.value.data
+    sizes = function.attributes.get(SLOTS)
+    return sizes.data if isinstance(sizes, DimsAttr) else ()
 
 
 def _function(function: FuncOp, weights: Sequence[Weight], problems: list[str]) -> Function:
@@ -319,6 +310,7 @@ class _Pointers:
         if isinstance(owner, GetGlobalOp):
             return self._globals[owner.name_.string_value()]
         if isinstance(owner, BufferOp):
+            assert owner.slot is not None, "plan-memory gave every buffer a slot"
             return Pointer(Memory.SLOT, owner.slot.value.data)
         assert isinstance(value, BlockArgument)
         if value.index < self._inputs:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.codegen.conftest import parse_module
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 
@@ -25,6 +24,7 @@ from ait.codegen.scalar import (
 )
 from ait.dialects.kernel import PointwiseOp
 from ait.errors import CompileError
+from tests.unit.codegen.conftest import parse_module
 
 Parse = Callable[[str], ModuleOp]
 

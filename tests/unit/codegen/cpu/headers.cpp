@@ -224,15 +224,7 @@ void test_integers() {
 
 // Products -------------------------------------------------------------------------------------
 
-const char* const kPathNames[] = {"automatic", "blocked", "dot", "stream"};
-
-struct Layout {
-  const char* name;
-  bool a_transposed, b_transposed;
-  bool split;  // the m, n and k groups have two dims, far apart
-};
-
-/// Element (b, r, c) of a [batch, rows, columns] tensor lies at b * 1 batch + ..., with gaps.
+/// Of a [batch, rows, columns] tensor, either of the two contiguous, with gaps.
 struct Strides {
   int64_t batch, row, column, size;
 
@@ -242,65 +234,76 @@ struct Strides {
   }
 };
 
-template <typename A, typename B, typename Row, typename Column>
-void check_gemm(const std::string& what, const ait::Launch& launch, const ait::GemmShape& shape,
-                const std::vector<typename A::Element>& a_values, const A& a,
-                const std::vector<typename B::Element>& b_values, const B& b, const Row& row,
-                const Column& column, const ait::GemmConfig& config) {
-  (void)a_values;
-  (void)b_values;
+template <ait::GemmPath kPath, typename A, typename B>
+void check_gemm(const std::string& what, const ait::GemmShape& shape, const A& a, const B& b,
+                const ait::GemmTile& tile) {
   const int64_t m_stride = shape.n + 3;
-  std::vector<float> got(static_cast<std::size_t>(shape.batch * shape.m * m_stride), -7.0f);
-  std::vector<int> touched(got.size(), 0);
-  ait::gemm(launch, shape, a, b,
-            [&](int64_t batch, int64_t m, int64_t n0, int64_t count, const float* sums) {
-              for (int64_t i = 0; i < count; ++i) {
-                const auto at = static_cast<std::size_t>((batch * shape.m + m) * m_stride + n0 + i);
-                got[at] = sums[i] + 1.0f;
-                ++touched[at];
-              }
-            },
-            config);
-  std::vector<double> want(got.size(), -7.0);
+  std::vector<double> want(static_cast<std::size_t>(shape.batch * shape.m * m_stride), -7.0);
   for (int64_t batch = 0; batch < shape.batch; ++batch) {
     for (int64_t m = 0; m < shape.m; ++m) {
       for (int64_t n = 0; n < shape.n; ++n) {
         double sum = 0;
         for (int64_t k = 0; k < shape.k; ++k) {
-          sum += static_cast<double>(ait::load<float>(a.data, a.batch(batch) + row(m) + a.column(k))) *
-                 ait::load<float>(b.data, b.batch(batch) + b.row(k) + column(n));
+          sum += static_cast<double>(ait::load<float>(a.data, a.batch(batch) + a.row(m) + a.column(k))) *
+                 ait::load<float>(b.data, b.batch(batch) + b.row(k) + b.column(n));
         }
-        const auto at = static_cast<std::size_t>((batch * shape.m + m) * m_stride + n);
-        want[at] = sum + 1.0;
-        if (touched[at] != 1) fail(what, "an element was not written once");
+        want[static_cast<std::size_t>((batch * shape.m + m) * m_stride + n)] = sum + 1.0;
       }
     }
   }
-  compare(what, got, want, 2e-6 * std::sqrt(static_cast<double>(shape.k) + 1));
+  for (const ait::Launch& launch : kLaunches) {
+    std::vector<float> got(want.size(), -7.0f);
+    std::vector<int> touched(got.size(), 0);
+    ait::gemm<kPath>(
+        launch, shape, a, b,
+        [&](int64_t batch, int64_t m, int64_t n0, int64_t count, const float* sums) {
+          for (int64_t i = 0; i < count; ++i) {
+            const auto at = static_cast<std::size_t>((batch * shape.m + m) * m_stride + n0 + i);
+            got[at] = sums[i] + 1.0f;
+            ++touched[at];
+          }
+        },
+        tile);
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      if (touched[i] != (want[i] == -7.0 ? 0 : 1)) fail(what, "an element was not written once");
+    }
+    compare(what, got, want, 2e-6 * std::sqrt(static_cast<double>(shape.k) + 1));
+  }
 }
 
-template <typename A, typename B>
-void check_layouts(const char* types, const ait::GemmShape& shape, const ait::GemmConfig& config) {
-  for (const bool a_transposed : {false, true}) {
-    for (const bool b_transposed : {false, true}) {
-      for (const ait::Launch& launch : kLaunches) {
-        char what[128];
-        std::snprintf(what, sizeof what, "gemm %s %ldx%ldx%ldx%ld %s%s %s", types,
-                      static_cast<long>(shape.batch), static_cast<long>(shape.m),
-                      static_cast<long>(shape.n), static_cast<long>(shape.k),
-                      a_transposed ? "t" : "n", b_transposed ? "t" : "n",
-                      kPathNames[static_cast<int>(config.path)]);
-        const Strides sa = Strides::of(shape.batch, shape.m, shape.k, a_transposed, 1);
-        const Strides sb = Strides::of(shape.batch, shape.k, shape.n, b_transposed, 2);
-        const auto a = random_values<A>(sa.size, 1);
-        const auto b = random_values<B>(sb.size, 2);
-        using ait::axis;
-        const auto left = ait::matrix(a.data(), axis(sa.batch), axis(sa.row), axis(sa.column));
-        const auto right = ait::matrix(b.data(), axis(sb.batch), axis(sb.row), axis(sb.column));
-        check_gemm(what, launch, shape, a, left, b, right, left.row, right.column, config);
-      }
-    }
-  }
+/// All layouts of a and b. The path stands for itself where b's layout allows it.
+template <ait::GemmPath kPath, typename A, typename B>
+void check_layouts(const char* types, const ait::GemmShape& shape, const ait::GemmTile& tile) {
+  using ait::axis;
+  using ait::unit_axis;
+  const auto check = [&](bool a_transposed, bool b_transposed, auto&& with_axes) {
+    char what[128];
+    std::snprintf(what, sizeof what, "gemm %s %ldx%ldx%ldx%ld %s%s path %d", types,
+                  static_cast<long>(shape.batch), static_cast<long>(shape.m),
+                  static_cast<long>(shape.n), static_cast<long>(shape.k), a_transposed ? "t" : "n",
+                  b_transposed ? "t" : "n", static_cast<int>(kPath));
+    const Strides sa = Strides::of(shape.batch, shape.m, shape.k, a_transposed, 1);
+    const Strides sb = Strides::of(shape.batch, shape.k, shape.n, b_transposed, 2);
+    const auto a = random_values<A>(sa.size, 1);
+    const auto b = random_values<B>(sb.size, 2);
+    with_axes(what, a.data(), b.data(), sa, sb);
+  };
+  check(false, false, [&](const char* what, const A* a, const B* b, Strides sa, Strides sb) {
+    check_gemm<kPath>(what, shape, ait::matrix(a, axis(sa.batch), axis(sa.row), unit_axis()),
+                      ait::matrix(b, axis(sb.batch), axis(sb.row), unit_axis()), tile);
+  });
+  check(true, false, [&](const char* what, const A* a, const B* b, Strides sa, Strides sb) {
+    check_gemm<kPath>(what, shape, ait::matrix(a, axis(sa.batch), unit_axis(), axis(sa.column)),
+                      ait::matrix(b, axis(sb.batch), axis(sb.row), unit_axis()), tile);
+  });
+  check(false, true, [&](const char* what, const A* a, const B* b, Strides sa, Strides sb) {
+    check_gemm<kPath>(what, shape, ait::matrix(a, axis(sa.batch), axis(sa.row), unit_axis()),
+                      ait::matrix(b, axis(sb.batch), unit_axis(), axis(sb.column)), tile);
+  });
+  check(true, true, [&](const char* what, const A* a, const B* b, Strides sa, Strides sb) {
+    check_gemm<kPath>(what, shape, ait::matrix(a, axis(sa.batch), unit_axis(), axis(sa.column)),
+                      ait::matrix(b, axis(sb.batch), unit_axis(), axis(sb.column)), tile);
+  });
 }
 
 /// Groups of two dims that are no single stride.
@@ -319,15 +322,7 @@ void check_groups(int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k0, in
   const auto columns = contiguous_k ? axis<2>({n0, n1}, {k0 * n1 * k1, k1})
                                     : axis<2>({n0, n1}, {k1 * n1, 1});
   const auto right = ait::matrix(b.data(), axis(n0 * n1 * k0 * k1), rows, columns);
-  for (const ait::Launch& launch : kLaunches) {
-    for (const auto path : {ait::GemmPath::automatic, ait::GemmPath::blocked, ait::GemmPath::dot,
-                            ait::GemmPath::stream}) {
-      ait::GemmConfig config;
-      config.path = path;
-      config.tile_k = 7;
-      check_gemm("gemm of groups", launch, shape, a, left, b, right, left.row, right.column, config);
-    }
-  }
+  check_gemm<ait::GemmPath::automatic>("gemm of groups", shape, left, right, {48, 32, 7});
 }
 
 void test_gemm() {
@@ -337,21 +332,15 @@ void test_gemm() {
                               {1, 37, 300, 20}, {1, 64, 3, 200}, {1, 5, 6, 0}};
   for (const auto& s : sizes) {
     const ait::GemmShape shape{s[0], s[1], s[2], s[3]};
-    for (const auto path : {GemmPath::automatic, GemmPath::blocked, GemmPath::dot, GemmPath::stream}) {
-      ait::GemmConfig config;
-      config.path = path;
-      check_layouts<float, float>("f32", shape, config);
-      config.tile_m = 12;
-      config.tile_n = 32;
-      config.tile_k = 16;
-      check_layouts<ait::half_t, ait::half_t>("f16", shape, config);
-      check_layouts<float, ait::bfloat16_t>("f32 x bf16", shape, config);
-    }
+    check_layouts<GemmPath::blocked, float, float>("f32", shape, {});
+    check_layouts<GemmPath::blocked, ait::half_t, ait::half_t>("f16", shape, {12, 32, 16});
+    check_layouts<GemmPath::dot, float, float>("f32", shape, {});
+    check_layouts<GemmPath::stream, float, ait::bfloat16_t>("f32 x bf16", shape, {12, 32, 16});
   }
-  check_layouts<float, float>("f32", {0, 4, 4, 4}, {});
-  check_layouts<float, float>("f32", {1, 0, 4, 4}, {});
+  check_layouts<GemmPath::blocked, float, float>("f32", {0, 4, 4, 4}, {});
+  check_layouts<GemmPath::blocked, float, float>("f32", {1, 0, 4, 4}, {});
   // Too large for the packed panels to be kept.
-  check_layouts<float, float>("f32", {1, 30, 260, 1100}, {});
+  check_layouts<GemmPath::blocked, float, float>("f32", {1, 30, 260, 1100}, {});
   check_groups(3, 5, 2, 16, 4, 8, false);
   check_groups(3, 5, 2, 48, 4, 8, false);
   check_groups(2, 9, 3, 7, 3, 5, true);
@@ -398,16 +387,19 @@ void check_conv(const std::string& what, const ait::ConvShape& s, bool channels_
   }
   for (const ait::Launch& launch : kLaunches) {
     std::vector<float> got(want.size(), -7.0f);
-    ait::GemmConfig config;
-    config.tile_k = 40;
-    config.tile_m = 24;
-    ait::conv(launch, s, image, filters,
-              [&](int64_t m, int64_t o, int64_t count, const float* sums) {
-                for (int64_t i = 0; i < count; ++i) {
-                  got[static_cast<std::size_t>(m * s.outputs + o + i)] = sums[i];
-                }
-              },
-              config);
+    const auto store = [&](int64_t m, int64_t o, int64_t count, const float* sums) {
+      for (int64_t i = 0; i < count; ++i) {
+        got[static_cast<std::size_t>(m * s.outputs + o + i)] = sums[i];
+      }
+    };
+    if (s.groups > 1 && s.groups == s.channels && s.groups == s.outputs) {
+      ait::depthwise_conv(launch, s, image, filters, store);
+    } else if (channels_last) {
+      const ait::DenseFilters<T> dense{w.data(), s.patch()};
+      ait::conv<ait::GemmPath::blocked>(launch, s, image, dense, store, {24, 256, 40});
+    } else {
+      ait::conv<ait::GemmPath::blocked>(launch, s, image, filters, store, {24, 256, 40});
+    }
     compare(what, got, want, 1e-5);
   }
 }
