@@ -17,6 +17,33 @@ from ait.passes.target import DeviceDescription
 
 
 @dataclass(frozen=True)
+class _DeviceOp:
+    """One of CK's device ops, and the function of ours that runs it.
+
+    `takes_pipeline`: whether its template ends in scheduler, pipeline and compute type.
+    """
+
+    name: str
+    header: str
+    call: str
+    takes_pipeline: bool
+
+
+_SINGLE = _DeviceOp(
+    "DeviceGemmMultipleD_Xdl_CShuffle",
+    "device_gemm_multiple_d_xdl_cshuffle.hpp",
+    "multiply",
+    takes_pipeline=True,
+)
+_BATCHED = _DeviceOp(
+    "DeviceBatchedGemmMultiD_Xdl",
+    "device_batched_gemm_multi_d_xdl.hpp",
+    "multiply_batch",
+    takes_pipeline=False,
+)
+
+
+@dataclass(frozen=True)
 class _Member:
     """A value that the epilogue functor carries."""
 
@@ -44,7 +71,6 @@ class CkGemmFamily:
         if problems := mismatch(instance, problem):
             raise Refusal("; ".join(problems))
         tensors = [matrix.operand for matrix in problem.tensors]
-        batched = problem.batch != 1
         return {
             "config": instance,
             "problem": problem,
@@ -52,10 +78,7 @@ class CkGemmFamily:
             "result": problem.result.operand,
             "tensors": tensors,
             "members": _members(view, problem),
-            "batched": batched,
-            "device_op": (
-                "DeviceBatchedGemmMultiD_Xdl" if batched else "DeviceGemmMultipleD_Xdl_CShuffle"
-            ),
+            "device_op": _SINGLE if problem.batch == 1 else _BATCHED,
             "layouts": {
                 # A is m x k, CK's B is k x n.
                 "a": _layout(problem.a.contiguous),

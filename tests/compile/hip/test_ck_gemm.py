@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from ait.codegen.gpu.family import Refusal
@@ -132,8 +134,7 @@ def test_stores_are_as_wide_as_every_extra_allows() -> None:
     ],
     ids=["type", "column", "stride", "size"],
 )
-def test_refusals(op: object, reason: str) -> None:
-    assert callable(op)
+def test_refusals(op: Callable[[], KernelOp], reason: str) -> None:
     with pytest.raises((Refusal, CompileError), match=reason):
         problem_of(op())
 

@@ -91,8 +91,11 @@ def test_a_failed_download_says_what_else_works(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toolchain.shutil, "which", lambda _: None)
-    monkeypatch.setattr(toolchain.os, "access", lambda *_: False)
+    def nothing(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(toolchain.shutil, "which", nothing)
+    monkeypatch.setattr(toolchain.os, "access", nothing)
     with pytest.raises(ToolchainError, match=r"clang-19.*ROCM_PATH.*AIT_HIPCC"):
         toolchain.find_compiler()
     assert list(toolchain.describe()) == ["missing"]

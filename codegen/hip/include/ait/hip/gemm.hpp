@@ -1,13 +1,13 @@
-// Composable Kernel's multiply with a generated epilogue. A generated translation unit names the
-// types and numbers; all that needs no generation is here. Follows CK's examples 04 and 24.
+// Composable Kernel's multiply with a generated epilogue. A generated translation unit includes one
+// of CK's device ops and names the types and numbers; all that needs no generation is here. Follows CK's examples 04 and 24.
 #pragma once
 
 #include "ait/gpu.hpp"
 
 #include "ck/ck.hpp"
 #include "ck/stream_config.hpp"
-#include "ck/tensor_operation/gpu/device/impl/device_batched_gemm_multi_d_xdl.hpp"
-#include "ck/tensor_operation/gpu/device/impl/device_gemm_multiple_d_xdl_cshuffle.hpp"
+#include "ck/tensor_operation/gpu/device/gemm_specialization.hpp"
+#include "ck/tensor_operation/gpu/device/tensor_layout.hpp"
 #include "ck/tensor_operation/gpu/element/unary_element_wise_operation.hpp"
 
 #include <array>
