@@ -284,7 +284,7 @@ def _leaf(view: KernelView, operand: Operand, rows: str, columns: str, tma: bool
     if row_step == 1 and column_step == 0:
         stride = Stride("cute::Stride<_1, _0, int64_t>", f"{{{{}}, {{}}, {batch}}}")
         return TreeLeaf(Leaf.COLUMN, operand, stride)
-    if tma:
+    if tma and (not view.group("batch").axes or operand.stride("batch") != 0):
         try:
             stride = _tma_stride(view, operand, rows, columns, "an operand")
             return TreeLeaf(Leaf.TILE, operand, stride)

@@ -56,7 +56,7 @@ struct EpilogueShape {
   using Schedule = ScheduleT;
   using Source = std::conditional_t<std::is_void_v<SourceT>, DestinationT, SourceT>;
   using Descriptor = cutlass::epilogue::collective::detail::EpilogueDescriptor<
-      Tile, cutlass::epilogue::collective::EpilogueTileAuto, Source, DestinationT,
+      Tile, cutlass::epilogue::collective::EpilogueTileAuto, SourceT, DestinationT,
       typename Schedule::Epilogue>;
 };
 
