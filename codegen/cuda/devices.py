@@ -44,37 +44,33 @@ _ARCHITECTURE = re.compile(r"sm_(\d{2,3})([af]?)")
 
 
 def find_device(architecture: str) -> tuple[str, DeviceDescription]:
-    """The architecture to compile for and its description: the row itself or, with a warning, the
-    nearest older one.
+    """The architecture to compile for and its description, or, with a warning, that of the nearest
+    older one.
 
-    Raises CompileError for text that is no architecture, or one older than all rows.
+    `sm_90` means `sm_90a`: the same devices, with all their instructions. Raises CompileError for
+    text that is no architecture, or one older than all rows.
     """
+    if f"{architecture}a" in DEVICES:
+        architecture = f"{architecture}a"
     if architecture in DEVICES:
         return architecture, DEVICES[architecture]
-    match = _ARCHITECTURE.fullmatch(architecture)
-    if match is None:
-        raise CompileError(f"'{architecture}' is no CUDA architecture; for example {_known()}")
-    number = int(match[1])
-    older = [name for name in DEVICES if _runs_on(name, number)]
+    number = _number(architecture)
+    older = [name for name in DEVICES if _number(name) <= number]
     if not older:
-        raise CompileError(f"{architecture} is not supported; the oldest is {next(iter(DEVICES))}")
+        raise CompileError(f"{architecture} is not supported: the oldest is {next(iter(DEVICES))}")
     found = older[-1]
     warnings.warn(
-        f"no description of {architecture}: compiling for {found} ({DEVICES[found].name}); "
-        f"known are {_known()}",
+        f"cuda:{architecture} is unknown, its kernels are chosen as for {found} "
+        f"({DEVICES[found].name})",
         stacklevel=2,
     )
-    return found, DEVICES[found]
+    return architecture, DEVICES[found]
 
 
-def _runs_on(name: str, number: int) -> bool:
-    """Whether code for the row runs on capability `number`: 'a' code runs on its own only, the
-    rest on any of the same major number that is no older."""
-    match = _ARCHITECTURE.fullmatch(name)
-    assert match is not None
-    row = int(match[1])
-    return row == number if match[2] else row // 10 == number // 10 and row <= number
-
-
-def _known() -> str:
-    return ", ".join(DEVICES)
+def _number(architecture: str) -> int:
+    """The compute capability, times ten."""
+    match = _ARCHITECTURE.fullmatch(architecture)
+    if match is None:
+        known = ", ".join(DEVICES)
+        raise CompileError(f"'{architecture}' is no CUDA architecture; described are {known}")
+    return int(match[1])

@@ -173,13 +173,21 @@ def test_a100_has_no_hopper_kernels() -> None:
     assert {type(config).__name__ for config in configs} == {"OwnGemmAttr"}
 
 
-@pytest.mark.parametrize("name", ["sm_86", "sm_89"])
-def test_unknown_devices_fall_back_with_a_warning(name: str) -> None:
-    with pytest.warns(UserWarning, match="A100"):
-        assert make_target(f"cuda:{name}").description is DEVICES["sm_80"]
+@pytest.mark.parametrize(("name", "like"), [("sm_86", "sm_80"), ("sm_120", "sm_90a")])
+def test_unknown_devices_are_described_by_the_nearest_older_one(name: str, like: str) -> None:
+    with pytest.warns(UserWarning, match=f"{name} is unknown.*{like}"):
+        target = make_target(f"cuda:{name}")
+    assert (target.name, target.description) == (f"cuda:{name}", DEVICES[like])
+    configs = target.candidates(linear(64, 64, 64).kernel())
+    assert {type(config).__name__ for config in configs} == {"OwnGemmAttr"}
 
 
-@pytest.mark.parametrize("name", ["sm_70", "gfx90a", "sm_100"])
+@pytest.mark.parametrize("name", ["cuda", "cuda:sm_90", "cuda:sm_90a"])
+def test_names_of_the_hopper_target(name: str) -> None:
+    assert make_target(name).name == "cuda:sm_90a"
+
+
+@pytest.mark.parametrize("name", ["sm_70", "gfx90a"])
 def test_other_devices_are_refused(name: str) -> None:
     with pytest.raises(CompileError, match=name):
         make_target(f"cuda:{name}")
