@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
+_UNLIMITED = 1 << 16
+
 
 def byte_count(size: int) -> str:
     """A number of bytes as people read it: "512 B", "1.5 MiB"."""
@@ -31,7 +33,13 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], title: s
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        show_header=any(headings),
+    )
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
@@ -39,7 +47,7 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], title: s
     console = Console(highlight=False, soft_wrap=False)
     if not sys.stdout.isatty():
         # A pipe has no width; rich would assume 80 columns and fold.
-        console = Console(highlight=False, width=max(80, console.measure(table).maximum))
+        console = Console(highlight=False, width=_UNLIMITED)
     console.print(table)
 
 

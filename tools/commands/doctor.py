@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -61,8 +60,9 @@ def _cpu() -> Iterator[Finding]:
     except AitError as error:
         yield Finding("C++ compiler", "missing", str(error))
         return
-    version = compiler.identity.partition("\n")[0]
-    yield Finding("C++ compiler", "ok", f"{shlex.join(compiler.command)}: {version}")
+    # The identity is the program's full path, then what it says of its version.
+    path, _, version = compiler.identity.partition("\n")
+    yield Finding("C++ compiler", "ok", f"{path}, {version.partition(chr(10))[0]}")
 
 
 def _cuda() -> Iterator[Finding]:

@@ -1,0 +1,133 @@
+"""`ait` on a real model: compile, run, bench, inspect and verify agree with each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ait
+from ait import nn
+from ait.tools.ait import main
+
+pytestmark = pytest.mark.slow
+
+
+class Mlp(nn.Module):
+    """Two linear layers with a residual."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Linear(16, 32)
+        self.down = nn.Linear(32, 16)
+
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
+        return self.down(nn.functional.gelu(self.up(x))) + x
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("program") / "mlp.mlir"
+    model = Mlp()
+    model.init_random(0)
+    spec = ait.TensorSpec((ait.Dim("batch", 1, 64), 16), "f32")
+    ait.trace(model, {"x": spec}).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(program: Path) -> Path:
+    output = program.with_suffix(".so")
+    assert main(["compile", str(program), "-o", str(output)]) == 0
+    return output
+
+
+def test_compile_explains_itself(program: Path, tmp_path: Path, capsys) -> None:
+    arguments = ["compile", str(program), "-o", str(tmp_path / "m.so"), "--report", "--remarks"]
+    arguments += ["--dump-ir", str(tmp_path / "ir"), "--emit-cpp", str(tmp_path / "cpp")]
+    assert main([*arguments, "--verify-each"]) == 0
+    captured = capsys.readouterr()
+    assert "launches   2 of 2 kernels" in captured.out
+    assert "fused into kernel.gemm (up) [fuse-vertical]" in captured.err
+    assert "kernel.gemm" in (tmp_path / "ir/20-select-config.mlir").read_text()
+    assert "graph.gelu" in (tmp_path / "ir/00-input.mlir").read_text()
+    assert list((tmp_path / "cpp").glob("**/*.cpp"))
+
+
+def test_weights_in_a_file(program: Path, tmp_path: Path, capsys) -> None:
+    output = tmp_path / "m.so"
+    assert main(["compile", str(program), "-o", str(output), "--weights-mode", "file"]) == 0
+    weights = tmp_path / "m.safetensors"
+    assert str(weights) in capsys.readouterr().out and weights.exists()
+    arguments = ["run", str(output), "--weights", str(weights)]
+    assert main(arguments) == 0
+    weights.write_bytes(b"damaged")
+    assert main(arguments) == 1
+    assert str(weights) in capsys.readouterr().err
+
+
+def test_run_reads_and_writes_files(model: Path, tmp_path: Path, capsys) -> None:
+    x = np.random.default_rng(1).standard_normal((5, 16), np.float32)
+    np.save(tmp_path / "x.npy", x)
+    out = tmp_path / "out.npz"
+    assert main(["run", str(model), f"--input=x={tmp_path / 'x.npy'}", "-o", str(out)]) == 0
+    with np.load(out) as archive:
+        np.testing.assert_array_equal(archive["output"], ait.load(model)(x))
+    assert "5x16" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((65, 16), np.float32), "batch"),
+        (np.zeros((2, 17), np.float32), "17"),
+        (np.zeros((2, 16)), "f64"),
+    ],
+)
+def test_run_refuses_inputs_that_do_not_fit(
+    model: Path, tmp_path: Path, capsys, array, message: str
+) -> None:
+    np.save(tmp_path / "x.npy", array)
+    assert main(["run", str(model), f"--input=x={tmp_path / 'x.npy'}"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message.replace("f64", "float64") in error
+
+
+def test_bench(model: Path, capsys) -> None:
+    assert main(["bench", str(model), "--shape=batch=8", "--repetitions=5", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["inputs"] == {"x": [8, 16]}
+    seconds = found["seconds"]
+    assert 0 < seconds["min"] <= seconds["p50"] <= seconds["p99"]
+    assert main(["bench", str(model), "--repetitions=2"]) == 0
+    assert "p99" in capsys.readouterr().out
+
+
+def test_inspect(model: Path, capsys) -> None:
+    assert main(["inspect", str(model), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["inputs"] == [{"name": "x", "dtype": "f32", "shape": ["batch", 16]}]
+    assert main(["inspect", str(model)]) == 0
+    text = capsys.readouterr().out
+    for weight in found["weights"]:
+        assert weight["name"] in text
+
+
+def test_verify(program: Path, model: Path, capsys) -> None:
+    arguments = ["verify", str(model), "--program", str(program), "--trials=2", "--json"]
+    assert main(arguments) == 0
+    trials = json.loads(capsys.readouterr().out)
+    assert [t["output"]["problem"] for t in trials] == ["", ""]
+    assert main(["verify", str(program)]) == 0
+    assert "OK" in capsys.readouterr().out
+
+
+def test_verify_finds_a_wrong_model(program: Path, model: Path, tmp_path: Path, capsys) -> None:
+    other = tmp_path / "other.mlir"
+    other.write_text(program.read_text().replace("graph.gelu", "graph.relu").replace(
+        'approximate = "none", ', ""))  # fmt: skip
+    (tmp_path / "other.safetensors").write_bytes(program.with_suffix(".safetensors").read_bytes())
+    assert main(["verify", str(model), "--program", str(other)]) == 1
+    assert "relative error" in capsys.readouterr().out
