@@ -19,10 +19,11 @@ __global__ void __launch_bounds__(kElementwiseThreads)
   wait_for_inputs();
   let_next_start();
   using Index = typename Kernel::Index;
-  const Index stride = static_cast<Index>(gridDim.x) * kElementwiseThreads;
-  for (Index i = static_cast<Index>(blockIdx.x) * kElementwiseThreads + threadIdx.x;
-       i < arguments.count; i += stride) {
-    Kernel::step(arguments, i);
+  // 64 bits: the step past the last one may not fit the index.
+  const int64_t stride = int64_t{gridDim.x} * kElementwiseThreads;
+  for (int64_t i = int64_t{blockIdx.x} * kElementwiseThreads + threadIdx.x; i < arguments.count;
+       i += stride) {
+    Kernel::step(arguments, static_cast<Index>(i));
   }
 }
 

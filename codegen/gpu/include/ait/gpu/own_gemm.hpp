@@ -139,7 +139,8 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
   const Index first_m = static_cast<Index>(blockIdx.x) / tiles_n * Kernel::kTileM;
   const Index first_n = static_cast<Index>(blockIdx.x) % tiles_n * Kernel::kTileN;
 
-  for (Index batch = blockIdx.y; batch < arguments.batches; batch += gridDim.y) {
+  for (int64_t step = blockIdx.y; step < arguments.batches; step += gridDim.y) {
+    const Index batch = static_cast<Index>(step);
     const auto at_a = [&](Index m, Index k) { return Kernel::address_a(arguments, batch, m, k); };
     const auto at_b = [&](Index n, Index k) { return Kernel::address_b(arguments, batch, k, n); };
     Engine engine;
@@ -147,15 +148,14 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
     TileB tile_b;
     tile_a.fetch(first_m, Index{0}, Index(arguments.m), Index(arguments.k), at_a);
     tile_b.fetch(first_n, Index{0}, Index(arguments.n), Index(arguments.k), at_b);
-    for (Index k = 0; k < arguments.k; k += Kernel::kTileK) {
+    for (int64_t k = 0; k < arguments.k; k += Kernel::kTileK) {
       __syncthreads();
       tile_a.keep(shared_a);
       tile_b.keep(shared_b);
       __syncthreads();
-      const Index next = k + Kernel::kTileK;
-      if (next < arguments.k) {
-        tile_a.fetch(first_m, next, Index(arguments.m), Index(arguments.k), at_a);
-        tile_b.fetch(first_n, next, Index(arguments.n), Index(arguments.k), at_b);
+      if (const int64_t next = k + Kernel::kTileK; next < arguments.k) {
+        tile_a.fetch(first_m, Index(next), Index(arguments.m), Index(arguments.k), at_a);
+        tile_b.fetch(first_n, Index(next), Index(arguments.n), Index(arguments.k), at_b);
       }
       engine.multiply(shared_a, shared_b);
     }
