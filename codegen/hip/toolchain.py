@@ -199,7 +199,10 @@ def fetch() -> Path:
     directory = composable_kernel_directory()
     if _is_composable_kernel(directory):
         return directory
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ToolchainError(f"cannot make {directory.parent}: {error.strerror}") from error
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix="fetch-") as name:
         temporary = Path(name)
         archive = _download(temporary)
@@ -257,11 +260,10 @@ def _compiler(command: Path, roots: Sequence[Path]) -> HipCompiler:
 def _complete_bitcode(command: Path, version: str, source: Path) -> Path:
     """The distribution's device libraries plus the control files that are newer than them."""
     directory = cache_directory() / f"hip-bitcode-{digest_of([version, str(source)])[:12]}"
-    directory.mkdir(parents=True, exist_ok=True)
     for path in source.glob("*.bc"):
-        link = directory / path.name
-        if not link.exists():
-            _write_once(link, path.read_bytes())
+        target = directory / path.name
+        if not target.exists():
+            _write_once(target, path.read_bytes())
     for name, isa in _EXTRA_ISA.values():
         target = directory / f"oclc_isa_version_{name}.bc"
         if not target.exists():

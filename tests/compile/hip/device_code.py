@@ -81,34 +81,6 @@ def compile_device(text: str, architecture: str, folder: Path) -> DeviceCode:
     return DeviceCode(target, architecture)
 
 
-def build_library(text: str, architecture: str, folder: Path, name: str) -> Path:
-    """A shared library that exports a C function `<name>_c` which calls the kernel `name`."""
-    chain = find_toolchain(architecture)
-    source, shim, library = folder / "kernel.hip", folder / "shim.cpp", folder / "library.so"
-    source.write_text(text)
-    shim.write_text(_SHIM.replace("NAME", name))
-    objects: list[str] = []
-    for path in (source, shim):
-        compiled = path.with_suffix(f"{path.suffix}.o")
-        _compile(chain.compilers[path.suffix], path, compiled)
-        objects.append(str(compiled))
-    _run(*chain.linker, "-o", str(library), *objects, *chain.link_flags)
-    return library
-
-
-_SHIM = """\
-#include "ait/launch.hpp"
-#include "ait/status.hpp"
-
-ait::Status NAME(const ait::Launch&, void* const*, const int64_t*);
-
-extern "C" __attribute__((visibility("default"))) int NAME_c(void* const* pointers,
-                                                             const int64_t* extents) {
-  return NAME(ait::Launch{}, pointers, extents).code();
-}
-"""
-
-
 def needed_libraries(library: Path) -> list[str]:
     """The shared libraries that `library` names."""
     text = _run(tool("llvm-readelf"), "--dynamic", str(library))

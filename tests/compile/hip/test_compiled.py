@@ -14,9 +14,7 @@ from ait.dialects.kernel import KernelOp
 from tests.compile.hip.device_code import (
     ARCHITECTURES,
     MACHINES,
-    build_library,
     compile_device,
-    needed_libraries,
 )
 from tests.compile.hip.kernels import batched, linear, mlp, parse_op
 
@@ -80,11 +78,3 @@ def test_own_kernels(name: str, architecture: str, tmp_path: Path) -> None:
     assert code.machine == MACHINES[architecture]
     assert max(code.metadata("vgpr_spill_count")) == 0
     assert max(code.metadata("private_segment_fixed_size")) == 0
-
-
-def test_a_library_needs_nothing_but_the_runtime(tmp_path: Path) -> None:
-    """The link asks for every symbol to be defined."""
-    text = source(strided(), "gfx90a", "ck.gemm")
-    library = build_library(text, "gfx90a", tmp_path, "the_kernel")
-    vendor = [name for name in needed_libraries(library) if "hip" in name or "ck" in name.lower()]
-    assert [name.partition(".")[0] for name in vendor] == ["libamdhip64"]
