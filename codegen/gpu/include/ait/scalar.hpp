@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>  // in generated code
 #include <type_traits>
 
 #define AIT_INLINE __host__ __device__ __forceinline__
