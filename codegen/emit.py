@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -86,7 +86,7 @@ def emit_model(
     embed: bool,
 ) -> SourceFile:
     """`model.cpp`: the calls and tables of a model, whose weights are embedded or in a file."""
-    symbols = {symbol.name: f"dim_{symbol.name}" for symbol in plan.symbols}
+    symbols = _symbol_variables(plan)
     kernels = distinct_kernels(plan.calls)
     context: dict[str, Any] = {
         "name": name,
@@ -283,6 +283,24 @@ _TABLES: Mapping[Memory, str] = {
 }
 
 
+def _symbol_variables(plan: ModelPlan) -> dict[str, str]:
+    """C++ variables of the symbols. Their names are identifiers, but need not be ASCII."""
+    variables: dict[str, str] = {}
+    for symbol in plan.symbols:
+        variables[symbol.name] = _fresh(f"dim_{symbol.name}", variables.values())
+    return variables
+
+
+def _fresh(label: str, taken: Collection[str]) -> str:
+    """An identifier like `label` that is not taken."""
+    base = name = _NOT_IN_NAMES.sub("_", label)
+    count = 1
+    while name in taken:
+        count += 1
+        name = f"{base}_{count}"
+    return name
+
+
 class _Variables:
     """Readable, unique C++ names of a function's pointers: `in_ids`, `weight_encoder_0_bias`."""
 
@@ -297,16 +315,8 @@ class _Variables:
     def of(self, pointer: Pointer) -> str:
         known = self._names.get(pointer)
         if known is None:
-            known = self._names[pointer] = self._fresh(pointer)
+            labels = self._labels.get(pointer.memory, ())
+            label = labels[pointer.index] if pointer.index < len(labels) else str(pointer.index)
+            known = _fresh(f"{pointer.memory.value}_{label}", self._names.values())
+            self._names[pointer] = known
         return known
-
-    def _fresh(self, pointer: Pointer) -> str:
-        labels = self._labels.get(pointer.memory, ())
-        known = pointer.index < len(labels)
-        label = _NOT_IN_NAMES.sub("_", labels[pointer.index]) if known else str(pointer.index)
-        base = name = f"{pointer.memory.value}_{label}"
-        count = 1
-        while name in self._names.values():
-            count += 1
-            name = f"{base}_{count}"
-        return name

@@ -8,7 +8,7 @@ inputs, then outputs, which have `ait.output`; each argument has `ait.name`; wei
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import prod
@@ -34,6 +34,9 @@ from ait.dialects.symbolic import (
 from ait.errors import CompileError
 from ait.ir.program import inputs_of, outputs_of
 from ait.passes.plan_memory import SLOTS
+
+MAX_RANK = 16
+"""`AIT_MAX_RANK` of the C interface."""
 
 
 class Memory(Enum):
@@ -152,7 +155,7 @@ def make_plan(module: ModuleOp, freeze: bool = False) -> ModelPlan:
     weights = _weight_table(main, prepare, derived, freeze)
     if freeze:
         prepare = None
-    problems: list[str] = []
+    problems = [*_port_problems("input", inputs), *_port_problems("output", outputs)]
     bindings = _bindings(inputs, _dims_of_calls(main), problems)
     plan = ModelPlan(
         inputs=inputs,
@@ -174,6 +177,16 @@ def _ports(function: FuncOp) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
         for ports in (inputs_of(function), outputs_of(function))
     )
     return inputs, outputs
+
+
+def _port_problems(kind: str, ports: Sequence[Port]) -> Iterator[str]:
+    names = [port.name for port in ports]
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield f"{names.count(name)} {kind}s are named '{name}'"
+    for port in ports:
+        if len(port.dims) > MAX_RANK:
+            yield f"{kind} '{port.name}' has rank {len(port.dims)}, the most is {MAX_RANK}"
 
 
 # Weights --------------------------------------------------------------------------------------
