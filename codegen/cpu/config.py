@@ -24,7 +24,7 @@ class GemmPath(StrEnum):
     BLOCKED = "blocked"
     """Tiles of registers over packed panels of the right factor."""
     DOT = "dot"
-    """Dot products of rows that are contiguous along k; nothing is packed."""
+    """Dot products with columns that are contiguous along k; nothing is packed."""
     STREAM = "stream"
     """Very few rows: the right factor, contiguous along n, is read once."""
 

@@ -15,6 +15,7 @@ from ait.codegen.axes import Axis, Group
 from ait.codegen.expressions import in_parentheses
 from ait.codegen.kernel_view import KernelView, RegionView
 from ait.codegen.operand import Operand
+from ait.dialects.symbolic import Dim
 
 Lines = list[str]
 
@@ -154,10 +155,13 @@ class RegionRow:
 
 
 def axis(operand: Operand, group: Group) -> str:
-    """How an operand walks a group, as the library's `ait::Axis`."""
+    """How an operand walks a group, as one of the library's axes."""
     if not group.axes:
         return "ait::axis()"
-    if operand.stride(group.name) is not None:
+    stride = operand.stride(group.name)
+    if stride == 1:
+        return "ait::unit_axis()"
+    if stride is not None:
         return f"ait::axis({operand.stride_text(group.name)})"
     sizes = ", ".join(a.size for a in group.axes)
     strides = ", ".join(operand.stride_text(a.name) for a in group.axes)
@@ -174,6 +178,23 @@ def unit_stride(operand: Operand, name: str) -> str:
     """The stride along a group; 1, so that it counts as contiguous, where it has one index."""
     present = any(axis.group == name for axis in operand.axes)
     return operand.stride_text(name) if present else "1"
+
+
+def is_depthwise(view: KernelView) -> bool:
+    """Whether each channel of a convolution is a group of its own with one output."""
+    groups = view.attribute("groups")
+    return groups != 1 and view.group("g").dim == 1 and view.group("o").dim == groups
+
+
+def has_dense_filters(view: KernelView) -> bool:
+    """Whether each filter of a convolution is dense, channels innermost."""
+    weight = view.ins[1]
+    step: Dim = 1
+    for name in "gsr":
+        if view.group(name).axes and weight.stride(name) != step:
+            return False
+        step = step * view.group(name).dim
+    return not is_depthwise(view)
 
 
 def on_pixels(view: KernelView, lines: Sequence[str]) -> Lines:

@@ -8,6 +8,7 @@ created, not killed by an unknown instruction.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
@@ -20,7 +21,17 @@ from ait.codegen.cpu import toolchain
 from ait.codegen.cpu.config import CpuGemmAttr
 from ait.codegen.cpu.devices import LEVELS, Level, description, host_level, level_of
 from ait.codegen.cpu.nests import Nest, copy_nest, gather_nest, pointwise_nest
-from ait.codegen.cpu.statements import RegionRow, axis, base, code, on_pixels, row_loop, unit_stride
+from ait.codegen.cpu.statements import (
+    RegionRow,
+    axis,
+    base,
+    code,
+    has_dense_filters,
+    is_depthwise,
+    on_pixels,
+    row_loop,
+    unit_stride,
+)
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.scalar import float_literal
 from ait.dialects.kernel import (
@@ -145,6 +156,8 @@ def _templates() -> Environment:
     cast(dict[str, object], environment.globals).update(
         axis=axis,
         base=base,
+        has_dense_filters=has_dense_filters,
+        is_depthwise=is_depthwise,
         literal=float_literal,
         row_loop=row_loop,
         unit_stride=unit_stride,
@@ -152,14 +165,22 @@ def _templates() -> Environment:
     return environment
 
 
-def _config(config: Attribute | None) -> str:
-    """A gemm's config in C++. Raises CompileError for one of another target."""
+@dataclass(frozen=True)
+class _GemmText:
+    """A gemm's config in C++."""
+
+    path: str = "ait::GemmPath::automatic"
+    tile: str = "{}"
+
+
+def _config(config: Attribute | None) -> _GemmText:
+    """Raises CompileError for a config of another target."""
     if config is None:
-        return "ait::GemmConfig{}"
+        return _GemmText()
     if not isinstance(config, CpuGemmAttr):
         raise CompileError(f"{config} is no configuration of a CPU kernel")
-    m, n, k = config.sizes
-    return f"ait::GemmConfig{{ait::GemmPath::{config.path.data}, {m}, {n}, {k}}}"
+    sizes = ", ".join(map(str, config.sizes))
+    return _GemmText(f"ait::GemmPath::{config.path.data}", f"{{{sizes}}}")
 
 
 def _reduces_columns(view: KernelView) -> bool:

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "ait/scalar.hpp"
 
@@ -47,8 +48,20 @@ struct Axis<1> {
   AIT_INLINE std::int64_t run() const { return std::numeric_limits<std::int64_t>::max(); }
 };
 
-/// `axis()`: one element; `axis(stride)`: one dim; `axis<R>({sizes}, {strides})`: more.
+/// One dim whose elements are neighbours: what algorithms are chosen by at compile time.
+struct UnitAxis {
+  AIT_INLINE std::int64_t operator()(std::int64_t index) const { return index; }
+  AIT_INLINE std::int64_t step() const { return 1; }
+  AIT_INLINE std::int64_t run() const { return std::numeric_limits<std::int64_t>::max(); }
+};
+
+template <typename AnyAxis>
+inline constexpr bool is_unit = std::is_same_v<AnyAxis, UnitAxis>;
+
+/// `axis()`: one element; `unit_axis()`: one dim of neighbours; `axis(stride)`: one dim;
+/// `axis<R>({sizes}, {strides})`: more.
 AIT_INLINE Axis<0> axis() { return {}; }
+AIT_INLINE UnitAxis unit_axis() { return {}; }
 AIT_INLINE Axis<1> axis(std::int64_t stride) { return {stride}; }
 template <int R>
 AIT_INLINE Axis<R> axis(const std::int64_t (&sizes)[R], const std::int64_t (&strides)[R]) {
@@ -82,6 +95,8 @@ AIT_INLINE void for_runs(std::int64_t begin, std::int64_t count, std::int64_t ru
 template <typename T, typename Batch, typename Row, typename Column>
 struct Matrix {
   using Element = T;
+  using RowAxis = Row;
+  using ColumnAxis = Column;
 
   const T* data;
   Batch batch;

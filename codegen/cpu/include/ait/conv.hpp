@@ -29,7 +29,28 @@ struct Filters {
   std::int64_t o, r, s, c;  // strides
 };
 
+/// Weights [o, r, s, c] of which each filter is dense.
+template <typename T>
+struct DenseFilters {
+  const T* data;
+  std::int64_t o;  // stride
+};
+
 namespace conv_detail {
+
+/// Weights as the right operand of a gemm.
+template <typename T>
+inline auto weight_matrix(const ConvShape& shape, const DenseFilters<T>& filters) {
+  return matrix(filters.data, axis(shape.group_outputs() * filters.o), unit_axis(),
+                axis(filters.o));
+}
+
+template <typename T>
+inline auto weight_matrix(const ConvShape& shape, const Filters<T>& filters) {
+  const auto taps = axis<3>({shape.vertical.size, shape.horizontal.size, shape.group_channels()},
+                            {filters.r, filters.s, filters.c});
+  return matrix(filters.data, axis(shape.group_outputs() * filters.o), taps, axis(filters.o));
+}
 
 /// The patches of an image as the left operand of a gemm: row m is output pixel m, column k is
 /// element (r, s, c) of its window, batch is the group.
@@ -127,10 +148,6 @@ inline void pack_rows(const Patches<T>& patches, std::int64_t group, std::int64_
   }
 }
 
-inline bool is_depthwise(const ConvShape& shape) {
-  return shape.groups > 1 && shape.groups == shape.channels && shape.groups == shape.outputs;
-}
-
 /// Sums of one output pixel for channels [c, c + Vectors * kLanes).
 template <int Vectors, typename T>
 AIT_INLINE void depthwise_tile(const ConvShape& shape, const Image<T>& image, const Pixel& pixel,
@@ -172,9 +189,27 @@ inline void depthwise_channel(const ConvShape& shape, const Image<T>& image, con
   to[c] = sum;
 }
 
+}  // namespace conv_detail
+
+/// For all output pixels m (of [batch, out_height, out_width], linear) and outputs o:
+/// `epilogue(m, o0, count, sums)` receives the sums of outputs [o0, o0 + count) and stores results.
+template <GemmPath kPath = GemmPath::automatic, typename T, typename Weights, typename Epilogue>
+inline void conv(const Launch& launch, const ConvShape& shape, const Image<T>& image,
+                 const Weights& filters, const Epilogue& epilogue, const GemmTile& tile = {}) {
+  const conv_detail::Patches<T> patches{shape, image};
+  const std::int64_t outputs = shape.group_outputs();
+  const auto store = [&](std::int64_t group, std::int64_t m, std::int64_t n0, std::int64_t count,
+                         const float* sums) {
+    epilogue(m, group * outputs + n0, count, sums);
+  };
+  gemm<kPath>(launch, {shape.groups, shape.pixels(), outputs, shape.patch()}, patches,
+              conv_detail::weight_matrix(shape, filters), store, tile);
+}
+
+/// The same where each channel is a group of its own with one output: nothing is gathered.
 template <typename T, typename W, typename Epilogue>
-inline void depthwise(const Launch& launch, const ConvShape& shape, const Image<T>& image,
-                      const Filters<W>& filters, const Epilogue& epilogue) {
+inline void depthwise_conv(const Launch& launch, const ConvShape& shape, const Image<T>& image,
+                           const Filters<W>& filters, const Epilogue& epilogue) {
   const std::int64_t taps = shape.vertical.size * shape.horizontal.size;
   const std::int64_t channels = shape.channels;
   const std::int64_t grain = ceil_div(32768, channels * std::max<std::int64_t>(taps, 1));
@@ -201,53 +236,18 @@ inline void depthwise(const Launch& launch, const ConvShape& shape, const Image<
       std::int64_t c = 0;
       if (image.c == 1) {
         for (; c + 4 * kLanes <= channels; c += 4 * kLanes) {
-          depthwise_tile<4>(shape, image, pixel, rows, columns, weights, c, sums);
+          conv_detail::depthwise_tile<4>(shape, image, pixel, rows, columns, weights, c, sums);
         }
         for (; c + kLanes <= channels; c += kLanes) {
-          depthwise_tile<1>(shape, image, pixel, rows, columns, weights, c, sums);
+          conv_detail::depthwise_tile<1>(shape, image, pixel, rows, columns, weights, c, sums);
         }
       }
       for (; c < channels; ++c) {
-        depthwise_channel(shape, image, pixel, rows, columns, weights, c, sums);
+        conv_detail::depthwise_channel(shape, image, pixel, rows, columns, weights, c, sums);
       }
       epilogue(m, std::int64_t{0}, channels, static_cast<const float*>(sums));
     }
   });
-}
-
-}  // namespace conv_detail
-
-/// For all output pixels m (of [batch, out_height, out_width], linear) and outputs o:
-/// `epilogue(m, o0, count, sums)` receives the sums of outputs [o0, o0 + count) and stores results.
-template <typename T, typename W, typename Epilogue>
-inline void conv(const Launch& launch, const ConvShape& shape, const Image<T>& image,
-                 const Filters<W>& filters, const Epilogue& epilogue,
-                 const GemmConfig& config = {}) {
-  if (shape.pixels() <= 0 || shape.outputs <= 0) return;
-  if (conv_detail::is_depthwise(shape)) {
-    conv_detail::depthwise(launch, shape, image, filters, epilogue);
-    return;
-  }
-  const conv_detail::Patches<T> patches{shape, image};
-  const std::int64_t channels = shape.group_channels();
-  const std::int64_t outputs = shape.group_outputs();
-  const auto store = [&](std::int64_t group, std::int64_t m, std::int64_t n0, std::int64_t count,
-                         const float* sums) {
-    epilogue(m, group * outputs + n0, count, sums);
-  };
-  const GemmShape product{shape.groups, shape.pixels(), outputs, shape.patch()};
-  const bool dense =
-      filters.c == 1 && (shape.horizontal.size == 1 || filters.s == channels) &&
-      (shape.vertical.size == 1 || filters.r == channels * shape.horizontal.size);
-  if (dense) {
-    gemm(launch, product, patches,
-         matrix(filters.data, axis(outputs * filters.o), axis(1), axis(filters.o)), store, config);
-  } else {
-    const auto taps = axis<3>({shape.vertical.size, shape.horizontal.size, channels},
-                              {filters.r, filters.s, filters.c});
-    gemm(launch, product, patches,
-         matrix(filters.data, axis(outputs * filters.o), taps, axis(filters.o)), store, config);
-  }
 }
 
 }  // namespace ait

@@ -20,8 +20,8 @@ struct GemmShape {
   std::int64_t k;
 };
 
-/// How a product is computed. `automatic` chooses among the others by shape and strides; a path
-/// that the operands' strides do not allow falls back to `blocked`.
+/// How a product is computed. `automatic` chooses among the others by shape and strides. `dot` needs
+/// a UnitAxis along the rows of b, `stream` one along its columns; without it they mean `blocked`.
 enum class GemmPath {
   automatic,
   blocked,  // tiles of packed panels
@@ -29,8 +29,7 @@ enum class GemmPath {
   stream,   // at most tile::kStreamRows rows, b contiguous along n and read once
 };
 
-struct GemmConfig {
-  GemmPath path = GemmPath::automatic;
+struct GemmTile {
   std::int64_t tile_m = 96;
   std::int64_t tile_n = 256;
   std::int64_t tile_k = 256;
@@ -55,7 +54,7 @@ struct Blocks {
   std::int64_t m_size, n_size;
   std::int64_t m_count, n_count;
 
-  Blocks(const GemmShape& shape, const GemmConfig& config, int threads) {
+  Blocks(const GemmShape& shape, const GemmTile& config, int threads) {
     m_size = balanced(shape.m, config.tile_m, tile::kRows);
     n_size = balanced(shape.n, config.tile_n, tile::kPanel);
     count(shape);
@@ -128,7 +127,7 @@ inline Packed& packed_by_this_thread() {
 template <typename A, typename B, typename Epilogue>
 class Blocked {
  public:
-  Blocked(const GemmShape& shape, const GemmConfig& config, int threads, const A& a, const B& b,
+  Blocked(const GemmShape& shape, const GemmTile& config, int threads, const A& a, const B& b,
           const Epilogue& epilogue)
       : shape_(shape),
         a_(a),
@@ -367,28 +366,21 @@ inline void run_stream(const Launch& launch, const GemmShape& shape, const A& a,
 }
 
 template <typename B>
-inline bool can_dot(const B& b, const GemmShape& shape) {
-  return is_contiguous(b.row, shape.k);
-}
+inline constexpr bool can_dot = is_unit<typename B::RowAxis>;
 
 template <typename B>
-inline bool can_stream(const B& b, const GemmShape& shape) {
-  return shape.m <= tile::kStreamRows && is_contiguous(b.column, shape.n) && b.row.run() >= shape.k;
-}
+inline constexpr bool can_stream = is_unit<typename B::ColumnAxis>;
 
 template <typename B>
-inline GemmPath choose_path(GemmPath wanted, const B& b, const GemmShape& shape) {
-  switch (wanted) {
-    case GemmPath::dot: return can_dot(b, shape) ? GemmPath::dot : GemmPath::blocked;
-    case GemmPath::stream: return can_stream(b, shape) ? GemmPath::stream : GemmPath::blocked;
-    case GemmPath::automatic: break;
-    default: return GemmPath::blocked;
+inline GemmPath choose_path(const B& b, const GemmShape& shape) {
+  if constexpr (can_stream<B>) {
+    constexpr std::int64_t rows = is_float<B> ? 2 : tile::kStreamRows;
+    if (shape.m <= rows && b.row.run() >= shape.k) return GemmPath::stream;
   }
-  constexpr std::int64_t stream_rows = is_float<B> ? 2 : tile::kStreamRows;
-  if (can_stream(b, shape) && shape.m <= stream_rows) return GemmPath::stream;
-  const std::int64_t dot_rows = is_float<B> && shape.k >= kDotDepth ? kDotRows : kConvertingDotRows;
-  if (can_dot(b, shape) && (shape.m <= dot_rows || shape.n < tile::kPanel / 2)) {
-    return GemmPath::dot;
+  if constexpr (can_dot<B>) {
+    const bool is_deep = is_float<B> && shape.k >= kDotDepth;
+    const std::int64_t rows = is_deep ? kDotRows : kConvertingDotRows;
+    if (shape.m <= rows || shape.n < tile::kPanel / 2) return GemmPath::dot;
   }
   return GemmPath::blocked;
 }
@@ -401,19 +393,30 @@ inline GemmPath choose_path(GemmPath wanted, const B& b, const GemmShape& shape)
 ///
 /// `a` is a Matrix with rows m and columns k, `b` one with rows k and columns n. In place of a Matrix,
 /// `a` may be any type with its `Element`, `row_at`, `has_contiguous_rows` and a `pack_rows`.
-template <typename A, typename B, typename Epilogue>
+template <GemmPath kPath = GemmPath::automatic, typename A, typename B, typename Epilogue>
 inline void gemm(const Launch& launch, const GemmShape& shape, const A& a, const B& b,
-                 const Epilogue& epilogue, const GemmConfig& config = {}) {
+                 const Epilogue& epilogue, const GemmTile& tile = {}) {
+  using namespace gemm_detail;
+  constexpr bool is_automatic = kPath == GemmPath::automatic;
   if (shape.batch <= 0 || shape.m <= 0 || shape.n <= 0) return;
-  switch (gemm_detail::choose_path(config.path, b, shape)) {
-    case GemmPath::dot: gemm_detail::run_dot(launch, shape, a, b, epilogue); return;
-    case GemmPath::stream: gemm_detail::run_stream(launch, shape, a, b, epilogue); return;
-    default: break;
+  [[maybe_unused]] const GemmPath path = is_automatic ? choose_path(b, shape) : kPath;
+  if constexpr (can_stream<B> && (is_automatic || kPath == GemmPath::stream)) {
+    if (path == GemmPath::stream && shape.m <= tile::kStreamRows && b.row.run() >= shape.k) {
+      run_stream(launch, shape, a, b, epilogue);
+      return;
+    }
   }
-  const gemm_detail::Blocked<A, B, Epilogue> call(shape, config, thread_count(launch), a, b,
-                                                  epilogue);
-  parallel_for(launch, call.tasks(), 1,
-               [&](std::int64_t begin, std::int64_t end) { call.run(begin, end); });
+  if constexpr (can_dot<B> && (is_automatic || kPath == GemmPath::dot)) {
+    if (path == GemmPath::dot) {
+      run_dot(launch, shape, a, b, epilogue);
+      return;
+    }
+  }
+  if constexpr (!(can_dot<B> && kPath == GemmPath::dot)) {
+    const Blocked<A, B, Epilogue> call(shape, tile, thread_count(launch), a, b, epilogue);
+    parallel_for(launch, call.tasks(), 1,
+                 [&](std::int64_t begin, std::int64_t end) { call.run(begin, end); });
+  }
 }
 
 }  // namespace ait
