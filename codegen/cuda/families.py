@@ -30,8 +30,12 @@ class OpRow:
     )
 
 
+# What passes may fuse into a gemm is what the Hopper kernels take: a second result, or a crowd of
+# operands, would send it to the kernel of our own, which loses more than the fusion gains.
+_GEMM = KernelCapability(elements=frozenset({"f32", "f16", "bf16"}), max_ins=10, max_outs=1)
+
 OPS: Mapping[type[KernelOp], OpRow] = {
-    GemmOp: OpRow(KernelCapability(max_outs=8), [_OWN_GEMM], {"sm_90a": [GemmSm90()]}),
+    GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmSm90()]}),
     PointwiseOp: OpRow(KernelCapability(), [_ELEMENTWISE]),
     CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), [_ELEMENTWISE]),
 }
