@@ -1,5 +1,9 @@
 """Names and literals of model.cpp, and what a plan refuses."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from ait.codegen.emit import comment, raw_literal, string_literal
@@ -62,3 +66,56 @@ def test_a_rank_that_the_interface_cannot_hold_is_refused() -> None:
       }}""")
     with pytest.raises(CompileError, match="input 'x' has rank 17, the most is 16"):
         make_plan(module)
+
+
+EMIT = """
+import numpy as np
+import ait
+from ait import nn
+from ait.codegen.cache import digest_of
+from ait.codegen.emit import emit_kernels, emit_model
+from ait.codegen.plan import make_plan
+from ait.codegen.target import code_target
+from ait.codegen.weights import store_weights
+from ait.ir.context import make_context
+from ait.nn import functional as F
+from ait.passes.pipelines import run_pipeline
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(12)
+        self.a, self.b, self.c = nn.Linear(12, 12), nn.Linear(12, 12), nn.Linear(24, 5)
+
+    def forward(self, x):
+        h = self.norm(x)
+        return F.softmax(self.c(nn.cat([F.gelu(self.a(h)), self.b(h)], 1)), -1)
+
+
+model = Net()
+model.init_random()
+program = ait.trace(model, {"x": ait.TensorSpec((ait.Dim("n", 1, 9), 12), "f32")})
+run_pipeline(program.module, target="cpu", context=make_context())
+plan, target = make_plan(program.module), code_target("cpu")
+values = {w.name: np.zeros(w.shape, np.float32) for w in plan.weights}
+weights = store_weights(plan.weights, values, 64)
+sources = [*emit_kernels(plan, target), emit_model(plan, target, "net", weights, True)]
+print(digest_of([part for s in sources for part in (s.name, s.text, s.origin)]))
+"""
+
+
+@pytest.mark.slow
+def test_the_same_program_gives_the_same_sources() -> None:
+    """Whatever the order in which Python's sets and dicts hash."""
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", EMIT],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(3)
+    }
+    assert len(digests) == 1
