@@ -142,6 +142,8 @@ class AccessMap:
         """The same addresses in the same order over other dims; None if no strides give that."""
         if self.sizes == tuple(sizes):
             return self
+        if self.size == 0:
+            return AccessMap.dense(sizes)
         chunks = list(self.coalesced())
         strides: list[Dim] = []
         rest: Dim = 1

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import safetensors.numpy as safetensors
 from safetensors import SafetensorError
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, MemRefType, ModuleOp, StringAttr
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    DenseIntOrFPElementsAttr,
+    DictionaryAttr,
+    MemRefType,
+    ModuleOp,
+    StringAttr,
+)
 from xdsl.dialects.func import FuncOp
 from xdsl.dialects.memref import GlobalOp
 from xdsl.ir import Attribute
@@ -18,6 +26,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from ait.dialects.functions import MAIN, NAME, OUTPUT, find_function
 from ait.dialects.graph import ParameterOp
+from ait.dialects.graph.constants import Dense
 from ait.dialects.symbolic import dims_of, element_of
 from ait.errors import AitError, WeightError
 from ait.ir.dtypes import Array, dtype_of
@@ -72,6 +81,19 @@ class Program:
                 derived = "derived" in op.attributes
                 yield op.sym_name.data, op.type, derived
 
+    def literals(self) -> Iterator[tuple[str, Dense]]:
+        """Name and value of the parameters that are written in the IR."""
+        for op in self.module.body.block.ops:
+            value = (
+                op.value
+                if isinstance(op, ParameterOp)
+                else op.initial_value
+                if isinstance(op, GlobalOp)
+                else None
+            )
+            if isinstance(value, DenseIntOrFPElementsAttr):
+                yield cast(ParameterOp | GlobalOp, op).sym_name.data, cast(Dense, value)
+
     def clone(self) -> Program:
         """A program with a module of its own; the weights' arrays are shared."""
         return Program(self.module.clone(), dict(self.weights))
@@ -90,12 +112,13 @@ class Program:
     def verify_weights(self) -> None:
         """Raises WeightError that lists every missing, unexpected or mismatched weight."""
         declared = {name: (t, derived) for name, t, derived in self.parameters()}
+        literals = {name for name, _ in self.literals()}
         problems: list[str] = []
         for name, (declared_type, derived) in declared.items():
             array = self.weights.get(name)
             if array is not None:
                 problems.extend(_mismatches(name, declared_type, array))
-            elif not derived:
+            elif not derived and name not in literals:
                 problems.append(f"parameter '{name}' has no weight")
         problems.extend(
             f"weight '{name}' belongs to no parameter"

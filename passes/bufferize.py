@@ -49,7 +49,7 @@ def global_of(parameter: ParameterOp) -> memref.GlobalOp:
     buffer = memref.GlobalOp.get(
         parameter.sym_name,
         memref_type(declared.element_type, dims_of(declared)),
-        UnitAttr(),
+        parameter.value or UnitAttr(),
         sym_visibility=StringAttr("private"),
         constant=UnitAttr(),
     )

@@ -7,15 +7,17 @@ it again when weights are replaced.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.rewriter import InsertPoint, Rewriter
 
 from ait.dialects.functions import NAME, PREPARE, find_function
 from ait.dialects.graph import GetParameterOp, ParameterOp
 from ait.dialects.graph.base import AnyTensor
+from ait.dialects.graph.constants import Dense
 from ait.dialects.symbolic import dims_of, element_of, tensor_type
 
 
@@ -77,15 +79,9 @@ class DerivedParameters:
 
     def define(self, name: str, value: SSAValue) -> str:
         """Declares a derived parameter with a value of `@prepare`; returns its unique name."""
-        unique, count = name, 0
-        while unique in self.declared:
-            count += 1
-            unique = f"{name}.{count}"
         assert self.function is not None, "the value was inserted"
         of_type: AnyTensor = tensor_type(element_of(value), dims_of(value))
-        declaration = ParameterOp(unique, of_type, derived=True)
-        self.module.body.block.insert_op_before(declaration, self.module.body.block.first_op)  # pyright: ignore[reportArgumentType]
-        self.declared[unique] = declaration
+        unique = self._declare(name, lambda n: ParameterOp(n, of_type, derived=True))
         self._values[unique] = value
         names = [*self.names, unique]
         old = self._return
@@ -94,6 +90,20 @@ class DerivedParameters:
         block.insert_op_after(ReturnOp(*values), old)
         block.erase_op(old)
         self._set_signature(names, values)
+        return unique
+
+    def declare(self, name: str, value: Dense) -> str:
+        """Declares a parameter whose value is written in the IR; returns its unique name."""
+        of_type: AnyTensor = tensor_type(value.get_element_type(), value.get_shape())
+        return self._declare(name, lambda n: ParameterOp(n, of_type, value=value))
+
+    def _declare(self, name: str, make: Callable[[str], ParameterOp]) -> str:
+        unique, count = name, 0
+        while unique in self.declared:
+            count += 1
+            unique = f"{name}.{count}"
+        self.declared[unique] = make(unique)
+        Rewriter.insert_op(self.declared[unique], InsertPoint.at_start(self.module.body.block))
         return unique
 
     def _set_signature(self, names: Sequence[str], values: Sequence[SSAValue]) -> None:

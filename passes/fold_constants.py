@@ -10,6 +10,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
+from xdsl.rewriter import Rewriter
 
 from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.graph import ConstantOp, GetParameterOp, GraphOp, IotaOp
@@ -50,11 +51,9 @@ def _computed_source(value: SSAValue) -> SSAValue:
 
 
 def _is_free(value: SSAValue) -> bool:
-    """Whether a value needs no computation: a weight, an index, a literal of equal elements."""
+    """Whether a value needs no computation: a weight, an index, a literal."""
     owner = value.owner
-    if isinstance(owner, ConstantOp):
-        return owner.dense.is_splat()
-    return isinstance(owner, GetParameterOp | IotaOp)
+    return isinstance(owner, GetParameterOp | ConstantOp | IotaOp)
 
 
 def _sources(op: Operation, found: dict[Operation, None]) -> Iterator[SSAValue]:
@@ -134,6 +133,16 @@ class _Folder:
         return self.copies[value]
 
 
+def name_literals(function: FuncOp, derived: DerivedParameters) -> None:
+    """Turns literals of distinct elements into parameters; kernels read those, or one number."""
+    for op in list(function.body.block.ops):
+        if isinstance(op, ConstantOp) and not op.dense.is_splat():
+            name = derived.declare(f"constant.{op.result.name_hint or 'table'}", op.dense)
+            get = GetParameterOp(name, derived.declared[name].parameter_type)
+            get.result.name_hint = op.result.name_hint
+            Rewriter.replace_op(op, get)
+
+
 def dce_in(function: FuncOp) -> None:
     """Erases the function's unused pure ops."""
     for op in reversed(list(function.body.block.ops)):
@@ -150,6 +159,7 @@ class FoldConstantsPass(ModulePass):
     After:  `%s = graph.get_parameter @w.folded`, and `@prepare` returns the product
 
     Views of weights stay: they cost nothing. Values much larger than their sources stay too.
+    Literals of distinct elements become parameters whose value is written in the IR.
     """
 
     name = NAME
@@ -159,3 +169,5 @@ class FoldConstantsPass(ModulePass):
         for function in functions_of(op):
             if function.sym_name.data != PREPARE:
                 folder.fold(function)
+        for function in functions_of(op):
+            name_literals(function, folder.derived)

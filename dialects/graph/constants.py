@@ -154,22 +154,35 @@ class IotaOp(GraphOp):
 class ParameterOp(IRDLOperation):
     """Declares a weight of the model, at module level; its value lies beside the IR.
 
-    A `derived` parameter's value is computed from others by the module's function `@prepare`.
+    A `derived` parameter's value is computed from others by the module's function `@prepare`. A
+    small table that is part of the model's code, not of its training, is written in the IR:
+    `graph.parameter @table = dense<[1, 2]> : tensor<2xi64>`.
     """
 
     name = "graph.parameter"
     sym_name = prop_def(SymbolNameConstraint())
     parameter_type = prop_def(TENSOR)
     derived = opt_prop_def(UnitAttr)
+    value = opt_prop_def(DenseIntOrFPElementsAttr[IntegerType | AnyFloat])
     traits = traits_def(SymbolOpInterface())
-    assembly_format = "$sym_name (`derived` $derived^)? `:` $parameter_type attr-dict"
+    assembly_format = (
+        "$sym_name (`derived` $derived^)? (`=` $value^)? `:` $parameter_type attr-dict"
+    )
 
-    def __init__(self, name: str, parameter_type: AnyTensor, *, derived: bool = False):
+    def __init__(
+        self,
+        name: str,
+        parameter_type: AnyTensor,
+        *,
+        derived: bool = False,
+        value: Dense | None = None,
+    ):
         super().__init__(
             properties={
                 "sym_name": StringAttr(name),
                 "parameter_type": parameter_type,
                 "derived": UnitAttr() if derived else None,
+                "value": value,
             }
         )
 
@@ -178,6 +191,11 @@ class ParameterOp(IRDLOperation):
             raise VerifyException(
                 f"parameter @{self.sym_name.data} has elements of an unsupported type: "
                 f"{self.parameter_type}"
+            )
+        if self.value is not None and self.value.type != self.parameter_type:
+            raise VerifyException(
+                f"parameter @{self.sym_name.data} is {self.parameter_type}, but its value is "
+                f"{self.value.type}"
             )
         if not self.parameter_type.has_static_shape():
             raise VerifyException(

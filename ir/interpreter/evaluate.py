@@ -7,9 +7,8 @@ from math import prod
 from typing import TypeAlias, cast
 
 import numpy as np
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr
 from xdsl.dialects.func import FuncOp
-from xdsl.dialects.memref import GetGlobalOp, GlobalOp
+from xdsl.dialects.memref import GetGlobalOp
 from xdsl.interpreter import (
     Interpreter,
     InterpreterFunctions,
@@ -22,7 +21,6 @@ from xdsl.ir import Operation
 
 from ait.dialects import kernel
 from ait.dialects.functions import PREPARE, find_function
-from ait.dialects.graph.constants import Dense
 from ait.dialects.symbolic import DimsAttr, dims_of, element_of
 from ait.errors import AitError, WeightError
 from ait.ir.dtypes import Array, array_of, dtype_of
@@ -85,12 +83,8 @@ def prepared_weights(program: Program, *, observer: Observer | None = None) -> d
 
 
 def _literals(program: Program) -> dict[str, Array]:
-    """Globals whose value is written in the IR."""
-    return {
-        op.sym_name.data: array_of(cast(Dense, op.initial_value))
-        for op in program.module.body.block.ops
-        if isinstance(op, GlobalOp) and isinstance(op.initial_value, DenseIntOrFPElementsAttr)
-    }
+    """Parameters and globals whose value is written in the IR."""
+    return {name: array_of(value) for name, value in program.literals()}
 
 
 def run_function(

@@ -58,19 +58,19 @@ _TERMS = 14  # h <= 1/32: the first term left out is below 1e-17
 
 
 def _erf_coefficients() -> Array:
-    """Row k holds the Taylor coefficients of erf at `k / 16`.
+    """Column k holds the Taylor coefficients of erf at `k / 16`.
 
     erf^(n+1)(x) = 2 / sqrt(pi) (-1)^n H_n(x) exp(-x^2) with the Hermite polynomials
     H_n = 2 x H_(n-1) - 2 (n-1) H_(n-2) (Abramowitz and Stegun, 7.1.19 and 22.7.13).
     """
-    table = np.zeros((_LAST + 1, _TERMS))
+    table = np.zeros((_TERMS, _LAST + 1))
     for k in range(_LAST + 1):
         x = k * _STEP
         scale = 2 / math.sqrt(math.pi) * math.exp(-x * x)
         hermite, before = 1.0, 0.0
-        table[k, 0] = math.erf(x)
+        table[0, k] = math.erf(x)
         for n in range(_TERMS - 1):
-            table[k, n + 1] = scale * (-1) ** n * hermite / math.factorial(n + 1)
+            table[n + 1, k] = scale * (-1) ** n * hermite / math.factorial(n + 1)
             hermite, before = 2 * x * hermite - 2 * n * before, hermite
     return table
 
@@ -85,8 +85,8 @@ def erf(x: Array) -> Array:
     node = np.rint(bounded / _STEP).astype(np.int64)
     offset = bounded - node * _STEP
     total = np.zeros_like(bounded)
-    for n in reversed(range(_TERMS)):
-        total = total * offset + _ERF[node, n]
+    for coefficients in reversed(_ERF):
+        total = total * offset + np.take(coefficients, node)
     total = np.where(np.isnan(magnitude), np.nan, total)
     return np.copysign(total, x).astype(x.dtype)
 
@@ -147,7 +147,8 @@ def reduce_min(x: Array, axes: Axes) -> Array:
 def argmax(x: Array, axes: Axes) -> Array:
     """The first largest element over the last axes, which are flattened; NaN is largest."""
     kept = [axis for axis in range(x.ndim) if axis not in axes]
-    flat = np.transpose(x, (*kept, *axes)).reshape(*(x.shape[axis] for axis in kept), -1)
+    rows = tuple(x.shape[axis] for axis in kept)
+    flat = np.transpose(x, (*kept, *axes)).reshape(*rows, math.prod(x.shape[a] for a in axes))
     return np.argmax(flat, axis=-1).astype(np.int64)
 
 
