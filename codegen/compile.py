@@ -20,6 +20,7 @@ from ait.codegen.plan import ModelPlan, make_plan
 from ait.codegen.target import Target, code_target
 from ait.codegen.weights import (
     StoredWeight,
+    has_blob,
     store_weights,
     total_bytes,
     write_blob,
@@ -226,18 +227,17 @@ class _Compilation:
         report.workspace = plan.main.workspace(self.target.description.alignment)
 
     def _weights(self, plan: ModelPlan, lowered: Program) -> list[StoredWeight]:
-        stored = store_weights(
-            plan.weights, prepared_weights(lowered), self.target.description.alignment
-        )
+        values = prepared_weights(lowered)
+        embed = self.options.weights == "embedded"
+        stored = store_weights(plan.weights, values, self.target.description.alignment, embed)
         self.report.weight_bytes = total_bytes(stored)
         return stored
 
     def _sources(self, plan: ModelPlan, weights: Sequence[StoredWeight]) -> list[SourceFile]:
-        embed = self.options.weights == "embedded"
         name = self.options.name or self.output.stem
         return [
             *emit_kernels(plan, self.target),
-            emit_model(plan, self.target, name, weights, embed),
+            emit_model(plan, self.target, name, weights),
             *_runtime_sources(self.target),
         ]
 
@@ -261,7 +261,7 @@ class _Compilation:
 
     def _embedded_weights(self, weights: Sequence[StoredWeight], folder: Path) -> list[SourceFile]:
         """The blob as a source; none if the weights go to a file, or there are none."""
-        if self.options.weights != "embedded" or not total_bytes(weights):
+        if not has_blob(weights):
             return []
         with self._phase("weights"):
             blob = folder / "weights.bin"

@@ -16,9 +16,9 @@ from ait.codegen.build import SourceFile
 from ait.codegen.cache import digest_of
 from ait.codegen.expressions import dim_over_symbols
 from ait.codegen.kernel_view import KernelView
-from ait.codegen.plan import Call, Function, Memory, ModelPlan, Pointer, Port
+from ait.codegen.plan import Call, Function, Memory, ModelPlan, Pointer, Port, Role
 from ait.codegen.target import Target
-from ait.codegen.weights import StoredWeight
+from ait.codegen.weights import StoredWeight, has_blob
 from ait.dialects.symbolic import Dim, bounds, to_text
 from ait.errors import CompileError
 
@@ -79,13 +79,9 @@ def fingerprint(plan: ModelPlan, target: Target, weights: Sequence[StoredWeight]
 
 
 def emit_model(
-    plan: ModelPlan,
-    target: Target,
-    name: str,
-    weights: Sequence[StoredWeight],
-    embed: bool,
+    plan: ModelPlan, target: Target, name: str, weights: Sequence[StoredWeight]
 ) -> SourceFile:
-    """`model.cpp`: the calls and tables of a model, whose weights are embedded or in a file."""
+    """`model.cpp`: the calls and tables of a model."""
     symbols = _symbol_variables(plan)
     kernels = distinct_kernels(plan.calls)
     context: dict[str, Any] = {
@@ -95,7 +91,7 @@ def emit_model(
         "kernels": [kernel.symbol for kernel in kernels.values()],
         "alignment": target.description.alignment,
         "port_alignment": target.port_alignment,
-        "metadata": raw_literal(json.dumps(metadata(plan, target, name, weights, embed))),
+        "metadata": raw_literal(json.dumps(metadata(plan, target, name, weights))),
         "fingerprint": fingerprint(plan, target, weights),
         "inputs": _ports(plan.inputs, symbols),
         "outputs": _ports(plan.outputs, symbols),
@@ -104,8 +100,9 @@ def emit_model(
             for s in plan.symbols
         ],
         "binds": plan.bindings,
-        "weights": [_weight(i, stored, embed) for i, stored in enumerate(weights)],
-        "blob": embed and any(stored.value is not None for stored in weights),
+        "weights": [_weight(i, stored) for i, stored in enumerate(weights)],
+        "blob": has_blob(weights),
+        "literals": _literals(weights),
         "run": _function("run", plan.main, plan, symbols, target),
         "prepare": plan.prepare and _function("prepare", plan.prepare, plan, symbols, target),
     }
@@ -114,11 +111,7 @@ def emit_model(
 
 
 def metadata(
-    plan: ModelPlan,
-    target: Target,
-    name: str,
-    weights: Sequence[StoredWeight],
-    embed: bool,
+    plan: ModelPlan, target: Target, name: str, weights: Sequence[StoredWeight]
 ) -> dict[str, Any]:
     """What a library says of itself: the JSON in its section `.ait.metadata`."""
     low, high = plan.main.workspace(target.description.alignment)
@@ -128,7 +121,7 @@ def metadata(
         "name": name,
         "target": target.name,
         "compiler": f"ait {ait.__version__}",
-        "weights_embedded": embed,
+        "weights_embedded": all(s.offset >= 0 or s.value is None for s in weights),
         "workspace_bytes": {"lower": low, "upper": high},
         "inputs": [_port_metadata(port) for port in plan.inputs],
         "outputs": [_port_metadata(port) for port in plan.outputs],
@@ -152,7 +145,7 @@ def metadata(
                 "dtype": s.weight.element.name,
                 "shape": s.weight.shape,
                 "bytes": s.weight.bytes,
-                "role": s.weight.role.value,
+                "role": "literal" if s.weight.is_literal else s.weight.role.value,
                 "sha256": s.sha256,
             }
             for s in weights
@@ -227,7 +220,17 @@ def _port_metadata(port: Port) -> dict[str, Any]:
     return {"name": port.name, "dtype": port.element.name, "shape": shape}
 
 
-def _weight(index: int, stored: StoredWeight, embed: bool) -> dict[str, Any]:
+def _literals(weights: Sequence[StoredWeight]) -> list[dict[str, Any]]:
+    """What `prepare` copies: from where in the blob to which of its outputs."""
+    derived = [stored for stored in weights if stored.weight.role is Role.DERIVED]
+    return [
+        {"output": i, "offset": stored.offset, "bytes": stored.weight.bytes}
+        for i, stored in enumerate(derived)
+        if stored.weight.is_literal
+    ]
+
+
+def _weight(index: int, stored: StoredWeight) -> dict[str, Any]:
     weight = stored.weight
     return {
         "index": index,
@@ -235,7 +238,7 @@ def _weight(index: int, stored: StoredWeight, embed: bool) -> dict[str, Any]:
         "element": weight.element.name,
         "shape": weight.shape,
         "bytes": weight.bytes,
-        "offset": stored.offset if embed else -1,
+        "offset": stored.offset,
         "role": weight.role.value,
         "sha256": stored.sha256,
     }
@@ -245,7 +248,9 @@ def _function(
     name: str, function: Function, plan: ModelPlan, symbols: Mapping[str, str], target: Target
 ) -> dict[str, Any]:
     used = dict.fromkeys(pointer for call in function.calls for pointer in call.pointers)
-    variables = _Variables(plan)
+    derived = [weight.name for weight in plan.weights if weight.role is Role.DERIVED]
+    outputs = [port.name for port in plan.outputs] if name == "run" else derived
+    variables = _Variables(plan, outputs)
     kernels = distinct_kernels(plan.calls)
     return {
         "name": name,
@@ -304,10 +309,10 @@ def _fresh(label: str, taken: Collection[str]) -> str:
 class _Variables:
     """Readable, unique C++ names of a function's pointers: `in_ids`, `weight_encoder_0_bias`."""
 
-    def __init__(self, plan: ModelPlan):
+    def __init__(self, plan: ModelPlan, outputs: Sequence[str]):
         self._labels: Mapping[Memory, Sequence[str]] = {
             Memory.INPUT: [port.name for port in plan.inputs],
-            Memory.OUTPUT: [port.name for port in plan.outputs],
+            Memory.OUTPUT: outputs,
             Memory.WEIGHT: [weight.name for weight in plan.weights],
         }
         self._names: dict[Pointer, str] = {}

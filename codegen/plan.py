@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from enum import Enum
 from math import prod
 
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.dialects.memref import GetGlobalOp
+from xdsl.dialects.memref import GetGlobalOp, GlobalOp
 from xdsl.ir import BlockArgument, SSAValue
 
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.scalar import ElementType, element_type
+from ait.dialects.functions import MAIN, PREPARE
 from ait.dialects.kernel import BufferOp, KernelOp
 from ait.dialects.symbolic import (
     Dim,
@@ -75,12 +76,17 @@ class Port:
 
 @dataclass(frozen=True)
 class Weight:
-    """A constant tensor of a model."""
+    """A constant tensor of a model.
+
+    A literal is part of the model's code: it is always embedded, and no weights file has it. To the
+    runtime it is a derived weight, which `prepare` copies from the library.
+    """
 
     name: str
     element: ElementType
     shape: tuple[int, ...]
     role: Role
+    is_literal: bool = False
 
     @property
     def bytes(self) -> int:
@@ -121,7 +127,10 @@ class Function:
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """All that generated code is made from. `prepare` writes the derived weights, in order."""
+    """All that generated code is made from.
+
+    `prepare` writes the derived weights, in order; its calls leave the literals out.
+    """
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
@@ -147,14 +156,12 @@ def make_plan(module: ModuleOp, freeze: bool = False) -> ModelPlan:
     Raises CompileError that lists everything in the module for which there is no code.
     """
     functions = {op.sym_name.data: op for op in module.ops if isinstance(op, FuncOp)}
-    main, prepare = functions.get("main"), functions.get("prepare")
+    main, prepare = functions.get(MAIN), functions.get(PREPARE)
     if main is None:
         raise CompileError("the module has no function @main")
     inputs, outputs = _ports(main)
-    derived = _ports(prepare)[1] if prepare else ()
-    weights = _weight_table(main, prepare, derived, freeze)
-    if freeze:
-        prepare = None
+    weights = _weight_table(module, main, prepare, freeze)
+    can_prepare = any(w.role is Role.DERIVED for w in weights) and not (freeze and prepare)
     problems = [*_port_problems("input", inputs), *_port_problems("output", outputs)]
     bindings = _bindings(inputs, _dims_of_calls(main), problems)
     plan = ModelPlan(
@@ -163,7 +170,7 @@ def make_plan(module: ModuleOp, freeze: bool = False) -> ModelPlan:
         bindings=bindings,
         weights=weights,
         main=_function(main, weights, problems),
-        prepare=_function(prepare, weights, problems) if prepare else None,
+        prepare=_prepare_function(prepare, weights, problems) if can_prepare else None,
     )
     if problems:
         raise CompileError("\n".join(problems))
@@ -193,24 +200,36 @@ def _port_problems(kind: str, ports: Sequence[Port]) -> Iterator[str]:
 
 
 def _weight_table(
-    main: FuncOp, prepare: FuncOp | None, derived: Sequence[Port], freeze: bool
+    module: ModuleOp, main: FuncOp, prepare: FuncOp | None, freeze: bool
 ) -> tuple[Weight, ...]:
-    """Raw weights in order of first use, then the derived ones in the order of `prepare`."""
+    """Raw weights in order of first use, derived ones in the order of `prepare`, literals."""
+    derived = _ports(prepare)[1] if prepare else ()
+    computed = [Weight(p.name, p.element, _static(p.dims), Role.DERIVED) for p in derived]
     names = {port.name for port in derived}
+    literal_names = _literal_names(module)
     in_main = _globals_read(main)
     every = in_main | (_globals_read(prepare) if prepare else {})
-    raw = [
-        Weight(
-            name,
-            element_type(element_of(value)),
-            _static(dims_of(value)),
-            Role.FROZEN if freeze and name not in in_main else Role.RAW,
-        )
-        for name, value in every.items()
-        if name not in names
-    ]
-    computed = [Weight(p.name, p.element, _static(p.dims), Role.DERIVED) for p in derived]
-    return (*raw, *computed)
+    raw: list[Weight] = []
+    literals: list[Weight] = []
+    for name, value in every.items():
+        element, shape = element_type(element_of(value)), _static(dims_of(value))
+        unused = freeze and name not in in_main
+        if name in names or (unused and name in literal_names):
+            continue
+        if name in literal_names:
+            literals.append(Weight(name, element, shape, Role.DERIVED, is_literal=True))
+        else:
+            raw.append(Weight(name, element, shape, Role.FROZEN if unused else Role.RAW))
+    return (*raw, *computed, *literals)
+
+
+def _literal_names(module: ModuleOp) -> set[str]:
+    """The weights whose value is written in the IR."""
+    return {
+        op.sym_name.data
+        for op in module.ops
+        if isinstance(op, GlobalOp) and isinstance(op.initial_value, DenseIntOrFPElementsAttr)
+    }
 
 
 def _globals_read(function: FuncOp) -> dict[str, SSAValue]:
@@ -303,6 +322,13 @@ def _function(function: FuncOp, weights: Sequence[Weight], problems: list[str]) 
     return Function(_slots(function), tuple(calls))
 
 
+def _prepare_function(
+    prepare: FuncOp | None, weights: Sequence[Weight], problems: list[str]
+) -> Function:
+    """`prepare`, which is empty where all derived weights are literals."""
+    return _function(prepare, weights, problems) if prepare else Function((), ())
+
+
 _NO_CODE = (GetGlobalOp, BufferOp, ReturnOp)
 
 
@@ -310,13 +336,13 @@ class _Pointers:
     """What the buffers of a function are."""
 
     def __init__(self, function: FuncOp, weights: Sequence[Weight]):
-        inputs, outputs = _ports(function)
+        inputs, _ = _ports(function)
         self._inputs = len(inputs)
         self._globals = {weight.name: Pointer(Memory.WEIGHT, i) for i, weight in enumerate(weights)}
-        if function.sym_name.data == "prepare":
+        if function.sym_name.data == PREPARE:
             # A derived weight has no place of its own before `prepare` has written it.
-            derived = {port.name: Pointer(Memory.OUTPUT, i) for i, port in enumerate(outputs)}
-            self._globals |= derived
+            derived = [weight.name for weight in weights if weight.role is Role.DERIVED]
+            self._globals |= {n: Pointer(Memory.OUTPUT, i) for i, n in enumerate(derived)}
 
     def of(self, value: SSAValue) -> Pointer:
         owner = value.owner

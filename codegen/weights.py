@@ -29,9 +29,9 @@ _SAFETENSORS_NAMES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class StoredWeight:
-    """A weight of the table with its value, its place in the blob and the digest of its bytes.
+    """A weight of the table with its value, its offset in the blob and the digest of its bytes.
 
-    A frozen weight has no place (-1), and a weight without a value has no digest.
+    The offset is -1 where the library does not embed the weight; a frozen one has no value either.
     """
 
     weight: Weight
@@ -41,29 +41,35 @@ class StoredWeight:
 
 
 def store_weights(
-    weights: Sequence[Weight], values: Mapping[str, Array], alignment: int
+    weights: Sequence[Weight], values: Mapping[str, Array], alignment: int, embed: bool = True
 ) -> list[StoredWeight]:
-    """Lays out the values of all weights that a model keeps, each at a multiple of `alignment`.
+    """The values that a model keeps; those it embeds have offsets that are multiples of
+    `alignment`: all of them, or without `embed` the literals alone.
 
     Raises WeightError that lists the weights without a value.
     """
-    kept = [w for w in weights if w.role is not Role.FROZEN]
-    missing = [w.name for w in kept if w.name not in values]
+    missing = [w.name for w in weights if w.role is not Role.FROZEN and w.name not in values]
     if missing:
         raise WeightError("\n".join(f"weight '{name}' has no value" for name in missing))
-    arrays = [np.ascontiguousarray(values[w.name]) if w in kept else None for w in weights]
+    arrays = [
+        None if w.role is Role.FROZEN else np.ascontiguousarray(values[w.name]) for w in weights
+    ]
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(_digest, arrays))
     stored: list[StoredWeight] = []
     end = 0
     for weight, array, digest in zip(weights, arrays, digests, strict=True):
-        if array is None:
-            stored.append(StoredWeight(weight, None, -1, digest))
-            continue
-        start = -(-end // alignment) * alignment
-        stored.append(StoredWeight(weight, array, start, digest))
-        end = start + weight.bytes
+        offset = -1
+        if array is not None and (embed or weight.is_literal):
+            offset = -(-end // alignment) * alignment
+            end = offset + weight.bytes
+        stored.append(StoredWeight(weight, array, offset, digest))
     return stored
+
+
+def has_blob(stored: Sequence[StoredWeight]) -> bool:
+    """Whether the library embeds any weight."""
+    return any(item.offset >= 0 for item in stored)
 
 
 def total_bytes(stored: Sequence[StoredWeight]) -> int:
@@ -72,11 +78,11 @@ def total_bytes(stored: Sequence[StoredWeight]) -> int:
 
 
 def write_blob(stored: Sequence[StoredWeight], path: Path) -> None:
-    """Writes the values at their offsets. Raises CompileError if the disk is full."""
+    """Writes the embedded values at their offsets. Raises CompileError if the disk is full."""
     try:
         with path.open("wb") as file:
             for item in stored:
-                if item.value is not None:
+                if item.value is not None and item.offset >= 0:
                     file.seek(item.offset)
                     file.write(_bytes(item.value))
             # An empty file cannot be embedded as a symbol.

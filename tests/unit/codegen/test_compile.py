@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, StringAttr
 from xdsl.dialects.func import FuncOp
 
@@ -300,3 +301,44 @@ def test_half_precision_and_symbolic_slots(tmp_path: Path) -> None:
             np.testing.assert_array_equal(model(x), expected)
         with pytest.raises(InputError):
             model(np.zeros((3, 1), np.float16))
+
+
+LITERAL = """
+graph.parameter @w : tensor<4xf32>
+graph.parameter @table = dense<[1.0, 2.0, 3.0, 4.0]> : tensor<4xf32> : tensor<4xf32>
+
+func.func @main(%x: tensor<4xf32> {ait.name = "x"}) -> (tensor<4xf32> {ait.name = "y"}) {
+  %w = graph.get_parameter @w : tensor<4xf32>
+  %t = graph.get_parameter @table : tensor<4xf32>
+  %e = kernel.empty : tensor<4xf32>
+  %y = kernel.pointwise ins(%x : tensor<4xf32>, %w : tensor<4xf32>, %t : tensor<4xf32>)
+    outs(%e : tensor<4xf32>) body {
+    ^bb0(%a: f32, %b: f32, %c: f32):
+      %p = arith.mulf %b, %c : f32
+      %s = arith.addf %a, %p : f32
+      kernel.yield %s : f32
+  }
+  func.return %y : tensor<4xf32>
+}
+"""
+
+
+@pytest.mark.parametrize("weights", ["embedded", "file"])
+def test_literals_belong_to_the_model_and_not_to_its_weights(tmp_path: Path, weights: str) -> None:
+    """A user's weights file, which cannot know them, is enough."""
+    program = Program(parse_module(LITERAL), {"w": np.ones(4, np.float32)})
+    artifact = compiled(program, tmp_path, weights=weights)
+    users = tmp_path / "users.safetensors"
+    save_file({"w": np.full(4, 2, np.float32)}, users)
+    x, table = np.ones(4, np.float32), np.arange(1, 5, dtype=np.float32)
+    with load(artifact.path, weights=artifact.weights) as model:
+        np.testing.assert_array_equal(model(x), 1 + table)
+        model.set_weights(users)
+        np.testing.assert_array_equal(model(x), 1 + 2 * table)
+        model.set_weight("w", np.zeros(4, np.float32))
+        np.testing.assert_array_equal(model(x), x)
+        with pytest.raises(AitError, match="table"):
+            model.set_weight("table", np.zeros(4, np.float32))
+        assert model.metadata["weights"][1]["role"] == "literal"
+    with load(artifact.path, weights=users) as model:
+        np.testing.assert_array_equal(model(x), 1 + 2 * table)

@@ -100,7 +100,7 @@ run_pipeline(program.module, target="cpu", context=make_context())
 plan, target = make_plan(program.module), code_target("cpu")
 values = {w.name: np.zeros(w.shape, np.float32) for w in plan.weights}
 weights = store_weights(plan.weights, values, 64)
-sources = [*emit_kernels(plan, target), emit_model(plan, target, "net", weights, True)]
+sources = [*emit_kernels(plan, target), emit_model(plan, target, "net", weights)]
 print(digest_of([part for s in sources for part in (s.name, s.text, s.origin)]))
 """
 
