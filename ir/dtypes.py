@@ -108,7 +108,8 @@ def dense_of(array: Array) -> Dense:
     dtype = dtype_of(array.dtype)
     stored = array * _TRUE if dtype.name == "i1" else array
     data = BytesAttr(np.ascontiguousarray(stored).tobytes())
-    return cast(Dense, DenseIntOrFPElementsAttr(TensorType(dtype.element, array.shape), data))
+    shape: Any = TensorType(dtype.element, array.shape)
+    return cast(Dense, DenseIntOrFPElementsAttr(shape, data))
 
 
 def array_of(dense: Dense) -> Array:

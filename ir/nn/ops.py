@@ -225,7 +225,8 @@ def _triangle(x: Tensor, diagonal: int, *, lower: bool) -> Tensor:
 
 def finfo(dtype: object) -> ml_dtypes.finfo:
     """The limits of a float dtype: `min`, `max`, `eps`, `tiny`."""
-    return ml_dtypes.finfo(dtype_of(dtype).numpy)
+    limits: Any = ml_dtypes.finfo(dtype_of(dtype).numpy)
+    return limits
 
 
 def numpy_dtype(dtype: object) -> np.dtype[Any]:
