@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import ml_dtypes
 import numpy as np
@@ -225,8 +225,7 @@ def _triangle(x: Tensor, diagonal: int, *, lower: bool) -> Tensor:
 
 def finfo(dtype: object) -> ml_dtypes.finfo:
     """The limits of a float dtype: `min`, `max`, `eps`, `tiny`."""
-    limits: Any = ml_dtypes.finfo(dtype_of(dtype).numpy)
-    return limits
+    return cast(Any, ml_dtypes.finfo)(dtype_of(dtype).numpy)
 
 
 def numpy_dtype(dtype: object) -> np.dtype[Any]:
