@@ -8,6 +8,7 @@
 #include "ait/axis.hpp"
 #include "ait/launch.hpp"
 #include "ait/scratch.hpp"
+#include "ait/simd.hpp"
 #include "ait/window.hpp"
 
 namespace ait {
