@@ -545,7 +545,7 @@ def _attention(g: Growth, kind: Any) -> Any:
     )
     if q is None:
         return None
-    batch, heads, queries, width = q.dims
+    batch, heads, _, width = q.dims
     q_small = g.small(q)
     keys = g.choose([1, 3, 7])
     kv_heads = g.choose(
