@@ -100,12 +100,9 @@ class ConstantOp(GraphOp, HasFolderInterface):
     @classmethod
     def parse(cls, parser: Parser) -> ConstantOp:
         attributes = parser.parse_optional_attr_dict()
-        value = parser.parse_attribute()
-        if not isinstance(value, DenseIntOrFPElementsAttr):
-            parser.raise_error(f"expected dense elements, not {value}")
-        dense = cast(Dense, value)
+        value = _parse_dense(parser)
         return cls.create(
-            result_types=[dense.type], properties={"value": dense}, attributes=attributes
+            result_types=[value.type], properties={"value": value}, attributes=attributes
         )
 
     @override
@@ -113,6 +110,14 @@ class ConstantOp(GraphOp, HasFolderInterface):
         printer.print_op_attributes(self.attributes)
         printer.print_string(" ")
         printer.print_attribute(self.value)
+
+
+def _parse_dense(parser: Parser) -> Dense:
+    position = parser.pos
+    value = parser.parse_attribute()
+    if not isinstance(value, DenseIntOrFPElementsAttr):
+        parser.raise_error(f"expected dense elements, not {value}", position, parser.pos)
+    return cast(Dense, value)
 
 
 @graph_op
@@ -165,9 +170,6 @@ class ParameterOp(IRDLOperation):
     derived = opt_prop_def(UnitAttr)
     value = opt_prop_def(DenseIntOrFPElementsAttr[IntegerType | AnyFloat])
     traits = traits_def(SymbolOpInterface())
-    assembly_format = (
-        "$sym_name (`derived` $derived^)? (`=` $value^)? `:` $parameter_type attr-dict"
-    )
 
     def __init__(
         self,
@@ -201,6 +203,29 @@ class ParameterOp(IRDLOperation):
             raise VerifyException(
                 f"parameter @{self.sym_name.data} has a dynamic shape: {self.parameter_type}"
             )
+
+    @override
+    @classmethod
+    def parse(cls, parser: Parser) -> ParameterOp:
+        properties: dict[str, Attribute] = {"sym_name": parser.parse_symbol_name()}
+        if parser.parse_optional_keyword("derived") is not None:
+            properties["derived"] = UnitAttr()
+        if parser.parse_optional_punctuation("=") is not None:
+            value = _parse_dense(parser)
+            properties |= {"parameter_type": value.type, "value": value}
+        else:
+            parser.parse_punctuation(":")
+            properties["parameter_type"] = parser.parse_type()
+        return cls.create(properties=properties, attributes=parser.parse_optional_attr_dict())
+
+    @override
+    def print(self, printer: Printer) -> None:
+        printer.print_string(" ")
+        printer.print_symbol_name(self.sym_name.data)
+        printer.print_string(" derived" if self.derived is not None else "")
+        printer.print_string(" : " if self.value is None else " = ")
+        printer.print_attribute(self.parameter_type if self.value is None else self.value)
+        printer.print_op_attributes(self.attributes)
 
 
 @irdl_op_definition

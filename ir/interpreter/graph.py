@@ -234,8 +234,10 @@ class GraphFunctions(InterpreterFunctions):
         x, *affine = args
         axis = channel_axis(op.layout, x.ndim)
         first = np.moveaxis(to_compute(x), axis, 1)  # [n, c, ...]
-        grouped = first.reshape(first.shape[0], op.num_groups, -1)
-        normal = numerics.standardize(grouped, (2,), op.eps).reshape(first.shape)
+        n, c, *rest = first.shape
+        grouped = first.reshape(n, op.num_groups, c // op.num_groups, *rest)
+        axes = tuple(range(2, grouped.ndim))
+        normal = numerics.standardize(grouped, axes, op.eps).reshape(first.shape)
         y = _affine(np.moveaxis(normal, 1, axis), _along(axis, x.ndim, affine))
         return (to_storage(y, element_of(op.result)),)
 

@@ -305,7 +305,7 @@ def test_half_precision_and_symbolic_slots(tmp_path: Path) -> None:
 
 LITERAL = """
 graph.parameter @w : tensor<4xf32>
-graph.parameter @table = dense<[1.0, 2.0, 3.0, 4.0]> : tensor<4xf32> : tensor<4xf32>
+graph.parameter @table = dense<[1.0, 2.0, 3.0, 4.0]> : tensor<4xf32>
 
 func.func @main(%x: tensor<4xf32> {ait.name = "x"}) -> (tensor<4xf32> {ait.name = "y"}) {
   %w = graph.get_parameter @w : tensor<4xf32>

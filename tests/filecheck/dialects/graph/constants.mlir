@@ -31,8 +31,10 @@ func.func @iota_2() -> tensor<7xf32> {
 
 // CHECK:      graph.parameter @encoder.weight : tensor<2x3xbf16> {source = "encoder"}
 // CHECK-NEXT: graph.parameter @folded derived : tensor<4xf32>
+// CHECK-NEXT: graph.parameter @table = dense<[1, 2]> : tensor<2xi64>
 graph.parameter @encoder.weight : tensor<2x3xbf16> {source = "encoder"}
 graph.parameter @folded derived : tensor<4xf32>
+graph.parameter @table = dense<[1, 2]> : tensor<2xi64>
 
 // CHECK-LABEL: func.func @get_parameter(
 // CHECK-NEXT: %w = graph.get_parameter @encoder.weight : tensor<2x3xbf16>

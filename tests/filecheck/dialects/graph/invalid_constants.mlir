@@ -57,3 +57,8 @@ func.func @type_of_parameter() {
   %w = graph.get_parameter @w : tensor<4xf16>
   func.return
 }
+
+// -----
+
+// expected-error@+1 {{parameter @w is tensor<3xi64>, but its value is tensor<2xi64>}}
+"graph.parameter"() <{sym_name = "w", parameter_type = tensor<3xi64>, value = dense<[1, 2]> : tensor<2xi64>}> : () -> ()

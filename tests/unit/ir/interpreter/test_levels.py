@@ -9,7 +9,6 @@ import pytest
 from xdsl.dialects.builtin import ModuleOp, f32
 from xdsl.dialects.func import FuncOp, ReturnOp
 
-from ait.dialects.graph import ConstantOp
 from ait.dialects.symbolic import dims_of, element_of, evaluate, tensor_type
 from ait.ir.dtypes import dtype_of
 from ait.ir.interpreter import evaluate as run
@@ -38,12 +37,6 @@ def program_of(case: Any) -> Program:
     return Program(ModuleOp([function]))
 
 
-def _has_literal_data(program: Program) -> bool:
-    """Whether a constant's elements differ from each other."""
-    constants = [op.dense for op in program.module.walk() if isinstance(op, ConstantOp)]
-    return any(len(set(dense.get_values())) > 1 for dense in constants)
-
-
 def inputs_of(program: Program, rng: np.random.Generator) -> list[np.ndarray]:
     arrays: list[np.ndarray] = []
     for t in program.main.function_type.inputs.data:
@@ -66,8 +59,6 @@ STAGES = {
 @pytest.mark.parametrize("case", _CASES.CASES, ids=_CASES.label)
 def test_lowering_keeps_the_meaning(case: Any, stages: tuple[str, ...]) -> None:
     program = program_of(case)
-    if _has_literal_data(program):
-        pytest.xfail("literals with distinct elements cannot be lowered yet")
     rng = np.random.default_rng(0)
     inputs = inputs_of(program, rng)
     want = run(program, inputs)
