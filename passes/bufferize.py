@@ -150,6 +150,7 @@ class _Bufferizer:
             operands=[*(self.buffers[value] for value in op.ins), *outs],
             properties=properties,
             attributes=dict(op.attributes),
+            location=op.location,
             regions=[op.detach_region(region) for region in list(op.regions)],
         )
         block.insert_op_before(kernel, op)

@@ -96,6 +96,8 @@ class LowerToView(RewritePattern):
             view.result.name_hint = result.name_hint
             new_ops.append(view)
             results.append(view.result)
+        for new in new_ops:
+            new.location = op.location
         rewriter.replace(op, new_ops, results)
 
 
@@ -133,7 +135,9 @@ class LowerConcat(RewritePattern):
                 flat_pieces.append(inner)
                 flat_maps.append(place)
         result = tensor_type(element_of(op.result), dims_of(op.result))
-        rewriter.replace(op, AssembleOp(flat_pieces, flat_maps, result))
+        assembled = AssembleOp(flat_pieces, flat_maps, result)
+        assembled.location = op.location
+        rewriter.replace(op, assembled)
 
 
 def flattened(piece: SSAValue, access: AccessMap) -> list[tuple[SSAValue, AccessMap]]:
@@ -160,7 +164,9 @@ class LowerPad(RewritePattern):
         inside = dims_of(op.x)
         place = AccessMap.dense(dims_of(result)).slice(op.low, inside, [1] * len(inside))
         fill = _literal(op.value, element_of(op.x))
-        rewriter.replace(op, AssembleOp([op.x], [place], result, fill))
+        padded = AssembleOp([op.x], [place], result, fill)
+        padded.location = op.location
+        rewriter.replace(op, padded)
 
 
 def _literal(value: float | int, element: Attribute) -> FloatAttr | IntegerAttr:

@@ -143,6 +143,7 @@ class FuseAttention(RewritePattern):
         fused = build_attention(chain)
         message = f"{describe(chain.scores)} and {describe(op)} are attention"
         remark(self.pass_name, "applied", chain.softmax, message)
+        fused.location = chain.softmax.location
         fused.res[0].name_hint = op.results[0].name_hint
         rewriter.replace(op, fused, list(fused.res))
         rewriter.erase(chain.softmax)

@@ -33,7 +33,7 @@ def rebuilt(
     kind: type[KernelOp] | None = None,
 ) -> KernelOp:
     """A copy of `op` with the given parts replaced; it is not in any block yet."""
-    return (kind or type(op))(
+    new = (kind or type(op))(
         op.ins if ins is None else ins,
         op.outs if outs is None else outs,
         op.in_access if in_maps is None else in_maps,
@@ -42,6 +42,8 @@ def rebuilt(
         {**op.own_properties, **(properties or {})},
         dict(op.attributes),
     )
+    new.location = op.location
+    return new
 
 
 def _every_dim(op: KernelOp, index: int) -> list[int | None]:

@@ -95,4 +95,5 @@ def launch(
         dict(properties or {}),
         {"source": source} if source is not None else {},
     )
+    kernel.location = op.location
     return Lowered([*empties, kernel], list(kernel.results))
