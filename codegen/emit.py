@@ -16,6 +16,7 @@ from ait.codegen.build import SourceFile
 from ait.codegen.cache import digest_of
 from ait.codegen.expressions import dim_over_symbols
 from ait.codegen.kernel_view import KernelView
+from ait.codegen.operand import Operand
 from ait.codegen.plan import Call, Function, Memory, ModelPlan, Pointer, Port, Role
 from ait.codegen.target import Target
 from ait.codegen.weights import StoredWeight, has_blob
@@ -270,7 +271,10 @@ def _function(
             {
                 "comment": call.view.source or call.view.kind,
                 "kernel": kernels[call.view.key].symbol,
-                "pointers": [variables.of(pointer) for pointer in call.pointers],
+                "pointers": [
+                    _moved(variables.of(pointer), operand, symbols)
+                    for pointer, operand in zip(call.pointers, call.view.operands, strict=True)
+                ],
                 "extents": [
                     dim_over_symbols(extent.dim, symbols.__getitem__)
                     for extent in call.view.extents
@@ -279,6 +283,14 @@ def _function(
             for call in function.calls
         ],
     }
+
+
+def _moved(variable: str, operand: Operand, symbols: Mapping[str, str]) -> str:
+    """The pointer that a kernel is called with."""
+    if operand.base_dim == 0:
+        return variable
+    bytes_from_begin = operand.base_dim * operand.element.bytes
+    return f"at({variable}, {dim_over_symbols(bytes_from_begin, symbols.__getitem__)})"
 
 
 _TABLES: Mapping[Memory, str] = {

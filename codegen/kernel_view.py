@@ -48,7 +48,7 @@ from xdsl.ir import Attribute, SSAValue
 from ait.codegen.axes import Axis, Group, Merged, Walk, space_of, storage_order
 from ait.codegen.cache import digest_of
 from ait.codegen.expressions import DimPrinter, Extent
-from ait.codegen.operand import Operand
+from ait.codegen.operand import Operand, split_offset
 from ait.codegen.scalar import ElementType, RegionCode, Scalar, element_type, region_code
 from ait.dialects.kernel import BufferOp, KernelOp, ReduceOp
 from ait.dialects.symbolic import (
@@ -123,11 +123,14 @@ class RegionView:
 class KernelView:
     """A kernel op for templates; see the module's docstring. `op` may be on buffers or tensors.
 
+    `moved_bases`: the caller adds to each pointer what `base_dim` of its operand says, so that
+    kernels which differ in nothing else are equal.
     Raises CompileError for region code or element types without C++.
     """
 
-    def __init__(self, op: KernelOp):
+    def __init__(self, op: KernelOp, moved_bases: bool = False):
         self.op = op
+        self._moved_bases = moved_bases
         self._space = space_of(op)
         self._printer = DimPrinter()
         self._codes = dict(zip(op.REGION_NAMES, self._region_codes(hints=True), strict=True))
@@ -326,8 +329,11 @@ class KernelView:
         ]
         axes = tuple(axis for axis, _ in pairs)
         strides = tuple(stride for _, stride in pairs)
+        # An index (-1) is a number, there is no pointer to move.
+        moved = self._moved_bases and index >= 0
+        base, offset = split_offset(walk.offset, element.bytes) if moved else (0, walk.offset)
         return Operand(
-            index, name, element, is_output, shared, walk.offset, axes, strides, self._printer
+            index, name, element, is_output, shared, base, offset, axes, strides, self._printer
         )
 
     def _region(self, position: int, name: str, walks: Sequence[Walk]) -> RegionView:

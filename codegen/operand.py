@@ -9,12 +9,27 @@ from math import gcd
 from ait.codegen.axes import Axis
 from ait.codegen.expressions import DimPrinter, in_parentheses, known_divisor, sum_of
 from ait.codegen.scalar import ElementType
-from ait.dialects.symbolic import Dim, dim_product
+from ait.dialects.symbolic import Dim, Expr, dim_product, lower_bound
 from ait.errors import CompileError
 
 BASE_ALIGNMENT = 64
 """Alignment in bytes of weights, workspace buffers, and of inputs and outputs on targets that ask
 for it."""
+
+
+def split_offset(offset: Dim, element_bytes: int) -> tuple[Dim, Dim]:
+    """(base, rest) of an offset in elements: the base keeps a pointer's alignment, and whoever
+    adds it to the pointer need not know more. It is surely not negative."""
+    terms = offset.terms if isinstance(offset, Expr) else (((), offset),)
+    step = BASE_ALIGNMENT // gcd(BASE_ALIGNMENT, element_bytes)
+    base: Dim = 0
+    for monomial, coefficient in terms:
+        whole = coefficient if coefficient % step == 0 else coefficient // step * step
+        if not monomial:
+            base = base + whole
+        elif whole == coefficient:
+            base = base + Expr(((monomial, whole),))
+    return (base, offset - base) if lower_bound(base) >= 0 else (0, offset)
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,8 @@ class Operand:
     is_output: bool
     shared: tuple[int, ...]
     """Indices of the other operands that lie in the same memory, when one of them is written."""
+    base_dim: Dim
+    """Elements by which the caller has moved the pointer from the buffer's begin."""
     offset_dim: Dim
     axes: tuple[Axis, ...]
     strides: tuple[Dim, ...]

@@ -312,7 +312,7 @@ def _function(function: FuncOp, weights: Sequence[Weight], problems: list[str]) 
     for op in function.body.block.ops:
         if isinstance(op, KernelOp):
             try:
-                view = KernelView(op)
+                view = KernelView(op, moved_bases=True)
             except CompileError as error:
                 problems.append(f"{op.source or op.name}: {error}")
                 continue

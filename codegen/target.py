@@ -42,8 +42,9 @@ class Target(TargetInfo, Protocol):
             ait::Status SYMBOL(const ait::Launch& launch, void* const* pointers,
                                const int64_t* extents)
 
-        `pointers` are the base addresses of the op's ins, then outs; `extents` the values of
-        `view.extents`. Equal views give equal text: nothing of the model may get into it.
+        `pointers` are the addresses of the op's ins, then outs, from which the operands' offsets
+        count; `extents` the values of `view.extents`. Equal views give equal text: nothing of the
+        model may get into it.
         Raises CompileError for an op that no kernel of the target can run.
         """
         ...

@@ -1,9 +1,12 @@
 from collections.abc import Callable
 
+import pytest
 from xdsl.dialects.builtin import ModuleOp
 
 from ait.codegen.kernel_view import KernelView
+from ait.codegen.operand import split_offset
 from ait.dialects.kernel import KernelOp
+from ait.dialects.symbolic import Dim, symbol
 
 View = Callable[[str, str], KernelView]
 Parse = Callable[[str], ModuleOp]
@@ -354,3 +357,45 @@ def test_bounds_are_part_of_the_key(view: View) -> None:
     assert kernel(8).key != kernel(9).key
     assert kernel(8).fits_int32
     assert not kernel(1 << 31).fits_int32
+
+
+def test_kernels_that_differ_in_where_they_begin_are_one(view: View) -> None:
+    def part(start: int) -> KernelView:
+        plain = pointwise(
+            view,
+            ": memref<1024xf32>",
+            f"<offset {start}, sizes [1024], strides [1]> : memref<4096xf32>",
+            "%x: memref<1024xf32>, %o: memref<4096xf32>",
+        )
+        assert plain.outs[0].offset() == (f"{start} + i" if start else "i")
+        return KernelView(plain.op, moved_bases=True)
+
+    first, second, odd = part(0), part(1024), part(1027)
+    assert first.key == second.key != odd.key
+    assert [v.outs[0].base_dim for v in (first, second, odd)] == [0, 1024, 1024]
+    assert odd.outs[0].offset() == "3 + i"
+    assert odd.outs[0].alignment("i") == 4
+
+
+N = symbol("n", 0, 9)
+
+
+@pytest.mark.parametrize(
+    ("offset", "base"),
+    [
+        (0, 0),
+        (16, 16),
+        (17, 16),
+        (15, 0),
+        (N * 32, N * 32),
+        (N * 8, 0),
+        (N * 32 + N * N + 40, N * 32 + 32),
+    ],
+)
+def test_bases_keep_the_alignment(offset: Dim, base: Dim) -> None:
+    assert split_offset(offset, 4) == (base, offset - base)
+
+
+def test_a_base_is_never_before_the_buffer() -> None:
+    assert split_offset(N * 4 - 16, 4) == (0, N * 4 - 16)
+    assert split_offset(100 - N * 16, 4) == (0, 100 - N * 16)
