@@ -56,13 +56,20 @@ class IrParser(Parser):
     @override
     def parse_operation(self) -> Operation:
         """Parses one operation; raises `ParseError`."""
-        token = self._current_token
+        span = self._begun = self._current_token.span
         try:
             return super().parse_operation()
         except ParseError:
             raise
         except BAD_IR as error:
-            raise ParseError(token.span, _first_line(error)) from error
+            raise ParseError(span, _first_line(error)) from error
+
+    @override
+    def _get_op_by_name(self, name: str) -> type[Operation]:
+        try:
+            return super()._get_op_by_name(name)
+        except ParseError as error:  # which is located after the name, perhaps on the next line
+            raise ParseError(self._begun, error.msg) from None
 
 
 def parse_module(text: str, file: str = "<text>", context: Context | None = None) -> ModuleOp:

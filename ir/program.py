@@ -132,7 +132,7 @@ class Program:
         """Writes the IR to `path` (*.mlir) and the weights beside it, to *.safetensors."""
         path = Path(path)
         path.write_text(str(self.module) + "\n")
-        dense = {name: np.ascontiguousarray(array) for name, array in self.weights.items()}
+        dense = {name: np.asarray(array, order="C") for name, array in self.weights.items()}
         safetensors.save_file(dense, _beside(path))  # pyright: ignore[reportUnknownMemberType]
 
     @staticmethod

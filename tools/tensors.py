@@ -87,7 +87,7 @@ def write_outputs(path: Path, outputs: Mapping[str, Array]) -> None:
     if path.suffix == ".safetensors":
         from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
-        save_file({name: np.ascontiguousarray(value) for name, value in outputs.items()}, path)
+        save_file({name: np.asarray(value, order="C") for name, value in outputs.items()}, path)
         return
     if path.suffix != ".npz":
         raise UsageError(f"{path}: outputs are written as .npz or .safetensors")

@@ -232,9 +232,12 @@ class GraphOp(IRDLOperation, ABC):
         kinds = type(self).property_kinds()
         stored: dict[str, Attribute] = {}
         for name, kind in kinds.items():  # one order, so that equal ops print alike
-            attribute = kind.encode(properties[name])
-            if attribute is not None:
-                stored[name] = kind.require(attribute, f"{self.name}: {name}")
+            try:
+                attribute = kind.encode(properties[name])
+                if attribute is not None:
+                    stored[name] = kind.require(attribute, name)
+            except ShapeError as error:
+                raise ShapeError(f"{self.name}: {error}") from None
         Operation.__init__(
             self,
             operands=values,

@@ -206,7 +206,10 @@ class DimsKind(PropertyKind):
     """A tuple of dims, stored as a DimsAttr; static ones are written `[2, 3]`."""
 
     def encode(self, value: Sequence[Dim]) -> Attribute:
-        return DimsAttr(tuple(value))
+        try:
+            return DimsAttr(tuple(value))
+        except VerifyException as error:
+            raise ShapeError(str(error)) from None
 
     def decode(self, attribute: Attribute | None) -> tuple[Dim, ...]:
         return cast(DimsAttr, attribute).data

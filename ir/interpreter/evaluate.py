@@ -69,16 +69,19 @@ def prepared_weights(program: Program, *, observer: Observer | None = None) -> d
     derived = {name: t for name, t, is_derived in program.parameters() if is_derived}
     lacking = [name for name in missing if name not in derived]
     prepare = find_function(program.module, PREPARE)
-    if lacking or prepare is None:
-        raise WeightError("; ".join(f"parameter '{name}' has no weight" for name in missing))
+    if lacking:
+        raise WeightError("\n".join(f"parameter '{name}' has no weight" for name in lacking))
+    if prepare is None:
+        names = ", ".join(f"'{name}'" for name in missing)
+        raise WeightError(f"derived parameters have neither weights nor @{PREPARE}: {names}")
     for name in missing:
         size = prod(cast(tuple[int, ...], dims_of(derived[name])))
         weights[name] = poisoned(size, dtype_of(element_of(derived[name])).numpy)
     given = [weights[port.name] for port in inputs_of(prepare)]
     results = run_function(program, prepare, given, Environment({}, weights), observer)
-    weights.update(results)
     for name in missing:
-        weights[name] = weights[name].reshape(cast(tuple[int, ...], dims_of(derived[name])))
+        shape = cast(tuple[int, ...], dims_of(derived[name]))
+        weights[name] = results.get(name, weights[name]).reshape(shape)
     return weights
 
 

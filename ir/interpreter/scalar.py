@@ -51,7 +51,8 @@ def _toward_zero(a: Array, b: Array) -> Array:
 
 
 def _rounded_up(a: Array, b: Array) -> Array:
-    return np.negative(np.floor_divide(np.negative(a), b))
+    down = np.floor_divide(a, b)
+    return np.where(down * b == a, down, down + down.dtype.type(1))
 
 
 def _fused_multiply_add(a: Array, b: Array, c: Array) -> Array:
@@ -88,6 +89,7 @@ FUNCTIONS: Mapping[type[Operation], Function] = {
     math.AbsFOp: np.abs,
     math.AbsIOp: np.abs,
     math.CeilOp: np.ceil,
+    math.CopySignOp: np.copysign,
     math.CosOp: np.cos,
     math.ErfOp: numerics.erf,
     math.ExpOp: np.exp,
