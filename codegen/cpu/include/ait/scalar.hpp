@@ -283,7 +283,7 @@ AIT_INLINE float exp2(float x) {
 AIT_INLINE float tanh(float x) {
   const float magnitude = abs(x);
   const float e = expm1(magnitude > 10.0f ? 20.0f : 2.0f * magnitude);
-  return copysign(e / (e + 2.0f), x) + (x - x);
+  return copysign(e / (e + 2.0f), x);
 }
 
 /// 1 / (1 + e^-x); 3 ulp.
@@ -394,7 +394,7 @@ AIT_INLINE float erf(float x) {
   const detail::ExpParts parts = detail::exp_split(-q);
   const float scale = detail::power_of_two(parts.n);
   const float far = copysign(1.0f - (scale * parts.tail + scale), x);
-  return magnitude < 0.9f ? near : far + (x - x);
+  return magnitude < 0.9f ? near : far;
 }
 
 // ---------------------------------------------------------------------------------------------
