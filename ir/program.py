@@ -28,6 +28,7 @@ from ait.dialects.functions import MAIN, NAME, OUTPUT, find_function
 from ait.dialects.graph import ParameterOp
 from ait.dialects.graph.constants import Dense
 from ait.dialects.symbolic import dims_of, element_of
+from ait.dialects.verification import verify_dominance
 from ait.errors import AitError, WeightError
 from ait.ir.dtypes import Array, dtype_of
 from ait.ir.parsing import parse_module
@@ -105,6 +106,7 @@ class Program:
         """
         try:
             self.module.verify()
+            verify_dominance(self.module)
         except VerifyException as error:
             raise AitError(f"the IR is not valid: {error}") from error
         self.verify_weights()

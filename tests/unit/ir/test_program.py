@@ -82,6 +82,17 @@ def test_invalid_ir() -> None:
         model.verify()
 
 
+def test_use_before_definition(tmp_path: Path) -> None:
+    path = tmp_path / "model.mlir"
+    path.write_text("""func.func @main(%x: tensor<2xf32>) -> tensor<2xf32> {
+      %1 = graph.neg %0 : tensor<2xf32>
+      %0 = graph.abs %x : tensor<2xf32>
+      func.return %1 : tensor<2xf32>
+    }""")
+    with pytest.raises(AitError, match=r"the IR is not valid: .*does not dominate this use"):
+        Program.load(path)
+
+
 def test_save_and_load(tmp_path: Path) -> None:
     path = tmp_path / "model.mlir"
     model = program()
