@@ -72,8 +72,20 @@ class _Writer:
     op: KernelOp
     result: OpResult
     place: AccessMap
+    """How the result's storage reaches the larger tensor."""
     out: AccessMap
     """How the kernel's domain reaches the larger tensor."""
+
+
+def whole_view(piece: SSAValue, place: AccessMap) -> tuple[SSAValue, AccessMap]:
+    """The tensor behind a piece that is a view of all of it, and where its storage goes."""
+    view = piece.owner
+    if not isinstance(view, ViewOp):
+        return piece, place
+    order = view.access.order_as_storage()
+    if order is None or view.access.size != dim_product(dims_of(view.base)):
+        return piece, place
+    return view.base, place.permute(order)
 
 
 class WriteInPlace(RewritePattern):
@@ -109,6 +121,8 @@ class WriteInPlace(RewritePattern):
         rewriter.replace(op, [], [destination])
 
     def _writer(self, op: AssembleOp, piece: SSAValue, place: AccessMap) -> _Writer | None:
+        once = sum(p is piece for p in op.pieces) == 1
+        piece, place = whole_view(piece, place)
         kernel = piece.owner
         if not isinstance(kernel, KernelOp) or not isinstance(piece, OpResult):
             remark(NAME, "missed", op, "a piece is copied: no kernel here computes it")
@@ -122,13 +136,13 @@ class WriteInPlace(RewritePattern):
             reason = "it is already part of another tensor"
         elif not out.covers(dim_product(dims_of(piece))):
             reason = "its kernel does not write all of it"
-        elif not self._readers_can_follow(op, piece, place):
+        elif not once or not self._readers_can_follow(op, piece, place):
             reason = "another user needs it dense"
         if reason is None:
             composed = out.compose(place)
             if composed is not None:
                 return _Writer(kernel, piece, place, composed)
-            factors = splits_for(out, dims_of(piece))
+            factors = splits_for(out, place.sizes)
             split = split_domain(kernel, factors) if factors else None
             composed = split.out_access[piece.index].compose(place) if split is not None else None
             if split is not None and composed is not None:
@@ -172,7 +186,7 @@ class WriteInPlace(RewritePattern):
                 return False
             if access.compose(place) is None:
                 return False
-        return sum(p is piece for p in op.pieces) == 1
+        return True
 
     def _destination(self, op: AssembleOp, first: Operation, rewriter: PatternRewriter) -> SSAValue:
         empty = EmptyOp(op.result.type)

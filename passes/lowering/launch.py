@@ -33,10 +33,11 @@ def read(value: SSAValue, access: AccessMap | None = None) -> Read:
     """`access` (by default dense) of a value's storage; of the base, if the value is a view."""
     if access is None:
         access = AccessMap.dense(dims_of(value))
-    if isinstance(value.owner, ViewOp):
+    while isinstance(value.owner, ViewOp):
         composed = access.compose(value.owner.access)
-        if composed is not None:
-            return Read(value.owner.base, composed)
+        if composed is None:
+            break
+        value, access = value.owner.base, composed
     return Read(value, access)
 
 
