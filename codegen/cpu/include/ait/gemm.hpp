@@ -134,11 +134,10 @@ class Blocked {
         b_(b),
         epilogue_(epilogue),
         blocks_(shape, config, threads),
-        depth_(std::max<std::int64_t>(std::min(config.tile_k, shape.k), 1)),
+        depth_(balanced_depth(shape.k, config.tile_k)),
         call_(next_call()),
         a_in_place_(rows_in_place(a, shape)),
         b_in_place_(panels_in_place(b, shape, blocks_.m_size)) {
-    panels_ = blocks_.n_size / tile::kPanel;
     keeps_b_ = shape.k * blocks_.n_size <= kKeptFloats;
   }
 
@@ -160,20 +159,17 @@ class Blocked {
       const auto c_part = scratch.reserve<float>(m * n);
       const auto a_part = scratch.reserve<float>(call.a_in_place_ ? 0 : m * call.a_step());
       const auto row_part = scratch.reserve<const float*>(m);
-      const auto panel_part = scratch.reserve<tile::Panel>(call.panels_);
       scratch.allocate();
       b = scratch.get(b_part);
       c = scratch.get(c_part);
       a = scratch.get(a_part);
       rows = scratch.get(row_part);
-      panels = scratch.get(panel_part);
     }
 
     float* a;
     float* b;
     float* c;
     const float** rows;
-    tile::Panel* panels;
   };
 
   struct Task {
@@ -196,23 +192,70 @@ class Blocked {
 
   std::int64_t a_step() const { return depth_ + kRowPadding; }
 
+  static std::int64_t balanced_depth(std::int64_t k, std::int64_t largest) {
+    constexpr std::int64_t kUnit = 8;
+    const std::int64_t blocks = std::max<std::int64_t>(ceil_div(k, largest), 1);
+    return std::max(round_up(ceil_div(k, blocks), kUnit), kUnit);
+  }
+
   void run_task(Buffers& buffers, std::int64_t index) const {
     const Task task = task_of(index);
-    if (keeps_b_) pack_all(buffers, task);
-    const std::int64_t panel_count = ceil_div(task.columns, tile::kPanel);
+    Packed& packed = packed_by_this_thread();
+    const bool is_packed =
+        keeps_b_ && packed.call == call_ && packed.block == task.right_block;
     std::int64_t k = 0;
     do {
       const std::int64_t depth = std::min(depth_, shape_.k - k);
       find_rows(buffers, task, k, depth);
-      find_panels(buffers, task, k, depth);
-      tile::multiply_block(buffers.rows, task.rows, buffers.panels, panel_count, depth, buffers.c,
-                           blocks_.n_size, k > 0);
+      for (std::int64_t n = 0; n < task.columns; n += tile::kPanel) {
+        multiply_panel(buffers, task, k, depth, n, is_packed);
+      }
       k += depth_;
     } while (k < shape_.k);
+    packed = {call_, task.right_block};
     for (std::int64_t i = 0; i < task.rows; ++i) {
       epilogue_(task.batch, task.m0 + i, task.n0, task.columns, buffers.c + i * blocks_.n_size);
     }
   }
+
+  /// Adds the product with `depth` rows of one panel of b, which begins at column n of the task.
+  void multiply_panel(Buffers& buffers, const Task& task, std::int64_t k, std::int64_t depth,
+                      std::int64_t n, bool is_packed) const {
+    float* packed = buffers.b + n * kept_depth() + (keeps_b_ ? k * tile::kPanel : 0);
+    tile::Panel panel{packed, tile::kPanel};
+    const bool in_place = b_in_place_ && n + tile::kPanel <= task.columns;
+    if (in_place) {
+      if constexpr (is_float<B>) panel = {b_at(task, k, n), b_.row.step()};
+    } else if (!is_packed) {
+      const std::int64_t columns = std::min<std::int64_t>(tile::kPanel, task.columns - n);
+      tile::pack_panels(b_, task.batch, k, depth, task.n0 + n, columns, packed, 0);
+    }
+    const auto multiply = [&](auto&& between) {
+      tile::multiply_rows(buffers.rows, task.rows, panel, depth, buffers.c + n, blocks_.n_size,
+                          k > 0, between);
+    };
+    // The next panel comes from memory if this one did.
+    const std::int64_t next = n + tile::kPanel;
+    const bool is_new = in_place ? task.m0 == 0 : !is_packed;
+    const std::int64_t columns = std::min<std::int64_t>(tile::kPanel, task.columns - next);
+    const std::int64_t turns = ceil_div(task.rows, tile::kRows);
+    constexpr std::int64_t size = sizeof(typename B::Element);
+    if constexpr (is_unit<typename B::RowAxis>) {
+      const auto column = [&](std::int64_t i) { return b_at(task, k, next + i); };
+      multiply(tile::Prefetch(is_new ? columns : 0, depth * size, turns, column));
+    } else if constexpr (is_unit<typename B::ColumnAxis>) {
+      const auto row = [&](std::int64_t i) { return b_at(task, k + i, next); };
+      multiply(tile::Prefetch(is_new && columns > 0 ? depth : 0, columns * size, turns, row));
+    } else {
+      multiply([] {});
+    }
+  }
+
+  const typename B::Element* b_at(const Task& task, std::int64_t k, std::int64_t n) const {
+    return b_.data + b_.batch(task.batch) + b_.row(k) + b_.column(task.n0 + n);
+  }
+
+  std::int64_t kept_depth() const { return keeps_b_ ? shape_.k : depth_; }
 
   void find_rows(Buffers& buffers, const Task& task, std::int64_t k, std::int64_t depth) const {
     if constexpr (is_float<A>) {
@@ -227,44 +270,6 @@ class Blocked {
     for (std::int64_t i = 0; i < task.rows; ++i) buffers.rows[i] = buffers.a + i * a_step();
   }
 
-  /// Columns of the task that lie in whole panels used in place; the rest are packed.
-  std::int64_t columns_in_place(const Task& task) const {
-    return b_in_place_ ? task.columns / tile::kPanel * tile::kPanel : 0;
-  }
-
-  void find_panels(Buffers& buffers, const Task& task, std::int64_t k, std::int64_t depth) const {
-    const std::int64_t direct = columns_in_place(task);
-    if constexpr (is_float<B>) {
-      const float* base = b_.data + b_.batch(task.batch) + b_.row(k);
-      for (std::int64_t n = 0; n < direct; n += tile::kPanel) {
-        buffers.panels[n / tile::kPanel] = {base + b_.column(task.n0 + n), b_.row.step()};
-      }
-    }
-    if (!keeps_b_) pack(buffers, task, k, depth);
-    const std::int64_t step = kept_depth() * tile::kPanel;
-    const float* packed = buffers.b + (keeps_b_ ? k * tile::kPanel : 0);
-    for (std::int64_t n = direct; n < task.columns; n += tile::kPanel) {
-      const std::int64_t j = n / tile::kPanel;
-      buffers.panels[j] = {packed + j * step, tile::kPanel};
-    }
-  }
-
-  std::int64_t kept_depth() const { return keeps_b_ ? shape_.k : depth_; }
-
-  void pack_all(Buffers& buffers, const Task& task) const {
-    Packed& packed = packed_by_this_thread();
-    if (packed.call == call_ && packed.block == task.right_block) return;
-    packed = {call_, task.right_block};
-    pack(buffers, task, 0, shape_.k);
-  }
-
-  void pack(Buffers& buffers, const Task& task, std::int64_t k, std::int64_t depth) const {
-    const std::int64_t direct = columns_in_place(task);
-    const std::int64_t step = kept_depth() * tile::kPanel;
-    tile::pack_panels(b_, task.batch, k, depth, task.n0 + direct, task.columns - direct,
-                      buffers.b + direct / tile::kPanel * step, step);
-  }
-
   GemmShape shape_;
   const A& a_;
   const B& b_;
@@ -275,7 +280,6 @@ class Blocked {
   bool a_in_place_;
   bool b_in_place_;
   bool keeps_b_;
-  std::int64_t panels_;
 };
 
 /// The rows of a block of `a` as pointers to all k of each; packs them where it must.

@@ -88,19 +88,29 @@ inline constexpr auto kMultiply = multiply_table(std::make_integer_sequence<int,
 
 }  // namespace detail
 
-/// c[rows, panels * kPanel] (+)= a * panels, for any number of rows.
+/// c[rows, kPanel] (+)= a * panel, for any number of rows. `between()` is called before each tile:
+/// time to fetch what comes next.
+template <typename Between>
+inline void multiply_rows(const float* const* a, std::int64_t rows, Panel panel,
+                          std::int64_t depth, float* c, std::int64_t c_step, bool accumulate,
+                          Between&& between) {
+  std::int64_t i = 0;
+  for (; i + kRows <= rows; i += kRows) {
+    between();
+    multiply<kRows>(a + i, panel, depth, c + i * c_step, c_step, accumulate);
+  }
+  if (i < rows) {
+    between();
+    detail::kMultiply.of[rows - i - 1](a + i, panel, depth, c + i * c_step, c_step, accumulate);
+  }
+}
+
+/// c[rows, panels * kPanel] (+)= a * panels
 inline void multiply_block(const float* const* a, std::int64_t rows, const Panel* panels,
                            std::int64_t panel_count, std::int64_t depth, float* c,
                            std::int64_t c_step, bool accumulate) {
   for (std::int64_t j = 0; j < panel_count; ++j) {
-    std::int64_t i = 0;
-    for (; i + kRows <= rows; i += kRows) {
-      multiply<kRows>(a + i, panels[j], depth, c + i * c_step + j * kPanel, c_step, accumulate);
-    }
-    if (i < rows) {
-      detail::kMultiply.of[rows - i - 1](a + i, panels[j], depth, c + i * c_step + j * kPanel,
-                                         c_step, accumulate);
-    }
+    multiply_rows(a, rows, panels[j], depth, c + j * kPanel, c_step, accumulate, [] {});
   }
 }
 
@@ -412,5 +422,37 @@ inline void pack_panels(const M& right, std::int64_t batch, std::int64_t k0, std
                        to + done / kPanel * panel_step);
   }
 }
+
+// ---------------------------------------------------------------------------------------------
+
+/// Fetches a piece of a matrix into the second-level cache, a few lines at a time, while the piece
+/// before it is being multiplied. The piece is `count` strips of `bytes` each, strip i at `strip(i)`,
+/// and is complete after `turns` calls.
+template <typename Strip>
+class Prefetch {
+ public:
+  Prefetch(std::int64_t count, std::int64_t bytes, std::int64_t turns, const Strip& strip)
+      : strip_(strip), count_(count), lines_(ceil_div(bytes, kLine)) {
+    per_turn_ = ceil_div(count_ * lines_, turns);
+  }
+
+  void operator()() {
+    for (std::int64_t i = 0; i < per_turn_ && at_ < count_; ++i) {
+      if (line_ == 0) from_ = reinterpret_cast<const char*>(strip_(at_));
+      __builtin_prefetch(from_ + line_ * kLine, 0, 2);
+      if (++line_ < lines_) continue;
+      line_ = 0;
+      ++at_;
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kLine = 64;
+
+  const Strip& strip_;
+  std::int64_t count_, lines_, per_turn_;
+  std::int64_t at_ = 0, line_ = 0;
+  const char* from_ = nullptr;
+};
 
 }  // namespace ait::tile
