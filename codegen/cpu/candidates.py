@@ -13,7 +13,7 @@ from ait.dialects.symbolic import Dim
 
 # Limits measured with benchmarks of the header library; gemm.hpp chooses by the same ones when
 # sizes are known only at run time.
-_DOT_ROWS = 32
+_DOT_ROWS = 48
 _CONVERTING_DOT_ROWS = 8
 _DOT_DEPTH = 128
 _FEW_COLUMNS = 8

@@ -43,7 +43,7 @@ using tile::pack_rows;
 inline constexpr std::int64_t kKeptFloats = 256 * 1024;
 
 /// Rows up to which reading [N, K] weights in place beats transposing them.
-inline constexpr std::int64_t kDotRows = 32;
+inline constexpr std::int64_t kDotRows = 48;
 inline constexpr std::int64_t kConvertingDotRows = 8;  // which converts weights for every 4 rows
 inline constexpr std::int64_t kDotDepth = 128;         // below it adding up the lanes costs too much
 

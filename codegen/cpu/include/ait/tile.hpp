@@ -35,6 +35,36 @@ struct Panel {
   std::int64_t step;
 };
 
+/// Fetches a piece of a matrix into the cache, a few lines at a time, while the piece
+/// before it is being multiplied. The piece is `count` strips of `bytes` each, strip i at `strip(i)`,
+/// and is complete after `turns` calls.
+template <typename Strip>
+class Prefetch {
+ public:
+  Prefetch(std::int64_t count, std::int64_t bytes, std::int64_t turns, const Strip& strip)
+      : strip_(strip), count_(count), lines_(ceil_div(bytes, kLine)) {
+    per_turn_ = ceil_div(count_ * lines_, turns);
+  }
+
+  void operator()() {
+    for (std::int64_t i = 0; i < per_turn_ && at_ < count_; ++i) {
+      if (line_ == 0) from_ = reinterpret_cast<const char*>(strip_(at_));
+      __builtin_prefetch(from_ + line_ * kLine, 0, 3);
+      if (++line_ < lines_) continue;
+      line_ = 0;
+      ++at_;
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kLine = 64;
+
+  const Strip& strip_;
+  std::int64_t count_, lines_, per_turn_;
+  std::int64_t at_ = 0, line_ = 0;
+  const char* from_ = nullptr;
+};
+
 // ---------------------------------------------------------------------------------------------
 // c[Rows, kPanel] (+)= a[Rows, depth] * panel[depth, kPanel]
 
@@ -117,10 +147,10 @@ inline void multiply_block(const float* const* a, std::int64_t rows, const Panel
 // ---------------------------------------------------------------------------------------------
 // Dot products: both operands contiguous along k, nothing packed.
 
-/// c[Rows, Columns] = a[Rows, depth] * b[Columns, depth]^T
-template <int Rows, int Columns, typename T>
-inline void dot(const float* const* a, const T* const* b, std::int64_t depth, float* c,
-                std::int64_t c_step) {
+/// c[Rows, Columns] = a[Rows, depth] * b[Columns, depth]^T; fetches `next` columns if there are any.
+template <int Rows, int Columns, bool kFetches, typename T>
+inline void dot(const float* const* a, const T* const* b, [[maybe_unused]] const T* const* next,
+                std::int64_t depth, float* c, std::int64_t c_step) {
   Vector sum[Rows][Columns];
   AIT_UNROLL
   for (int i = 0; i < Rows; ++i) {
@@ -132,6 +162,10 @@ inline void dot(const float* const* a, const T* const* b, std::int64_t depth, fl
     Vector right[Columns];
     AIT_UNROLL
     for (int j = 0; j < Columns; ++j) right[j] = load_vector(b[j] + k);
+    if constexpr (kFetches) {
+      AIT_UNROLL
+      for (int j = 0; j < Columns; ++j) __builtin_prefetch(next[j] + k);
+    }
     AIT_UNROLL
     for (int i = 0; i < Rows; ++i) {
       const Vector left = load_vector(a[i] + k);
@@ -155,19 +189,34 @@ inline void dot(const float* const* a, const T* const* b, std::int64_t depth, fl
 namespace detail {
 
 inline constexpr int kDotRows = 4;
-inline constexpr int kDotColumns = 4;
 
-/// One strip of Rows rows against all columns.
+/// All rows against Columns columns, which stay in the first cache; the next ones are fetched
+/// meanwhile: columns are too short for the hardware to notice that they will be read.
+template <int Columns, typename T>
+inline void dot_columns(const float* const* a, std::int64_t rows, const T* const* b,
+                        const T* const* next, std::int64_t depth, float* c, std::int64_t c_step) {
+  const auto column = [next](std::int64_t j) { return next[j]; };
+  const auto bytes = depth * static_cast<std::int64_t>(sizeof(T));
+  Prefetch fetch(next == b ? 0 : Columns, bytes, rows / kDotRows, column);
+  std::int64_t i = 0;
+  for (; i + kDotRows <= rows; i += kDotRows) {
+    fetch();
+    dot<kDotRows, Columns, false>(a + i, b, next, depth, c + i * c_step, c_step);
+  }
+  for (; i < rows; ++i) dot<1, Columns, false>(a + i, b, next, depth, c + i * c_step, c_step);
+}
+
+/// Fewer rows than a tile has leave registers for more columns: enough sums to hide the latency.
 template <int Rows, typename T>
-inline void dot_strip(const float* const* a, const T* const* b, std::int64_t columns,
-                      std::int64_t depth, float* c, std::int64_t c_step) {
-  // Fewer rows leave registers for more columns: enough sums in flight to hide the latency.
-  constexpr int kColumns = Rows == 1 ? 8 : Rows == 4 ? 3 : kDotColumns;
+inline void dot_few(const float* const* a, const T* const* b, std::int64_t columns,
+                    std::int64_t depth, float* c, std::int64_t c_step) {
+  constexpr int kColumns = Rows == 1 ? 8 : 4;
   std::int64_t j = 0;
   for (; j + kColumns <= columns; j += kColumns) {
-    dot<Rows, kColumns>(a, b + j, depth, c + j, c_step);
+    const std::int64_t next = std::min(j + kColumns, columns - kColumns);
+    dot<Rows, kColumns, true>(a, b + j, b + next, depth, c + j, c_step);
   }
-  for (; j < columns; ++j) dot<Rows, 1>(a, b + j, depth, c + j, c_step);
+  for (; j < columns; ++j) dot<Rows, 1, false>(a, b + j, b, depth, c + j, c_step);
 }
 
 }  // namespace detail
@@ -176,14 +225,20 @@ inline void dot_strip(const float* const* a, const T* const* b, std::int64_t col
 template <typename T>
 inline void dot_block(const float* const* a, std::int64_t rows, const T* const* b,
                       std::int64_t columns, std::int64_t depth, float* c, std::int64_t c_step) {
-  for (std::int64_t i = 0; i < rows; i += detail::kDotRows) {
-    float* to = c + i * c_step;
-    switch (std::min<std::int64_t>(rows - i, detail::kDotRows)) {
-      case 1: detail::dot_strip<1>(a + i, b, columns, depth, to, c_step); break;
-      case 2: detail::dot_strip<2>(a + i, b, columns, depth, to, c_step); break;
-      case 3: detail::dot_strip<3>(a + i, b, columns, depth, to, c_step); break;
-      default: detail::dot_strip<4>(a + i, b, columns, depth, to, c_step); break;
-    }
+  switch (rows) {
+    case 1: detail::dot_few<1>(a, b, columns, depth, c, c_step); return;
+    case 2: detail::dot_few<2>(a, b, columns, depth, c, c_step); return;
+    case 3: detail::dot_few<3>(a, b, columns, depth, c, c_step); return;
+    default: break;
+  }
+  constexpr int kColumns = 3;
+  std::int64_t j = 0;
+  for (; j + kColumns <= columns; j += kColumns) {
+    const std::int64_t next = std::min(j + kColumns, columns - kColumns);
+    detail::dot_columns<kColumns>(a, rows, b + j, b + next, depth, c + j, c_step);
+  }
+  for (; j < columns; ++j) {
+    detail::dot_columns<1>(a, rows, b + j, b + j, depth, c + j, c_step);
   }
 }
 
@@ -422,37 +477,5 @@ inline void pack_panels(const M& right, std::int64_t batch, std::int64_t k0, std
                        to + done / kPanel * panel_step);
   }
 }
-
-// ---------------------------------------------------------------------------------------------
-
-/// Fetches a piece of a matrix into the second-level cache, a few lines at a time, while the piece
-/// before it is being multiplied. The piece is `count` strips of `bytes` each, strip i at `strip(i)`,
-/// and is complete after `turns` calls.
-template <typename Strip>
-class Prefetch {
- public:
-  Prefetch(std::int64_t count, std::int64_t bytes, std::int64_t turns, const Strip& strip)
-      : strip_(strip), count_(count), lines_(ceil_div(bytes, kLine)) {
-    per_turn_ = ceil_div(count_ * lines_, turns);
-  }
-
-  void operator()() {
-    for (std::int64_t i = 0; i < per_turn_ && at_ < count_; ++i) {
-      if (line_ == 0) from_ = reinterpret_cast<const char*>(strip_(at_));
-      __builtin_prefetch(from_ + line_ * kLine, 0, 2);
-      if (++line_ < lines_) continue;
-      line_ = 0;
-      ++at_;
-    }
-  }
-
- private:
-  static constexpr std::int64_t kLine = 64;
-
-  const Strip& strip_;
-  std::int64_t count_, lines_, per_turn_;
-  std::int64_t at_ = 0, line_ = 0;
-  const char* from_ = nullptr;
-};
 
 }  // namespace ait::tile
