@@ -11,7 +11,10 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import AnyFloat, ModuleOp
 from xdsl.ir import Operation
 from xdsl.parser import Parser
+from xdsl.parser.generic_parser import ParserState
 from xdsl.utils.exceptions import DiagnosticException, ParseError, PyRDLError
+from xdsl.utils.lexer import Input
+from xdsl.utils.mlir_lexer import MLIRLexer
 
 from ait.errors import AitError
 from ait.ir.context import make_context
@@ -35,6 +38,11 @@ class _BitsLiteral(_Literal):
         return next(iter(type.iter_unpack(self.value.to_bytes(size, "little"))))
 
 
+class _IrLexer(MLIRLexer):
+    # xDSL's pattern, made possessive: without a closing quote it would try exponentially many ways.
+    _unescaped_characters_regex = re.compile(r'"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+"')
+
+
 class IrParser(Parser):
     """xDSL's parser, but hexadecimal floats in dense literals are right, and errors are located.
 
@@ -42,6 +50,10 @@ class IrParser(Parser):
     as the number 4286578688.0. Whatever a dialect raises while it parses an operation becomes a
     `ParseError` at that operation.
     """
+
+    def __init__(self, ctx: Context, input: str, name: str = "<unknown>"):
+        super().__init__(ctx, "", name)
+        self._parser_state = ParserState(_IrLexer(Input(input, name)))
 
     # xDSL computes 2^width of every integer type: an absurd width would take all memory.
     _builtin_integer_type_regex = re.compile(r"^[su]?i(\d{1,5})$")
@@ -74,13 +86,14 @@ class IrParser(Parser):
 
 def parse_module(text: str, file: str = "<text>", context: Context | None = None) -> ModuleOp:
     """The module that IR text means. Raises AitError, with line and column, if it means none."""
-    parser = IrParser(context or make_context(), text, file)
+    parser: IrParser | None = None
     try:
+        parser = IrParser(context or make_context(), text, file)
         return parser.parse_module()
-    except ParseError as error:
+    except ParseError as error:  # the parser's construction reads the first token
         start, message = error.span.start, error.msg
     except (*BAD_IR, RecursionError) as error:
-        start, message = parser.pos, _first_line(error)
+        start, message = 0 if parser is None else parser.pos, _first_line(error)
     line = text.count("\n", 0, start) + 1
     column = start - (text.rfind("\n", 0, start) + 1) + 1
     raise AitError(f"{file}:{line}:{column}: {message}")

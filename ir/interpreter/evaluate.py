@@ -111,8 +111,12 @@ def run_function(
     ):
         interpreter.register_implementations(functions)
     interpreter.listeners = (_Listener(environment, observer),)
-    with np.errstate(all="ignore"):
-        return _call(interpreter, function, [_frozen(a) for a in arguments], environment)
+    try:
+        with np.errstate(all="ignore"):
+            return _call(interpreter, function, [_frozen(a) for a in arguments], environment)
+    except AitError as error:
+        # xDSL notes the whole module on it, which tells a user nothing more.
+        raise type(error)(*error.args) from None
 
 
 def _call(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
+from xdsl.dialects.builtin import StringAttr
 from xdsl.interpreter import (
     Interpreter,
     InterpreterFunctions,
@@ -14,7 +15,7 @@ from xdsl.interpreter import (
     impl,
     register_impls,
 )
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from ait.dialects import graph
 from ait.dialects.graph.windows import channel_axis, spatial_axes
@@ -350,7 +351,7 @@ class GraphFunctions(InterpreterFunctions):
     @impl(graph.GatherOp)
     def gather(self, _: Interpreter, op: graph.GatherOp, args: PythonValues) -> PythonValues:
         x, indices = args
-        check_indices(indices, x.shape[op.axis], op.name)
+        check_indices(indices, x.shape[op.axis], op)
         return (np.take(x, indices, op.axis),)
 
     # Constants
@@ -377,11 +378,13 @@ def _trailing(x: Array, count: int) -> tuple[int, ...]:
     return tuple(range(x.ndim - count, x.ndim))
 
 
-def check_indices(indices: Array, extent: int, name: str) -> None:
-    """Raises InputError if an index is not in [0, extent)."""
+def check_indices(indices: Array, extent: int, op: Operation) -> None:
+    """Raises InputError, which names the op and its module, if an index is not in [0, extent)."""
     wrong = np.argwhere((indices < 0) | (indices >= extent))
     if len(wrong):
         where = tuple(map(int, wrong[0]))
+        source = op.attributes.get("source")
+        name = f"{op.name} of {source.data}" if isinstance(source, StringAttr) else op.name
         raise InputError(
             f"{name}: index {indices[where]} at {list(where)} is outside [0, {extent})"
         )

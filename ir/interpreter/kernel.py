@@ -245,7 +245,7 @@ class KernelFunctions(InterpreterFunctions):
     def gather(self, it: Interpreter, op: kernel.GatherOp, args: PythonValues) -> PythonValues:
         launch = self._launch(it, op, args)
         table, indices = launch.loaded[:2]
-        check_indices(indices, table.shape[0], op.name)
+        check_indices(indices, table.shape[0], op)
         return launch.finish(op.epilogue, [np.take(table, indices, 0)])
 
     # Images

@@ -171,15 +171,20 @@ def log_softmax(x: Array, axes: Axes) -> Array:
 def standardize(x: Array, axes: Axes, eps: float) -> Array:
     """`(x - mean) / sqrt(var + eps)`, f32 -> f32."""
     wide = np.asarray(x, np.float64)
-    centered = wide - np.mean(wide, axis=axes, keepdims=True)
-    variance = np.mean(centered * centered, axis=axes, keepdims=True)
+    centered = wide - _mean(wide, axes)
+    variance = _mean(centered * centered, axes)
     return (centered / np.sqrt(variance + eps)).astype(np.float32)
 
 
 def rms_normalize(x: Array, axes: Axes, eps: float) -> Array:
     """`x / sqrt(mean(x^2) + eps)`, f32 -> f32."""
     wide = np.asarray(x, np.float64)
-    return (wide / np.sqrt(np.mean(wide * wide, axis=axes, keepdims=True) + eps)).astype(np.float32)
+    return (wide / np.sqrt(_mean(wide * wide, axes) + eps)).astype(np.float32)
+
+
+def _mean(x: Array, axes: Axes) -> Array:
+    count = max(1, math.prod(x.shape[axis] for axis in axes))  # of empty rows, which hold nothing
+    return np.asarray(np.sum(x, axis=axes, keepdims=True) / count)
 
 
 # Images, as [n, h, w, c] ----------------------------------------------------------------------

@@ -193,6 +193,8 @@ def test_clone_shares_weights_but_not_the_module() -> None:
             "takes tensors, not f32",
         ),
         ('"graph.relu"() <{', "", ""),
+        ("!", "1:1", "Expected suffix identifier"),
+        (f'"{"closing quote forgotten " * 9}', "1:1", "End of file reached before closing string"),
         ("graph.parameter @w = 3 : i64", "1:22", "expected dense elements, not 3 : i64"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from xdsl.dialects.builtin import bf16, f16, f32, i1, i8, i32, i64
+from xdsl.dialects.builtin import StringAttr, bf16, f16, f32, i1, i8, i32, i64
 
 from ait.dialects import graph
 from ait.errors import InputError
@@ -626,6 +626,18 @@ def test_gather(run_op: Run) -> None:
     for wrong in (3, -1):
         with pytest.raises(InputError, match=rf"index {wrong} at \[1\] is outside \[0, 3\)"):
             run_op(graph.GatherOp, x, np.int64([0, wrong]))
+
+
+def test_a_wrong_index_is_told_without_the_whole_module(run_op: Run) -> None:
+    def embed(x: Any, indices: Any) -> graph.GatherOp:
+        op = graph.GatherOp(x, indices)
+        op.attributes["source"] = StringAttr("bert.embeddings")
+        return op
+
+    with pytest.raises(InputError) as error:
+        run_op(embed, normal(3, 2), np.int64([3]))
+    assert str(error.value).startswith("graph.gather of bert.embeddings: index 3 at [0]")
+    assert not getattr(error.value, "__notes__", [])
 
 
 def test_concat_and_split(run_op: Run) -> None:
