@@ -235,10 +235,12 @@ class _Compilation:
 
     def _sources(self, plan: ModelPlan, weights: Sequence[StoredWeight]) -> list[SourceFile]:
         name = self.options.name or self.output.stem
+        # Of an inline function that several objects define, the linker takes the first: it must be
+        # one for any machine, since the runtime runs before it is known whether kernels can.
         return [
-            *emit_kernels(plan, self.target),
             emit_model(plan, self.target, name, weights),
             *_runtime_sources(self.target),
+            *emit_kernels(plan, self.target),
         ]
 
     def _build(

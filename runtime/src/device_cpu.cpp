@@ -10,9 +10,27 @@ ait_device kind() noexcept { return AIT_CPU; }
 
 std::size_t alignment() noexcept { return 64; }
 
+// What the kernels were compiled for: the build lists it as AIT_FEATURE("avx2") AIT_FEATURE("fma").
+// The first of it that this machine lacks, or null.
+static const char* missing_feature() noexcept {
+#if defined(AIT_HOST_FEATURES)
+#define AIT_FEATURE(name) \
+  if (!__builtin_cpu_supports(name)) return name;
+  __builtin_cpu_init();
+  AIT_HOST_FEATURES
+#undef AIT_FEATURE
+#endif
+  return nullptr;
+}
+
 Status current(int32_t* index) {
   *index = 0;
-  return ok();
+  const char* missing = missing_feature();
+  if (missing == nullptr) return ok();
+  return error(AIT_DEVICE_ERROR,
+               "this machine's processor lacks %s, which the model was compiled for: compile it "
+               "for an older instruction set, such as --target cpu:x86-64",
+               missing);
 }
 
 Status activate(int32_t index) {
