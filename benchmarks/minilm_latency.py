@@ -48,8 +48,8 @@ Encode = Callable[[], Any]
 
 def torch_encoder(weights: dict[str, nn.Array]) -> Callable[[Any, Any], Any]:
     """The same encoder in PyTorch: ids and mask to unit vectors."""
-    import torch
-    from torch.nn import functional as F
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch.nn import functional as F  # pyright: ignore[reportMissingImports]
 
     w = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
     config = minilm.CONFIG
@@ -111,7 +111,7 @@ def measure(
     context: Any, encode: Callable[[Any, Any], Any], batch: int, length: int, seconds: float
 ) -> dict[str, Any]:
     """One size: both results compared, then both timed."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     generator = np.random.default_rng(0)
     inputs = {
@@ -144,7 +144,7 @@ def measure(
 
 def machine() -> dict[str, Any]:
     """What the numbers belong to."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     git = ["git", "-C", str(ROOT)]
     commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results")
     arguments = parser.parse_args()
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise SystemExit("minilm_latency: it needs PyTorch: pip install torch") from None
     torch.set_num_threads(arguments.threads)

@@ -55,13 +55,14 @@ class SelfAttention(nn.Module):
     def __init__(self, config: BertConfig):
         width = config.hidden_size
         self.heads = config.num_attention_heads
+        self.scale = (width // self.heads) ** -0.5
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
 
     def forward(self, x: nn.Tensor, mask: nn.Tensor) -> nn.Tensor:
         q, k, v = (self.split(layer(x)) for layer in (self.query, self.key, self.value))
-        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5 + mask
+        scores = q @ k.transpose(-1, -2) * self.scale + mask
         return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
 
     def split(self, x: nn.Tensor) -> nn.Tensor:
