@@ -230,6 +230,9 @@ class GraphOp(IRDLOperation, ABC):
     def __init__(self, operands: Sequence[SSAValue | Operation | None], **properties: Any):
         values = [SSAValue.get(value) for value in operands if value is not None]
         kinds = type(self).property_kinds()
+        if properties.keys() != kinds.keys():
+            wrong = ", ".join(sorted(properties.keys() ^ kinds.keys()))
+            raise TypeError(f"{self.name}: missing or unknown properties: {wrong}")
         stored: dict[str, Attribute] = {}
         for name, kind in kinds.items():  # one order, so that equal ops print alike
             try:

@@ -106,6 +106,11 @@ def test_equal_ops_store_equal_properties() -> None:
     assert graph.MatmulOp(value(2, 2), value(2, 2), transpose_a=False).properties == {}
 
 
+def test_unknown_properties_are_no_silent_extras() -> None:
+    with pytest.raises(TypeError, match=r"graph\.relu: missing or unknown properties: alpha"):
+        graph.ReluOp(value(4), alpha=1.0)
+
+
 def test_types_are_inferred_from_attributes() -> None:
     x = tensor_type(bf16, (B, 8))
     (inferred,) = graph.SoftmaxOp.infer_types([x], {"axis": IntegerAttr(1, i64)})
