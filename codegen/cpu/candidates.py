@@ -9,7 +9,7 @@ from xdsl.ir import Attribute
 from ait.codegen.cpu.config import CpuGemmAttr, GemmPath
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
-from ait.dialects.symbolic import Dim
+from ait.dialects.symbolic import Dim, dim_product, lower_bound
 
 # Limits measured with benchmarks of the header library; gemm.hpp chooses by the same ones when
 # sizes are known only at run time.
@@ -28,9 +28,16 @@ def candidates(view: KernelView) -> Sequence[Attribute]:
     if view.kind == "gemm":
         return _gemm_candidates(view)
     if view.kind == "conv":
-        # The rows of the product are all output pixels: many, or unknown until run time.
-        return [CpuGemmAttr.of(GemmPath.AUTOMATIC, tile) for tile in _TILES]
+        return [CpuGemmAttr.of(_conv_path(view), tile) for tile in _TILES]
     return []
+
+
+def _conv_path(view: KernelView) -> GemmPath:
+    """Images have many pixels, which are the rows of the product; only tiny ones may have few."""
+    pixels = lower_bound(dim_product(view.group(name).dim for name in "npq"))
+    outputs = lower_bound(view.group("o").dim)
+    is_blocked = pixels > _DOT_ROWS // 2 and outputs >= _FEW_COLUMNS
+    return GemmPath.BLOCKED if is_blocked else GemmPath.AUTOMATIC
 
 
 def _gemm_candidates(view: KernelView) -> Sequence[Attribute]:

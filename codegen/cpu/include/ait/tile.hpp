@@ -427,10 +427,12 @@ inline void pack_quad_along_k(const M& right, const typename M::Element* base, s
 template <typename M>
 inline void pack_column(const M& right, const typename M::Element* base, std::int64_t k0,
                         std::int64_t depth, std::int64_t n, float* to) {
-  const auto* from = base + right.column(n);
-  for (std::int64_t k = 0; k < depth; ++k) {
-    to[k * kPanel] = load<float>(from, right.row(k0 + k));
-  }
+  const std::int64_t step = right.row.step();
+  for_runs(k0, depth, right.row.run(), [&](std::int64_t k, std::int64_t count) {
+    const auto* from = base + right.column(n) + right.row(k);
+    float* run = to + (k - k0) * kPanel;
+    for (std::int64_t i = 0; i < count; ++i) run[i * kPanel] = load<float>(from, i * step);
+  });
 }
 
 template <typename M>
