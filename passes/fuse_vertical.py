@@ -334,17 +334,23 @@ _CHEAP_OPS = 4
 
 
 class FuseIntoConsumer(RewritePattern):
-    """pointwise A; rowwise or reduce or pointwise B of A's result -> B that computes A itself."""
+    """pointwise A; a kernel B whose region code reads A's result -> B that computes A itself.
 
-    def __init__(self, target: TargetInfo):
+    With `literals_only`, only what reads nothing is fused: constants and indices.
+    """
+
+    def __init__(self, target: TargetInfo, literals_only: bool = False):
         self.target = target
+        self.literals_only = literals_only
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
-        if not isinstance(op, RowwiseOp | ReduceOp | PointwiseOp | AttentionOp):
+        if not isinstance(op, KernelOp) or not op.regions:
             return
         for index, value in enumerate(op.ins):
             stage = stage_of(value.owner) if isinstance(value.owner, Operation) else None
             if stage is None or not _can_compute(op, index):
+                continue
+            if self.literals_only and stage.reads:
                 continue
             try:
                 fused = fuse_prologue(op, index, stage, self.target)
@@ -370,8 +376,9 @@ def _can_compute(op: KernelOp, index: int) -> bool:
 def fuse_prologue(op: KernelOp, index: int, stage: Stage, target: TargetInfo) -> KernelOp:
     """`op` with its operand `index` computed in its regions by the stage's code. Raises Refusal."""
     row = capability(target, type(op))
-    if not row.fuses_prologue:
-        raise Refusal(f"{op.name} takes no prologue on {target.name}")
+    in_epilogue = _argument_position(op, 0, index) is None or op.DATA_OPERANDS > 0
+    if not (row.fuses_epilogue if in_epilogue else row.fuses_prologue):
+        raise Refusal(f"{op.name} takes no code on {target.name}")
     value = op.ins[index]
     if len(stage.results) != 1:
         raise Refusal("it has several results")
@@ -547,6 +554,8 @@ class FuseVerticalPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = find_target(self.target)
         groups: tuple[list[RewritePattern], ...] = (
+            # Literals first: as operands they would be kernels of their own.
+            [FuseIntoConsumer(target, literals_only=True)],
             [MergeEqualOperands(), FuseIntoProducer(target)],
             [FuseAttention(target, NAME)],
             [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],

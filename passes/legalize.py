@@ -26,7 +26,7 @@ NAME = "legalize"
 
 
 class _WeightLayouts:
-    """Stores constant right factors in the order in which kernels read them."""
+    """Stores constant weights in the order in which kernels read them."""
 
     def __init__(self, module: ModuleOp):
         self.derived = DerivedParameters(module)
@@ -50,9 +50,11 @@ def _constant(value: SSAValue) -> GetParameterOp | None:
     return value.owner if isinstance(value.owner, GetParameterOp) else None
 
 
-def _rewrite_weights(function: FuncOp, layouts: _WeightLayouts) -> None:
+def _rewrite_weights(
+    function: FuncOp, layouts: _WeightLayouts, kinds: frozenset[type[KernelOp]]
+) -> None:
     for op in list(function.body.block.ops):
-        if not isinstance(op, GemmOp | ConvOp):
+        if not isinstance(op, GemmOp | ConvOp) or type(op) not in kinds:
             continue
         source, access = _constant(op.ins[1]), op.in_access[1]
         if source is None or access.is_dense or 0 in access.strides:
@@ -75,8 +77,8 @@ def _rewrite_weights(function: FuncOp, layouts: _WeightLayouts) -> None:
 class LegalizePass(ModulePass):
     """Adapts kernels to the target and refuses, all at once, those that it cannot run.
 
-    Before: `kernel.gemm ins(%x, %w <..., strides [1, 384]>)`, a weight stored [N, K]
-    After:  `kernel.gemm ins(%x, %w.packed)`, stored [K, N] by `@prepare`, where the target asks
+    Before: `kernel.conv ins(%x, %w <..., strides [27, 3, 1, 9]>)`, weights stored [O, I, R, S]
+    After:  `kernel.conv ins(%x, %w.packed)`, stored [O, R, S, I] by `@prepare`, if the target asks
     """
 
     name = NAME
@@ -85,11 +87,12 @@ class LegalizePass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = find_target(self.target)
         functions = functions_of(op)
-        if target.capabilities.constant_gemm_rows:
+        packed = target.capabilities.packed_weights
+        if packed:
             layouts = _WeightLayouts(op)
             for function in functions:
                 if function.sym_name.data != PREPARE:
-                    _rewrite_weights(function, layouts)
+                    _rewrite_weights(function, layouts, packed)
         problems: dict[str, None] = {}
         for kernel in op.walk():
             if isinstance(kernel, KernelOp):

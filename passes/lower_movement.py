@@ -8,9 +8,12 @@ from typing import TypeAlias, cast
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, ModuleOp
+from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern
+from xdsl.rewriter import InsertPoint
+from xdsl.transforms.dead_code_elimination import dce
 
 from ait.dialects import graph
 from ait.dialects.accessor import AccessMap, AssembleOp, MaterializeOp, ViewOp
@@ -189,6 +192,23 @@ class ComposeViews(RewritePattern):
             rewriter.replace(op, ViewOp(inner.base, composed))
 
 
+class CopyReturnedViews(RewritePattern):
+    """A view that is returned -> a copy of it, which its producer can then write itself."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, ReturnOp):
+            return
+        for index, value in enumerate(op.operands):
+            if isinstance(value.owner, ViewOp):
+                copy = MaterializeOp(value)
+                copy.location = op.location
+                copy.attributes.update(value.owner.attributes)
+                copy.result.name_hint = value.name_hint
+                rewriter.insert(copy, InsertPoint.before(op))
+                op.operands[index] = copy.result
+                rewriter.notify_op_modified(op)
+
+
 @dataclass(frozen=True)
 class LowerMovementPass(ModulePass):
     """Lowers movement ops to accessor ops; chains of them compose into one view.
@@ -196,8 +216,9 @@ class LowerMovementPass(ModulePass):
     Before: `%1 = graph.reshape %x ...`, `%2 = graph.permute %1 {permutation = [0, 2, 1, 3]}`
     After:  `%2 = accessor.view %x <offset 0, sizes [...], strides [...]>`
 
-    Data moves only where no strides can tell the access (reshaping a permuted tensor:
-    accessor.materialize) and where pieces become one tensor (concat, pad: accessor.assemble).
+    Data moves only where no strides can tell the access (reshaping a permuted tensor), where a view
+    is returned (accessor.materialize), and where pieces become one tensor (concat, pad:
+    accessor.assemble).
     """
 
     name = "lower-movement"
@@ -205,4 +226,6 @@ class LowerMovementPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for pattern in (LowerToView(), LowerConcat(), LowerPad()):
             PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)
-        PatternRewriteWalker(ComposeViews(), apply_recursively=False).rewrite_module(op)
+        for pattern in (ComposeViews(), CopyReturnedViews()):
+            PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)
+        dce(op)  # links of chains that nothing else reads

@@ -64,8 +64,8 @@ class Capabilities:
     """What the kernels of a target can do, by kernel op. An op without a row cannot run."""
 
     kernels: Mapping[type[KernelOp], KernelCapability]
-    constant_gemm_rows: bool = False
-    """Whether a constant right factor of a gemm is best stored [K, N], N contiguous."""
+    packed_weights: frozenset[type[KernelOp]] = frozenset()
+    """Kernels whose constant weights are best stored in the order in which they are read."""
     channels_last: bool = True
     """Whether convolutions run best on NHWC data."""
     scalars: frozenset[str] = field(default_factory=frozenset[str])

@@ -66,7 +66,11 @@ _TEMPLATES: Mapping[type[KernelOp], str] = {
     ResizeOp: "resize",
 }
 
-CAPABILITIES = Capabilities(kernels=dict.fromkeys(_TEMPLATES, KernelCapability()))
+CAPABILITIES = Capabilities(
+    kernels=dict.fromkeys(_TEMPLATES, KernelCapability()),
+    # Products read weights [N, K] as they are; a convolution's would be gathered with long strides.
+    packed_weights=frozenset({ConvOp}),
+)
 
 _NESTS: Mapping[str, Callable[[KernelView], Nest]] = {
     "pointwise": pointwise_nest,

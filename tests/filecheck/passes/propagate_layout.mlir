@@ -1,0 +1,29 @@
+// RUN: ait-opt %s -p propagate-layout | filecheck %s
+
+// One permute in, one out; the residual and the activation run channels-last.
+// CHECK-LABEL: @residual
+// CHECK-NEXT:    %0 = graph.permute %x {permutation = [0, 2, 3, 1]}
+// CHECK-NEXT:    %1 = graph.permute %w {permutation = [0, 2, 3, 1]}
+// CHECK-NEXT:    %2 = graph.conv2d %0, %1 {{.*}}layout = "nhwc"
+// CHECK-NEXT:    %3 = graph.relu %2 : tensor<1x8x8x4xf32>
+// CHECK-NOT:     graph.permute %3
+// CHECK:         graph.add {{.*}} : tensor<1x8x8x4xf32>
+// CHECK-NEXT:    %[[Y:.*]] = graph.permute %{{.*}} {permutation = [0, 3, 1, 2]}
+// CHECK-NEXT:    func.return %[[Y]]
+func.func @residual(%x: tensor<1x4x8x8xf32>, %w: tensor<4x4x1x1xf32>) -> tensor<1x4x8x8xf32> {
+  %0 = graph.conv2d %x, %w {strides = [1, 1], padding = [0, 0, 0, 0], dilations = [1, 1], groups = 1, layout = "nchw"} : (tensor<1x4x8x8xf32>, tensor<4x4x1x1xf32>) -> tensor<1x4x8x8xf32>
+  %1 = graph.relu %0 : tensor<1x4x8x8xf32>
+  %2 = graph.conv2d %1, %w {strides = [1, 1], padding = [0, 0, 0, 0], dilations = [1, 1], groups = 1, layout = "nchw"} : (tensor<1x4x8x8xf32>, tensor<4x4x1x1xf32>) -> tensor<1x4x8x8xf32>
+  %3 = graph.add %2, %1 : tensor<1x4x8x8xf32>
+  func.return %3 : tensor<1x4x8x8xf32>
+}
+
+// A mean over height and width needs no permute before it.
+// CHECK-LABEL: @pooled
+// CHECK:         %[[P:.*]] = graph.max_pool2d {{.*}}layout = "nhwc"
+// CHECK-NEXT:    graph.reduce_mean %[[P]] {axes = [1, 2]
+func.func @pooled(%x: tensor<1x4x8x8xf32>) -> tensor<1x4xf32> {
+  %0 = graph.max_pool2d %x {kernel = [2, 2], strides = [2, 2], padding = [0, 0, 0, 0], dilations = [1, 1], layout = "nchw"} : (tensor<1x4x8x8xf32>) -> tensor<1x4x4x4xf32>
+  %1 = graph.reduce_mean %0 {axes = [2, 3]} : (tensor<1x4x4x4xf32>) -> tensor<1x4xf32>
+  func.return %1 : tensor<1x4xf32>
+}

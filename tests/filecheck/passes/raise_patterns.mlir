@@ -1,0 +1,74 @@
+// RUN: ait-opt %s -p raise-patterns | filecheck %s
+
+// CHECK-LABEL: @layer_norm
+// CHECK-NEXT:    %y = graph.layer_norm %x {axes_rank = 1, eps = 0.5} : tensor<2x4xf32>
+// CHECK-NEXT:    func.return %y
+func.func @layer_norm(%x: tensor<2x4xf32>) -> tensor<2x4xf32> {
+  %mean = graph.reduce_mean %x {axes = [1], keepdims} : (tensor<2x4xf32>) -> tensor<2x1xf32>
+  %centered = graph.sub %x, %mean : (tensor<2x4xf32>, tensor<2x1xf32>) -> tensor<2x4xf32>
+  %square = graph.mul %centered, %centered : tensor<2x4xf32>
+  %variance = graph.reduce_mean %square {axes = [1], keepdims} : (tensor<2x4xf32>) -> tensor<2x1xf32>
+  %eps = graph.constant dense<0.5> : tensor<f32>
+  %sum = graph.add %eps, %variance : (tensor<f32>, tensor<2x1xf32>) -> tensor<2x1xf32>
+  %root = graph.sqrt %sum : tensor<2x1xf32>
+  %y = graph.div %centered, %root : (tensor<2x4xf32>, tensor<2x1xf32>) -> tensor<2x4xf32>
+  func.return %y : tensor<2x4xf32>
+}
+
+// The mean of one tensor and the variance of another are no norm.
+// CHECK-LABEL: @not_layer_norm
+// CHECK-NOT:     graph.layer_norm
+func.func @not_layer_norm(%x: tensor<2x4xf32>, %z: tensor<2x4xf32>) -> tensor<2x4xf32> {
+  %mean = graph.reduce_mean %z {axes = [1], keepdims} : (tensor<2x4xf32>) -> tensor<2x1xf32>
+  %centered = graph.sub %x, %mean : (tensor<2x4xf32>, tensor<2x1xf32>) -> tensor<2x4xf32>
+  %square = graph.mul %centered, %centered : tensor<2x4xf32>
+  %variance = graph.reduce_mean %square {axes = [1], keepdims} : (tensor<2x4xf32>) -> tensor<2x1xf32>
+  %eps = graph.constant dense<0.5> : tensor<f32>
+  %sum = graph.add %variance, %eps : (tensor<2x1xf32>, tensor<f32>) -> tensor<2x1xf32>
+  %root = graph.sqrt %sum : tensor<2x1xf32>
+  %y = graph.div %centered, %root : (tensor<2x4xf32>, tensor<2x1xf32>) -> tensor<2x4xf32>
+  func.return %y : tensor<2x4xf32>
+}
+
+// CHECK-LABEL: @softmax
+// CHECK-NEXT:    %y = graph.softmax %x {axis = 1} : tensor<2x4xf32>
+// CHECK-NEXT:    func.return %y
+func.func @softmax(%x: tensor<2x4xf32>) -> tensor<2x4xf32> {
+  %largest = graph.reduce_max %x {axes = [1], keepdims} : (tensor<2x4xf32>) -> tensor<2x1xf32>
+  %shifted = graph.sub %x, %largest : (tensor<2x4xf32>, tensor<2x1xf32>) -> tensor<2x4xf32>
+  %e = graph.exp %shifted : tensor<2x4xf32>
+  %total = graph.reduce_sum %e {axes = [1], keepdims} : (tensor<2x4xf32>) -> tensor<2x1xf32>
+  %y = graph.div %e, %total : (tensor<2x4xf32>, tensor<2x1xf32>) -> tensor<2x4xf32>
+  func.return %y : tensor<2x4xf32>
+}
+
+// The factors of a product may come in any order.
+// CHECK-LABEL: @gelu
+// CHECK-NEXT:    %0 = graph.gelu %x
+// CHECK-NEXT:    func.return %0
+func.func @gelu(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %root = graph.constant dense<1.4142135> : tensor<f32>
+  %half = graph.constant dense<0.5> : tensor<f32>
+  %one = graph.constant dense<1.0> : tensor<f32>
+  %0 = graph.div %x, %root : (tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
+  %1 = graph.erf %0 : tensor<4xf32>
+  %2 = graph.add %one, %1 : (tensor<f32>, tensor<4xf32>) -> tensor<4xf32>
+  %3 = graph.mul %2, %x : tensor<4xf32>
+  %4 = graph.mul %half, %3 : (tensor<f32>, tensor<4xf32>) -> tensor<4xf32>
+  func.return %4 : tensor<4xf32>
+}
+
+// With a factor of 0.25 it is half a gelu, which is no gelu.
+// CHECK-LABEL: @not_gelu
+// CHECK:         graph.erf
+func.func @not_gelu(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %root = graph.constant dense<1.4142135> : tensor<f32>
+  %half = graph.constant dense<0.25> : tensor<f32>
+  %one = graph.constant dense<1.0> : tensor<f32>
+  %0 = graph.div %x, %root : (tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
+  %1 = graph.erf %0 : tensor<4xf32>
+  %2 = graph.add %one, %1 : (tensor<f32>, tensor<4xf32>) -> tensor<4xf32>
+  %3 = graph.mul %2, %x : tensor<4xf32>
+  %4 = graph.mul %half, %3 : (tensor<f32>, tensor<4xf32>) -> tensor<4xf32>
+  func.return %4 : tensor<4xf32>
+}
