@@ -101,6 +101,8 @@ class Expr:
         return self._hash
 
     def __add__(self, other: Dim) -> Dim:
+        if not isinstance(other, int | Expr):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return NotImplemented
         return _from_terms((*self.terms, *_terms(other)))
 
     __radd__ = __add__
@@ -109,12 +111,16 @@ class Expr:
         return self * -1
 
     def __sub__(self, other: Dim) -> Dim:
+        if not isinstance(other, int | Expr):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return NotImplemented
         return self + other * -1
 
     def __rsub__(self, other: int) -> Dim:
         return self * -1 + other
 
     def __mul__(self, other: Dim) -> Dim:
+        if not isinstance(other, int | Expr):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return NotImplemented
         return _from_terms(
             (tuple(sorted(m1 + m2, key=lambda atom: atom.order)), c1 * c2)
             for (m1, c1), (m2, c2) in product(self.terms, _terms(other))
@@ -354,7 +360,23 @@ def provably_le(a: Dim, b: Dim) -> bool:
     """Whether `a <= b` is certain from the symbols' bounds."""
     if isinstance(a, int) and isinstance(b, int):
         return a <= b
-    return lower_bound(_without_common_factors(b - a)) >= 0
+    return _provably_not_negative(b - a)
+
+
+def _provably_not_negative(dim: Dim) -> bool:
+    """Whether `dim >= 0` is certain: by its bounds, or those of something that it is at least."""
+    if lower_bound(_without_common_factors(dim)) >= 0:
+        return True
+    for monomial, coefficient in _terms(dim):
+        atom = monomial[0] if len(monomial) == 1 else None
+        if not isinstance(atom, Operation):
+            continue
+        # c * max(x, y) >= c * x, and -c * min(x, y) >= -c * x, for c > 0.
+        if atom.kind == ("max" if coefficient > 0 else "min"):
+            rest = dim - _of_atom(atom) * coefficient
+            if any(_provably_not_negative(rest + x * coefficient) for x in (atom.left, atom.right)):
+                return True
+    return False
 
 
 def _without_common_factors(dim: Dim) -> Dim:

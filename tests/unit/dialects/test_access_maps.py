@@ -1,0 +1,99 @@
+"""Access maps address what NumPy's own indexing addresses."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ait.dialects.accessor import AccessMap
+
+
+def addresses(access: AccessMap) -> Any:
+    """The address of every index, as an array of the map's sizes."""
+    sizes = [int(n) for n in access.sizes]  # pyright: ignore
+    found = np.zeros(sizes, np.int64)
+    for index in product(*map(range, sizes)):
+        steps = (i * int(s) for i, s in zip(index, access.strides, strict=True))  # pyright: ignore
+        found[index] = int(access.offset) + sum(steps)  # pyright: ignore
+    return found
+
+
+@st.composite
+def viewed(draw: st.DrawFn) -> tuple[AccessMap, Any]:
+    """A map, and what NumPy gives for the same movements of `arange`."""
+    dims = draw(st.lists(st.sampled_from([1, 2, 3, 4, 6]), min_size=1, max_size=4))
+    access, array = AccessMap.dense(dims), np.arange(math.prod(dims)).reshape(dims)
+    for _ in range(draw(st.integers(0, 3))):
+        move = draw(st.sampled_from(["permute", "slice", "expand", "reshape"]))
+        if move == "permute":
+            order = draw(st.permutations(range(access.rank)))
+            access, array = access.permute(order), array.transpose(order)
+        elif move == "slice":
+            axis = draw(st.integers(0, access.rank - 1))
+            extent = array.shape[axis]
+            step = draw(st.sampled_from([1, 2, -1]))
+            start = draw(st.integers(0, extent - 1))
+            part = array[(slice(None),) * axis + (slice(start, None, step),)]
+            offsets, steps = [0] * access.rank, [1] * access.rank
+            offsets[axis], steps[axis] = start, step
+            access, array = access.slice(offsets, part.shape, steps), part
+        elif move == "expand":
+            sizes = (draw(st.sampled_from([1, 2])), *array.shape)
+            access, array = access.expand(sizes), np.broadcast_to(array, sizes)
+        else:
+            sizes = draw(st.sampled_from([(-1,), (1, *array.shape), array.shape[::-1]]))
+            reshaped = array.reshape(sizes)
+            changed = access.reshape(reshaped.shape)
+            if changed is not None:
+                access, array = changed, reshaped
+    return access, array
+
+
+@given(viewed())
+def test_movements(pair: tuple[AccessMap, Any]) -> None:
+    access, array = pair
+    np.testing.assert_array_equal(addresses(access), array)
+
+
+@given(viewed())
+def test_orders_and_coverage(pair: tuple[AccessMap, Any]) -> None:
+    access, array = pair
+    order = access.order_as_storage()
+    everything = sorted(array.reshape(-1)) == list(range(array.size))
+    assert (order is not None) == everything
+    assert access.covers(array.size) == everything
+    if order is not None:
+        assert access.permute(order).is_dense
+
+
+@given(viewed(), st.data())
+def test_composition(pair: tuple[AccessMap, Any], data: st.DataObject) -> None:
+    """A view of a view, where it is one, reads what two steps of indexing read."""
+    inner, array = pair
+    dims = data.draw(st.lists(st.sampled_from([1, 2, 3, 4]), max_size=3))
+    if math.prod(dims) > array.size:
+        return
+    strides = data.draw(st.tuples(*(st.integers(-6, 12) for _ in dims)))
+    offset = data.draw(st.integers(0, array.size - 1))
+    outer = AccessMap(offset, tuple(dims), strides)
+    wanted = addresses(outer)
+    if wanted.min(initial=0) < 0 or wanted.max(initial=0) >= array.size:
+        return
+    composed = outer.compose(inner)
+    if composed is not None:
+        np.testing.assert_array_equal(addresses(composed), array.reshape(-1)[wanted])
+
+
+@given(viewed())
+def test_whole_views_compose_with_themselves(pair: tuple[AccessMap, Any]) -> None:
+    """Composition is not only right but there: reading all of a value reads its own map."""
+    access, _ = pair
+    assert AccessMap.dense(access.sizes).compose(access) == access
+    flat = AccessMap.dense((access.size,))
+    if access.reshape((access.size,)) is not None:
+        assert flat.compose(access) is not None
