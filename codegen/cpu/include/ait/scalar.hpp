@@ -7,7 +7,6 @@
 // in the last place (ulp); the coefficients are minimax fits made for this file.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -548,14 +547,14 @@ AIT_INLINE float pow(float x, float y) {
 
 /// `x - y * floor(x / y)` computed exactly, with the sign of y; NaN where y is 0 (as NumPy's).
 AIT_INLINE float remainder(float x, float y) {
-  const float rest = std::fmod(x, y);
+  const float rest = __builtin_fmodf(x, y);
   const bool other_sign = (rest < 0.0f) != (y < 0.0f);
   return rest == 0.0f ? copysign(0.0f, y) : other_sign ? rest + y : rest;
 }
 
 /// The floor of the exact quotient of x and y; x / y where y is 0 (as NumPy's).
 AIT_INLINE float floor_divide(float x, float y) {
-  const float rest = std::fmod(x, y);
+  const float rest = __builtin_fmodf(x, y);
   const bool other_sign = rest != 0.0f && (rest < 0.0f) != (y < 0.0f);
   const float quotient = (x - rest) / y - (other_sign ? 1.0f : 0.0f);
   const float down = floor(quotient);

@@ -5,9 +5,7 @@
 
 #include "ait/scalar.hpp"
 
-#if defined(__F16C__)
-#include <immintrin.h>
-#elif defined(__aarch64__)
+#if defined(__aarch64__)
 #include <arm_neon.h>
 #endif
 
@@ -52,6 +50,10 @@ typedef std::uint16_t ShortVector __attribute__((vector_size(AIT_VECTOR_BYTES / 
 typedef std::uint16_t UnalignedShortVector
     __attribute__((vector_size(AIT_VECTOR_BYTES / 2), aligned(2), may_alias));
 
+#if defined(__F16C__)
+typedef short PackedHalves __attribute__((vector_size(16)));
+#endif
+
 AIT_INLINE BitsVector widen(const std::uint16_t* data) {
   return __builtin_convertvector(*reinterpret_cast<const UnalignedShortVector*>(data), BitsVector);
 }
@@ -74,12 +76,16 @@ AIT_INLINE Vector load_vector(const bfloat16_t* data) {
 }
 
 AIT_INLINE Vector load_vector(const half_t* data) {
-#if defined(__F16C__) && AIT_VECTOR_BYTES == 32
-  const auto* packed = reinterpret_cast<const __m128i_u*>(data);
-  return static_cast<Vector>(_mm256_cvtph_ps(_mm_loadu_si128(packed)));
-#elif defined(__AVX512F__) && AIT_VECTOR_BYTES == 64
-  const auto* packed = reinterpret_cast<const __m256i_u*>(data);
-  return static_cast<Vector>(_mm512_cvtph_ps(_mm256_loadu_si256(packed)));
+#if defined(__F16C__) && AIT_VECTOR_BYTES >= 32
+  // The compiler's own names: the headers of intrinsics take longer to read than a kernel to compile.
+  Vector result = {};
+  for (int i = 0; i < kLanes; i += 8) {
+    detail::PackedHalves packed;
+    std::memcpy(&packed, data + i, sizeof packed);
+    const auto eight = __builtin_ia32_vcvtph2ps256(packed);
+    std::memcpy(reinterpret_cast<char*>(&result) + i * 4, &eight, sizeof eight);
+  }
+  return result;
 #elif defined(__aarch64__) && AIT_VECTOR_BYTES == 16
   return static_cast<Vector>(vcvt_f32_f16(vld1_f16(reinterpret_cast<const __fp16*>(data))));
 #else
