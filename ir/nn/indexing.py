@@ -57,8 +57,7 @@ def select(dims: Sequence[Dim], key: Sequence[Part | IndexT]) -> Selection[Index
     or not.
     """
     selection = Selection[IndexT]()
-    positions: list[int] = []  # of integers and indices, among the parts
-    for position, part in enumerate(_without_ellipsis(dims, key)):
+    for part in _without_ellipsis(dims, key):
         if part is None:
             selection.dims.append(1)
             continue
@@ -66,7 +65,6 @@ def select(dims: Sequence[Dim], key: Sequence[Part | IndexT]) -> Selection[Index
         extent = dims[axis]
         if isinstance(part, int | Expr):
             selection.take(_element(dims, axis, part), 1)
-            positions.append(position)
         elif isinstance(part, slice):
             offset, size, step = slice_extent(extent, cast("slice[Any, Any, Any]", part))
             selection.take(offset, size, step)
@@ -77,10 +75,15 @@ def select(dims: Sequence[Dim], key: Sequence[Part | IndexT]) -> Selection[Index
             selection.indices, selection.axis = part, len(selection.dims)
             selection.take(0, extent)
             selection.dims.append(extent)
-            positions.append(position)
-    apart = bool(positions) and positions[-1] - positions[0] >= len(positions)
-    selection.to_front = selection.indices is not None and apart
+    selection.to_front = selection.indices is not None and _stand_apart(key)
     return selection
+
+
+def _stand_apart(key: Sequence[Part | IndexT]) -> bool:
+    """Whether something lies between the integers and indices: `...` does, even for no dim."""
+    basic = (slice, EllipsisType, type(None))
+    places = [i for i, part in enumerate(key) if not isinstance(part, basic)]
+    return places[-1] - places[0] >= len(places)
 
 
 def _without_ellipsis(
