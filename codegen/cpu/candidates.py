@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cpu.config import CpuGemmAttr, GemmPath
+from ait.codegen.cpu.dialect import CpuGemmAttr, GemmPath
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
 from ait.dialects.symbolic import Dim, dim_product, lower_bound

@@ -18,8 +18,8 @@ from xdsl.ir import Attribute
 from ait.codegen.build import Toolchain
 from ait.codegen.cpu import candidates as configs
 from ait.codegen.cpu import toolchain
-from ait.codegen.cpu.config import CpuGemmAttr
 from ait.codegen.cpu.devices import LEVELS, Level, description, host_level, level_of
+from ait.codegen.cpu.dialect import CpuGemmAttr
 from ait.codegen.cpu.nests import Nest, copy_nest, gather_nest, pointwise_nest
 from ait.codegen.cpu.statements import (
     RegionRow,

@@ -12,8 +12,8 @@ from xdsl.utils.exceptions import ParseError, VerifyException
 
 from ait.codegen.compile import CompileOptions, compile_program
 from ait.codegen.cpu import devices, toolchain
-from ait.codegen.cpu.config import Cpu, CpuGemmAttr, GemmPath
 from ait.codegen.cpu.devices import LEVELS, has_features, host_level, host_machine
+from ait.codegen.cpu.dialect import Cpu, CpuGemmAttr, GemmPath
 from ait.codegen.cpu.target import make_target
 from ait.codegen.kernel_view import KernelView
 from ait.errors import AitError, CompileError, ToolchainError
