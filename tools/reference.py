@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
@@ -65,7 +66,12 @@ def _pass_section(pass_class: type[ModulePass]) -> str:
         for option in get_pass_option_infos(pass_class)
     ]
     table = _table(("option", "type", "default"), rows)
-    return f"## `{pass_class.name}`\n\n{_doc(pass_class)}\n{table}"
+    return f"## `{pass_class.name}`\n\n{_example_lines(_doc(pass_class))}\n{table}"
+
+
+def _example_lines(text: str) -> str:
+    """The text with `Before:` and `After:` as items of a list, which Markdown would join."""
+    return re.sub(r"^(?=(?:Before|After):)", "- ", text, flags=re.MULTILINE)
 
 
 def _attribute_section(attribute: type[Attribute]) -> str:
@@ -146,7 +152,8 @@ def _module_summary(definitions: Iterable[type]) -> str:
             continue
         parts = module.__name__.split(".")
         home = ".".join(parts[:3])
-        return (inspect.getdoc(sys.modules[home]) or "") + "\n"
+        text = inspect.getdoc(sys.modules[home]) or inspect.getdoc(module) or ""
+        return f"{text}\n" if text else ""
     return ""
 
 
