@@ -58,22 +58,27 @@ struct Blocks {
     m_size = balanced(shape.m, config.tile_m, tile::kRows);
     n_size = balanced(shape.n, config.tile_n, tile::kPanel);
     count(shape);
-    // Fewer tasks than threads leave cores idle: halve blocks while that can help.
-    while (threads > 1 && shape.batch * m_count * n_count < 2 * threads) {
-      if (n_size > 2 * tile::kPanel && n_size >= m_size) {
-        n_size = round_up(ceil_div(n_size, 2), tile::kPanel);
-      } else if (m_size > 2 * tile::kRows) {
-        m_size = round_up(ceil_div(m_size, 2), tile::kRows);
-      } else {
-        break;
-      }
-      count(shape);
-    }
+    // Few tasks leave threads idle at the end, more of them cost little: first narrower ones, which
+    // pack no more; then, if there are still not enough, lower ones.
+    constexpr std::int64_t kNarrow = 64;
+    while (threads > 1 && tasks(shape) < 4 * threads && n_size > kNarrow) halve_n(shape);
+    while (threads > 1 && tasks(shape) < 2 * threads && m_size > 4 * tile::kRows) halve_m(shape);
+    while (threads > 1 && tasks(shape) < threads && n_size > 2 * tile::kPanel) halve_n(shape);
   }
 
   std::int64_t tasks(const GemmShape& shape) const { return shape.batch * m_count * n_count; }
 
  private:
+  void halve_n(const GemmShape& shape) {
+    n_size = round_up(ceil_div(n_size, 2), tile::kPanel);
+    count(shape);
+  }
+
+  void halve_m(const GemmShape& shape) {
+    m_size = round_up(ceil_div(m_size, 2), tile::kRows);
+    count(shape);
+  }
+
   void count(const GemmShape& shape) {
     m_count = ceil_div(shape.m, m_size);
     n_count = ceil_div(shape.n, n_size);
