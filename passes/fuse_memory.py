@@ -147,6 +147,8 @@ class WriteInPlace(RewritePattern):
             composed = split.out_access[piece.index].compose(place) if split is not None else None
             if split is not None and composed is not None:
                 return self._adopt(kernel, split, piece.index, place, composed)
+            if split is not None:
+                split.erase()
             reason = "its place cannot be addressed over the kernel's domain"
         remark(NAME, "missed", op, f"a piece from {describe(kernel)} is copied: {reason}")
         return None

@@ -60,11 +60,15 @@ def capability(target: TargetInfo, kind: type[KernelOp]) -> KernelCapability:
 
 
 def check_limits(op: KernelOp, row: KernelCapability) -> None:
-    """Raises Refusal if a fused op has more operands than the target's kernels take."""
-    if len(op.ins) > row.max_ins or len(op.outs) > row.max_outs:
+    """Raises Refusal if a fused op has more operands than the target's kernels take.
+
+    The op, which is in no block, is then erased: left behind, it would still use its operands.
+    """
+    ins, outs = len(op.ins), len(op.outs)
+    if ins > row.max_ins or outs > row.max_outs:
+        op.erase()
         raise Refusal(
-            f"{len(op.ins)} operands and {len(op.outs)} results are more than "
-            f"{row.max_ins} and {row.max_outs}"
+            f"{ins} operands and {outs} results are more than {row.max_ins} and {row.max_outs}"
         )
 
 
@@ -142,7 +146,9 @@ def fuse_epilogue(joint: Joint, target: TargetInfo) -> KernelOp:
             [joint.stage.domain[i] for i in joint.order()],
         )
         split = split_domain(producer, factors) if factors else None
-        merged = _merge(joint, split, kind) if split is not None else None
+        if split is not None:
+            merged = _merge(joint, split, kind)
+            split.erase()
     if merged is None:
         raise Refusal("an operand cannot be addressed over the producer's domain")
     check_limits(merged, row)
