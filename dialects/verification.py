@@ -14,7 +14,8 @@ def dominance_errors(module: ModuleOp) -> Iterator[tuple[Operation, str]]:
 
     A value dominates its use when it is a block argument or an earlier result of the block that
     holds the use, or of a block around it. Between the blocks of one region nothing is checked:
-    the IR has structured control flow only.
+    the IR has structured control flow only. Uses by operations outside of the module, which a pass
+    made and forgot, are reported where the value is defined.
     """
     position: dict[Operation, int] = {}
     for block in module.walk_blocks():
@@ -23,6 +24,9 @@ def dominance_errors(module: ModuleOp) -> Iterator[tuple[Operation, str]]:
         for index, operand in enumerate(op.operands):
             if not _dominates(operand, op, position):
                 yield op, f"operand #{index}{_name(operand)} does not dominate this use"
+        for index, result in enumerate(op.results):
+            if any(use.operation not in position for use in result.uses):
+                yield op, f"result #{index}{_name(result)} is used outside of the module"
 
 
 def verify_dominance(module: ModuleOp) -> None:
