@@ -30,7 +30,7 @@ struct Heads {
 namespace attention_detail {
 
 inline constexpr std::int64_t kQueries = 96;
-inline constexpr std::int64_t kKeys = 128;
+inline constexpr std::int64_t kKeys = 256;
 inline constexpr std::int64_t kFewQueries = 8;  // up to which keys and values are read in place
 
 /// One head: queries [i0, i0 + rows) against all keys they see.
@@ -121,13 +121,13 @@ class Attention {
     const Block block{b, h, i0, std::min(block_, shape_.queries - i0), k_.at(b, group),
                       v_.at(b, group)};
     const auto queries = matrix(q_.at(b, h), axis(), axis(q_.sequence), axis(q_.depth));
-    const GemmShape shape{1, shape_.queries, shape_.keys, shape_.depth};
-    gemm_detail::whole_rows(queries, shape, 0, i0, block.rows, buffers.queries,
-                            buffers.query_rows);
+    // Side by side: rows of one head lie at strides that would share few lines of the first cache.
+    tile::pack_rows(queries, 0, i0, block.rows, 0, shape_.depth, buffers.queries, shape_.depth);
     std::fill_n(buffers.sums, block.rows * value_step_, 0.0f);
     std::fill_n(buffers.totals, block.rows, 0.0f);
     std::fill_n(buffers.largest, block.rows, -std::numeric_limits<float>::infinity());
     for (std::int64_t i = 0; i < block.rows; ++i) {
+      buffers.query_rows[i] = buffers.queries + i * shape_.depth;
       buffers.score_rows[i] = buffers.scores + i * key_step_;
     }
     const std::int64_t end = visible(i0 + block.rows - 1);
