@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Operation, OpResult, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
+from ait.dialects.accessor import AccessMap
 from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.graph import ConstantOp, GetParameterOp, GraphOp, IotaOp
 from ait.dialects.symbolic import dim_product, dims_of
@@ -44,9 +45,20 @@ def constant_ops(function: FuncOp) -> dict[Operation, None]:
 
 
 def _computed_source(value: SSAValue) -> SSAValue:
-    """The value behind movement that costs nothing: a view of it need not be stored."""
-    while isinstance(value.owner, Operation) and type(value.owner) in VIEWS:
-        value = value.owner.operands[0]
+    """The value behind movement that costs nothing: a view of it need not be stored.
+
+    Movement that no strides can tell, as a reshape of a permuted tensor, costs a copy.
+    """
+    chain: list[OpResult] = []
+    while isinstance(value, OpResult) and type(value.op) in VIEWS:
+        chain.append(value)
+        value = value.op.operands[0]
+    access = AccessMap.dense(dims_of(value))
+    for result in reversed(chain):
+        moved = VIEWS[type(result.op)](result.op, access)[result.index]
+        if moved is None:
+            value, moved = result, AccessMap.dense(dims_of(result))
+        access = moved
     return value
 
 
@@ -56,23 +68,32 @@ def _is_free(value: SSAValue) -> bool:
     return isinstance(owner, GetParameterOp | ConstantOp | IotaOp)
 
 
-def _sources(op: Operation, found: dict[Operation, None]) -> Iterator[SSAValue]:
+def _computing(op: Operation) -> dict[Operation, None]:
+    """The ops that compute a value, those that give weights and literals too; each once."""
+    found: dict[Operation, None] = {}
+    pending = [op]
+    while pending:
+        owner = pending.pop()
+        if owner not in found:
+            found[owner] = None
+            owners = (operand.owner for operand in reversed(owner.operands))
+            pending.extend(o for o in owners if isinstance(o, Operation))
+    return found
+
+
+def _sources(op: Operation) -> Iterator[SSAValue]:
     """The weights and literals that a value is computed from."""
-    for operand in op.operands:
-        if isinstance(operand.owner, GetParameterOp | ConstantOp | IotaOp):
-            yield operand
-        elif isinstance(operand.owner, Operation):
-            yield from _sources(operand.owner, found)
+    return (owner.results[0] for owner in _computing(op) if _is_free(owner.results[0]))
 
 
-def _worth_storing(value: SSAValue, found: dict[Operation, None]) -> bool:
+def _worth_storing(value: SSAValue) -> bool:
     """Whether a folded value is not much larger than what it is made from."""
     size = dim_product(dims_of(value))
     assert isinstance(size, int), "constants are static"
     owner = value.owner
     assert isinstance(owner, Operation)
     given = 0
-    for source in dict.fromkeys(_sources(owner, found)):
+    for source in _sources(owner):
         count = dim_product(dims_of(source))
         assert isinstance(count, int)
         given += count
@@ -97,7 +118,7 @@ class _Folder:
                 if source.owner in found and not _is_free(source):
                     roots[source] = None
         for root in roots:
-            if _worth_storing(root, found):
+            if _worth_storing(root):
                 self._replace(root)
         dce_in(function)
 
@@ -114,7 +135,7 @@ class _Folder:
         root.replace_all_uses_with(get.result)
 
     def _name(self, owner: Operation, root: SSAValue) -> str:
-        for source in _sources(owner, {}):
+        for source in _sources(owner):
             if isinstance(source.owner, GetParameterOp):
                 return f"{source.owner.parameter.root_reference.data}.folded"
         return f"constant.{root.name_hint or 'folded'}"
@@ -123,13 +144,17 @@ class _Folder:
         """`value` computed inside of `@prepare`."""
         owner = value.owner
         assert isinstance(owner, Operation)
-        if isinstance(owner, GetParameterOp):
-            return self.derived.value_of(owner.parameter.root_reference.data)
-        if value not in self.copies:
-            mapping = {operand: self._copied(operand) for operand in owner.operands}
-            copy = owner.clone(mapping)
+        needed = _computing(owner)
+        block = owner.parent
+        assert block is not None
+        for op in [op for op in block.ops if op in needed and op.results[0] not in self.copies]:
+            if isinstance(op, GetParameterOp):
+                name = op.parameter.root_reference.data
+                self.copies[op.result] = self.derived.value_of(name)
+                continue
+            copy = op.clone({operand: self.copies[operand] for operand in op.operands})
             self.derived.insert(copy)
-            self.copies.update(zip(owner.results, copy.results, strict=True))
+            self.copies.update(zip(op.results, copy.results, strict=True))
         return self.copies[value]
 
 
@@ -158,7 +183,7 @@ class FoldConstantsPass(ModulePass):
     Before: `%w = graph.get_parameter @w`, `%s = graph.mul %w, %scale`, `%y = graph.linear %x, %s`
     After:  `%s = graph.get_parameter @w.folded`, and `@prepare` returns the product
 
-    Views of weights stay: they cost nothing. Values much larger than their sources stay too.
+    Views of weights stay, where they cost nothing. Values much larger than their sources stay too.
     Literals of distinct elements become parameters whose value is written in the IR.
     """
 

@@ -15,7 +15,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from ait.dialects.accessor import AccessMap, AssembleOp, ViewOp
 from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.graph import GetParameterOp
-from ait.dialects.kernel import EmptyOp, GemmOp, KernelOp
+from ait.dialects.kernel import EmptyOp, GemmOp, IndexOp, KernelOp
 from ait.dialects.symbolic import Dim, dims_of, element_of, tensor_type
 from ait.passes.derived import DerivedParameters
 from ait.passes.fusion.rebuild import rebuilt
@@ -94,6 +94,8 @@ def sibling_of(op: Operation) -> Sibling | None:
         return None
     if not all(isinstance(dim, int) for dim in op.in_access[1].dims):
         return None
+    if any(isinstance(scalar, IndexOp) for scalar in op.epilogue.block.ops):
+        return None  # an index counts the columns of this gemm, not those of a merged one
     sibling = Sibling(op)
     for extra in sibling.extras:
         if not _varies_by_column(extra, op):

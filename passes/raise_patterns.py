@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import AnyFloat, ModuleOp, bf16, f16
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
@@ -26,7 +26,7 @@ from xdsl.transforms.dead_code_elimination import dce
 
 from ait.dialects import graph
 from ait.dialects.graph import GraphOp
-from ait.dialects.symbolic import dims_of
+from ait.dialects.symbolic import dims_of, element_of
 from ait.passes.remarks import remark
 
 NAME = "raise-patterns"
@@ -45,7 +45,9 @@ def made_by(value: SSAValue, kind: type[OpT]) -> OpT | None:
 def literal(value: SSAValue) -> float | None:
     """The one number that all elements of a value are; None if it is no literal."""
     owner = value.owner
-    if isinstance(owner, graph.ExpandOp | graph.ReshapeOp | graph.CastOp):
+    if isinstance(owner, graph.ExpandOp | graph.ReshapeOp):
+        return literal(owner.x)
+    if isinstance(owner, graph.CastOp) and _keeps_floats(owner):
         return literal(owner.x)
     if isinstance(owner, graph.ConstantOp) and owner.dense.is_splat():
         number = owner.dense.get_values()[0]
@@ -53,9 +55,21 @@ def literal(value: SSAValue) -> float | None:
     return None
 
 
-def close(a: float, b: float) -> bool:
-    """Whether two constants are the same number, written with up to three digits fewer than f32."""
-    return math.isclose(a, b, rel_tol=1e-4)
+def _keeps_floats(cast: graph.CastOp) -> bool:
+    """Whether a cast only widens floats: any other may give another number."""
+    given, wanted = element_of(cast.x), element_of(cast.result)
+    if not isinstance(given, AnyFloat) or not isinstance(wanted, AnyFloat):
+        return False
+    return given == wanted or given.bitwidth < wanted.bitwidth
+
+
+def close(value: SSAValue, a: float, b: float) -> bool:
+    """Whether two constants are the same number: written with up to three digits fewer than f32,
+    or, each of up to two, rounded to the elements of `value`."""
+    return math.isclose(a, b, rel_tol=_CLOSE.get(element_of(value), 1e-4))
+
+
+_CLOSE = {f16: 2**-10, bf16: 2**-7}
 
 
 def plus_literal(value: SSAValue) -> Iterator[tuple[SSAValue, float]]:
@@ -69,9 +83,13 @@ def plus_literal(value: SSAValue) -> Iterator[tuple[SSAValue, float]]:
             yield x, number
 
 
+_MOST_FACTORS = 4
+"""More than any rule looks at: a product of shared products has exponentially many factors."""
+
+
 @dataclass
 class Product:
-    """`coefficient * factors[0] * factors[1] * ...`"""
+    """`coefficient * factors[0] * factors[1] * ...`; of a long product, more than the most."""
 
     coefficient: float = 1.0
     factors: list[SSAValue] = field(default_factory=list[SSAValue])
@@ -91,6 +109,8 @@ def product_of(value: SSAValue) -> Product:
 
 
 def _multiply(product: Product, value: SSAValue) -> None:
+    if len(product.factors) > _MOST_FACTORS:
+        return
     number = literal(value)
     mul, div = made_by(value, graph.MulOp), made_by(value, graph.DivOp)
     divisor = None if div is None else literal(div.rhs)
@@ -174,6 +194,8 @@ def raise_softmax(op: Operation) -> GraphOp | None:
     if shifted is not None and largest is not None:
         if largest.x is not shifted.lhs or list(largest.axes) != list(total.axes):
             return None
+        if not largest.keepdims:
+            return None  # it broadcasts along another dim
         x = shifted.lhs
     return graph.SoftmaxOp(x, axis=total.axes[0])
 
@@ -233,7 +255,7 @@ def raise_gelu(op: Operation) -> GraphOp | None:
     if not isinstance(op, graph.MulOp | graph.DivOp):
         return None
     product = product_of(op.results[0])
-    if not close(product.coefficient, 0.5) or len(product.factors) != 2:
+    if not close(op.results[0], product.coefficient, 0.5) or len(product.factors) != 2:
         return None
     for shifted in product.factors:
         x = product.without(shifted)
@@ -252,7 +274,7 @@ def _is_erf_of_half(value: SSAValue, x: SSAValue) -> bool:
     if erf is None:
         return False
     argument = product_of(erf.x)
-    return argument.factors == [x] and close(argument.coefficient, math.sqrt(0.5))
+    return argument.factors == [x] and close(x, argument.coefficient, math.sqrt(0.5))
 
 
 def _is_tanh_of_cubic(value: SSAValue, x: SSAValue) -> bool:
@@ -260,7 +282,8 @@ def _is_tanh_of_cubic(value: SSAValue, x: SSAValue) -> bool:
     if tanh is None:
         return False
     argument = product_of(tanh.x)
-    if len(argument.factors) != 1 or not close(argument.coefficient, math.sqrt(2 / math.pi)):
+    scale = math.sqrt(2 / math.pi)
+    if len(argument.factors) != 1 or not close(x, argument.coefficient, scale):
         return False
     total = made_by(argument.factors[0], graph.AddOp)
     if total is None:
@@ -273,7 +296,7 @@ def _is_tanh_of_cubic(value: SSAValue, x: SSAValue) -> bool:
 
 def _is_scaled_cube(value: SSAValue, x: SSAValue) -> bool:
     product = product_of(value)
-    if not close(product.coefficient, 0.044715):
+    if not close(x, product.coefficient, 0.044715):
         return False
     if product.factors == [x, x, x]:
         return True
