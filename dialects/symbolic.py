@@ -42,7 +42,7 @@ class Symbol:
     __slots__ = ("lower", "name", "order", "upper")
 
     def __init__(self, name: str, lower: int, upper: int):
-        if not name.isidentifier():
+        if not (name.isidentifier() and name.isascii()):
             raise ShapeError(f"dim name {name!r} must be an identifier")
         if not 0 <= lower <= upper:
             raise ShapeError(f"dim {name}: bounds [{lower}, {upper}] must satisfy 0 <= low <= high")
@@ -615,12 +615,14 @@ def dims_of(value: Attribute | SSAValue) -> tuple[Dim, ...]:
         names = shaped.layout
     else:
         raise ShapeError(f"{shaped} has no dims")
-    if isinstance(names, DimsAttr):
-        return names.data
     shape = shaped.get_shape()
+    if isinstance(names, DimsAttr):
+        if tuple(map(_extent, names.data)) != shape:
+            raise ShapeError(f"{shaped}: the dims do not fit the shape")
+        return names.data
     if DYNAMIC_INDEX in shape:
         raise ShapeError(f"{shaped} has a dynamic dim without a name: give it #sym.dims")
-    return tuple(shape)
+    return shape
 
 
 def element_of(value: Attribute | SSAValue) -> Attribute:
