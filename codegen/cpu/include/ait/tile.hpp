@@ -206,17 +206,30 @@ inline void dot_columns(const float* const* a, std::int64_t rows, const T* const
   for (; i < rows; ++i) dot<1, Columns, false>(a + i, b, next, depth, c + i * c_step, c_step);
 }
 
+template <int Rows, int Columns, bool kFetches, typename T>
+inline void dot_row(const float* const* a, const T* const* b, std::int64_t columns,
+                    std::int64_t depth, float* c, std::int64_t c_step) {
+  std::int64_t j = 0;
+  for (; j + Columns <= columns; j += Columns) {
+    const std::int64_t next = std::min(j + Columns, columns - Columns);
+    dot<Rows, Columns, kFetches>(a, b + j, b + next, depth, c + j, c_step);
+  }
+  for (; j < columns; ++j) dot<Rows, 1, false>(a, b + j, b, depth, c + j, c_step);
+}
+
 /// Fewer rows than a tile has leave registers for more columns: enough sums to hide the latency.
+/// Fetching ahead pays between one row, which only loads, and columns too long for the cache.
 template <int Rows, typename T>
 inline void dot_few(const float* const* a, const T* const* b, std::int64_t columns,
                     std::int64_t depth, float* c, std::int64_t c_step) {
-  constexpr int kColumns = Rows == 1 ? 8 : 4;
-  std::int64_t j = 0;
-  for (; j + kColumns <= columns; j += kColumns) {
-    const std::int64_t next = std::min(j + kColumns, columns - kColumns);
-    dot<Rows, kColumns, true>(a, b + j, b + next, depth, c + j, c_step);
+  constexpr std::int64_t kShort = 16 * 1024;
+  if constexpr (Rows == 1) {
+    dot_row<1, 8, false>(a, b, columns, depth, c, c_step);
+  } else if (4 * depth * static_cast<std::int64_t>(sizeof(T)) <= kShort) {
+    dot_row<Rows, 4, true>(a, b, columns, depth, c, c_step);
+  } else {
+    dot_row<Rows, 4, false>(a, b, columns, depth, c, c_step);
   }
-  for (; j < columns; ++j) dot<Rows, 1, false>(a, b + j, b, depth, c + j, c_step);
 }
 
 }  // namespace detail
