@@ -202,7 +202,10 @@ class AccessMap:
         return AccessMap(offset, self.sizes, tuple(strides))
 
     def order_as_storage(self) -> tuple[int, ...] | None:
-        """The permutation of the dims under which the map is dense; None if there is none."""
+        """The permutation of the dims under which the map is dense; None if there is none.
+
+        A map that walks a dim backwards is dense under none.
+        """
         if self.offset != 0:
             return None
         step: Dim = 1
@@ -219,7 +222,8 @@ class AccessMap:
         return (*ones, *reversed(order))
 
     def covers(self, size: Dim) -> bool:
-        """Whether the map visits each of the addresses 0 .. size - 1 exactly once."""
+        """Whether the map visits each of the addresses 0 .. size - 1 once, and walks no dim
+        backwards: there is then an `order_as_storage`."""
         return self.size == size and self.order_as_storage() is not None
 
     def __str__(self) -> str:

@@ -129,12 +129,16 @@ class Expr:
     __rmul__ = __mul__
 
     def __floordiv__(self, other: Dim) -> Dim:
+        if not isinstance(other, int | Expr):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return NotImplemented
         return floordiv(self, other)
 
     def __rfloordiv__(self, other: int) -> Dim:
         return floordiv(other, self)
 
     def __mod__(self, other: Dim) -> Dim:
+        if not isinstance(other, int | Expr):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return NotImplemented
         return mod(self, other)
 
     def __rmod__(self, other: int) -> Dim:

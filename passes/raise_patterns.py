@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import AnyFloat, ModuleOp, bf16, f16
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
     GreedyRewritePatternApplier,
@@ -69,7 +69,7 @@ def close(value: SSAValue, a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=_CLOSE.get(element_of(value), 1e-4))
 
 
-_CLOSE = {f16: 2**-10, bf16: 2**-7}
+_CLOSE: dict[Attribute, float] = {f16: 2**-10, bf16: 2**-7}
 
 
 def plus_literal(value: SSAValue) -> Iterator[tuple[SSAValue, float]]:

@@ -248,9 +248,7 @@ def test_order_is_proved_through_common_factors() -> None:
 
 
 def test_symbols_are_listed_once_in_order() -> None:
-    assert [s.name for s in symbols_of([B * A, (C + B) // 3])] == ["a", "b", "c"] or [
-        s.name for s in symbols_of([B * A, (C + B) // 3])
-    ] == ["b", "a", "c"]
+    assert [s.name for s in symbols_of([B * A, (C + B) // 3])] == ["a", "b", "c"]
     assert symbols_of(4) == ()
 
 
@@ -287,9 +285,7 @@ def test_types() -> None:
     assert str(static) == "tensor<2x3xf32>"
     assert dims_of(static) == (2, 3)
     dynamic = tensor_type(f32, (A, 4, A * B))
-    assert str(dynamic) == (
-        "tensor<?x4x?xf32, #sym.dims<[a, 4, a * b], a in [0, 3], b in [1, 6]>>"
-    )
+    assert str(dynamic) == ("tensor<?x4x?xf32, #sym.dims<[a, 4, a * b], a in [0, 3], b in [1, 6]>>")
     assert dims_of(dynamic) == (A, 4, A * B)
     assert dims_of(memref_type(f32, (A, 4))) == (A, 4)
     assert element_of(memref_type(f32, (A, 4))) == f32
