@@ -9,6 +9,7 @@ Every case becomes a library, and its operands and the interpreter's answer an .
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -85,4 +86,5 @@ def _plain(value: Array) -> Array:
 
 if __name__ == "__main__":
     wanted = sys.argv[2:]
-    build(Path(sys.argv[1]), [c for c in all_cases() if not wanted or c.name in wanted])
+    chosen = [case for case in all_cases() if not wanted or case.name in wanted]
+    build(Path(sys.argv[1]), chosen, jobs=os.cpu_count() or 1)

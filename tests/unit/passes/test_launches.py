@@ -9,28 +9,12 @@ import pytest
 
 from ait import nn
 from ait.dialects.functions import find_function
-from ait.dialects.kernel import CopyOp, KernelOp
 from ait.dialects.symbolic import dims_of
-from ait.ir.interpreter import evaluate
 from ait.ir.trace import Dim, TensorSpec, trace
 from ait.passes.pipelines import run_pipeline
+from tests.unit.passes.launches import launches
 
 BATCH, SEQ = Dim("batch", 1, 4), Dim("seq", 1, 16)
-
-
-def launches(model: Any, specs: dict[str, TensorSpec], inputs: dict[str, Any]) -> list[str]:
-    """Names of the kernels of a model, which are checked to compute what the model says."""
-    program = trace(model, specs)
-    lowered = program.clone()
-    run_pipeline(lowered.module, verify=True)
-    want, got = evaluate(program, inputs), evaluate(lowered, inputs)
-    for name, expected in want.items():
-        np.testing.assert_allclose(got[name], expected, rtol=1e-3, atol=1e-4, err_msg=name)
-    main = find_function(lowered.module, "main")
-    assert main is not None
-    kernels = [op for op in main.body.block.ops if isinstance(op, KernelOp)]
-    assert not any(isinstance(op, CopyOp) for op in kernels), "data movement is left"
-    return [op.name.removeprefix("kernel.") for op in kernels]
 
 
 class Encoder(nn.Module):

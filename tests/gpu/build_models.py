@@ -1,0 +1,65 @@
+"""Compiles the models of models.py here, to run on a machine that has a GPU and little else.
+
+    python -m tests.gpu.build_models FOLDER [NAME...]      (here)
+    python FOLDER/run_models.py                            (there: needs ait.runtime and a driver)
+
+Every model becomes a library and an .npz file: inputs and the interpreter's outputs at several
+sizes, with the weights as traced and with all of them replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+import ait
+from ait.dialects.symbolic import dims_of, element_of, evaluate
+from ait.ir.dtypes import dtype_of
+from ait.ir.program import Program, inputs_of
+from tests.gpu.models import MODELS, Model
+
+TARGET = "cuda:sm_90a"
+_RUNNER = Path(__file__).parent / "run_models.py"
+
+
+def build(folder: Path, names: Iterable[str] = MODELS) -> None:
+    """Writes libraries, data and the runner to `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptions = {name: build_model(folder, name, MODELS[name]) for name in names}
+    (folder / "models.json").write_text(json.dumps(descriptions, indent=1))
+    shutil.copy(_RUNNER, folder)
+
+
+def build_model(folder: Path, name: str, model: Model) -> dict[str, object]:
+    """Compiles a model and saves its data; returns what the runner must know."""
+    program = model.make()
+    artifact = ait.compile(program, TARGET, folder / f"{name}.so")
+    print(f"built {name}: {artifact.report.seconds:.1f} s", flush=True)
+    generator = np.random.default_rng(7)
+    replaced = {
+        key: (generator.uniform(-1, 1, value.shape) / 8).astype(value.dtype)
+        for key, value in program.weights.items()
+    }
+    changed = Program(program.module, replaced)
+    data = {f"weight:{key}": value for key, value in replaced.items()}
+    for index, dims in enumerate(model.dims):
+        inputs = {
+            port.name: generator.uniform(
+                -1, 1, [evaluate(dim, dims) for dim in dims_of(port.type)]
+            ).astype(dtype_of(element_of(port.type)).numpy)
+            for port in inputs_of(program.main)
+        }
+        data |= {f"{index}:in:{key}": value for key, value in inputs.items()}
+        data |= {f"{index}:out:{k}": v for k, v in ait.evaluate(program, inputs).items()}
+        data |= {f"{index}:replaced:{k}": v for k, v in ait.evaluate(changed, inputs).items()}
+    np.savez(folder / f"{name}.npz", **data)  # pyright: ignore[reportArgumentType]
+    return {"launches": artifact.report.launches, "dims": [dict(dims) for dims in model.dims]}
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]), sys.argv[2:] or MODELS)

@@ -1,0 +1,47 @@
+"""The models that are compiled for a GPU and run there through the C interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import ait
+from ait import nn
+from ait.ir.program import Program
+
+
+class Mlp(nn.Module):
+    """x + linear(gelu(linear(x))): two launches, with a bias, an activation and a residual."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
+        return x + self.down(nn.functional.gelu(self.up(x)))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, and the values of its dynamic dims to run it at."""
+
+    make: Callable[[], Program]
+    dims: tuple[Mapping[str, int], ...]
+
+
+def mlp(width: int, hidden: int, most: int) -> Program:
+    """An f16 MLP over up to `most` rows."""
+    model = Mlp(width, hidden).init_random(seed=1).half()
+    return ait.trace(model, {"x": ait.TensorSpec((ait.Dim("batch", 1, most), width), "f16")})
+
+
+MODELS = {
+    # CUTLASS kernels: every size is a multiple of 8.
+    "mlp": Model(
+        lambda: mlp(256, 1024, 512),
+        ({"batch": 1}, {"batch": 7}, {"batch": 64}, {"batch": 129}, {"batch": 512}),
+    ),
+    # No row begins at 16 bytes: the plain kernels.
+    "mlp_odd": Model(lambda: mlp(45, 77, 130), ({"batch": 1}, {"batch": 33}, {"batch": 130})),
+}

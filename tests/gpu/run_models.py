@@ -1,0 +1,194 @@
+"""Runs prebuilt models on a GPU through the Python loader, and compares with the interpreter.
+
+    python run_models.py [FOLDER] [NAME...]
+
+Needs ait.runtime (NumPy, no compiler, no xDSL) and a driver; with PyTorch, its tensors are tried
+too. Prints a line a check and exits 1 if one fails. See build_models.py.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ait
+from ait.runtime.loader import CompiledModel
+
+# Of the largest value: a sum in another order, rounded twice to f16.
+_TOLERANCE = 4e-3
+
+
+class Data:
+    """What build_models.py saved of one model."""
+
+    def __init__(self, path: Path, sizes: int) -> None:
+        self._arrays = dict(np.load(path))
+        self.sizes = range(sizes)
+
+    def group(self, prefix: str) -> dict[str, np.ndarray]:
+        return {k[len(prefix) :]: v for k, v in self._arrays.items() if k.startswith(prefix)}
+
+    def inputs(self, size: int) -> dict[str, np.ndarray]:
+        return self.group(f"{size}:in:")
+
+    def outputs(self, size: int, kind: str = "out") -> dict[str, np.ndarray]:
+        return self.group(f"{size}:{kind}:")
+
+
+def assert_close(actual: Mapping[str, Any], expected: Mapping[str, np.ndarray]) -> float:
+    """The largest error, relative to the largest value."""
+    worst = 0.0
+    for name, wanted in expected.items():
+        given, wanted = np.asarray(actual[name], np.float64), wanted.astype(np.float64)
+        assert given.shape == wanted.shape, f"{name} has shape {given.shape}, not {wanted.shape}"
+        assert np.isfinite(given).all(), f"{name} is not finite"
+        worst = max(worst, float(np.abs(given - wanted).max() / np.abs(wanted).max()))
+    assert worst <= _TOLERANCE, f"error {worst:.1e}"
+    return worst
+
+
+def every_size(model: CompiledModel, data: Data) -> str:
+    """Sizes alternate: a plan or a tensor map kept from another size would show."""
+    order = [*data.sizes, *reversed(data.sizes)]
+    return (
+        f"error {max(assert_close(model.run(data.inputs(i)), data.outputs(i)) for i in order):.1e}"
+    )
+
+
+def two_threads(model: CompiledModel, data: Data) -> str:
+    """Two contexts at once give the same bits as one alone."""
+    wanted = {i: model.run(data.inputs(i)) for i in data.sizes}
+    problems: list[str] = []
+
+    def work(first: int) -> None:
+        with model.context() as context:
+            for turn in range(50):
+                i = data.sizes[(first + turn) % len(data.sizes)]
+                results = context.run(data.inputs(i))
+                problems.extend(
+                    n for n, v in results.items() if not np.array_equal(v, wanted[i][n])
+                )
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems, f"{len(problems)} runs differ"
+    return "100 runs"
+
+
+def workspace_of_the_caller(model: CompiledModel, data: Data) -> str:
+    """A given workspace of the size that was asked for is enough."""
+    torch = _torch()
+    if torch is None:
+        return "PyTorch is missing: not tried"
+    size = data.sizes[-1]
+    with model.context() as context:
+        bytes_needed = context.workspace_size({n: v.shape for n, v in data.inputs(size).items()})
+        context.set_workspace(torch.empty(bytes_needed, dtype=torch.uint8, device="cuda"))
+        assert_close(context.run(data.inputs(size)), data.outputs(size))
+    return f"{bytes_needed} bytes"
+
+
+def pytorch_tensors(model: CompiledModel, data: Data) -> str:
+    """Tensors on the GPU go in and come out there, the outputs poisoned before."""
+    torch = _torch()
+    if torch is None:
+        return "PyTorch is missing: not tried"
+    for i in data.sizes:
+        inputs = {n: torch.from_numpy(v).cuda() for n, v in data.inputs(i).items()}
+        outputs = {
+            n: torch.full(v.shape, torch.nan, dtype=torch.from_numpy(v).dtype, device="cuda")
+            for n, v in data.outputs(i).items()
+        }
+        given = model.run(inputs, outputs)
+        assert all(given[n] is outputs[n] for n in outputs)
+        assert_close({n: v.cpu().numpy() for n, v in outputs.items()}, data.outputs(i))
+        made = model.run(inputs)
+        assert all(value.is_cuda for value in made.values())
+        assert_close({n: v.cpu().numpy() for n, v in made.items()}, data.outputs(i))
+    return f"{len(data.sizes)} sizes"
+
+
+def refused_inputs(model: CompiledModel, data: Data) -> str:
+    """An input out of its range is refused with the range, and the model stays usable."""
+    (name, value), *_ = data.inputs(data.sizes[-1]).items()
+    too_many = np.concatenate([value, value[:1]])
+    try:
+        model.run({name: too_many})
+    except ait.InputError as error:
+        message = str(error)
+    else:
+        raise AssertionError("no error")
+    assert f"is {len(too_many)}, outside its range" in message, message
+    assert_close(model.run(data.inputs(0)), data.outputs(0))
+    return message
+
+
+def replaced_weights(model: CompiledModel, data: Data) -> str:
+    """All weights replaced at run time."""
+    model.set_weights(data.group("weight:"))
+    worst = max(
+        assert_close(model.run(data.inputs(i)), data.outputs(i, "replaced")) for i in data.sizes
+    )
+    return f"error {worst:.1e}"
+
+
+def timed(model: CompiledModel, data: Data) -> str:
+    """From call to completion, inputs on the GPU: for the log, nothing is asserted."""
+    return "; ".join(f"{model.benchmark(data.inputs(i)).median * 1e6:.1f} us" for i in data.sizes)
+
+
+CHECKS: tuple[Callable[[CompiledModel, Data], str], ...] = (
+    every_size,
+    two_threads,
+    workspace_of_the_caller,
+    pytorch_tensors,
+    refused_inputs,
+    timed,
+    replaced_weights,
+)
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch
+
+
+def results_of(folder: Path, wanted: list[str]) -> Iterator[tuple[str, str, bool]]:
+    """Each check's title, what it found, and whether it passed."""
+    for name, about in json.loads((folder / "models.json").read_text()).items():
+        if wanted and name not in wanted:
+            continue
+        with ait.load(folder / f"{name}.so") as model:
+            data = Data(folder / f"{name}.npz", len(about["dims"]))
+            for check in CHECKS:
+                title = f"{name}: {check.__name__.replace('_', ' ')}"
+                try:
+                    yield title, check(model, data), True
+                except (AssertionError, ait.AitError) as error:
+                    yield title, str(error), False
+
+
+def main(arguments: list[str]) -> int:
+    folder = Path(arguments[0]) if arguments else Path(__file__).parent
+    failed = 0
+    for title, found, passed in results_of(folder, arguments[1:]):
+        failed += not passed
+        print(f"{title:40} {'ok' if passed else 'FAILED'}: {found}", flush=True)
+    print(f"{failed} failed")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,33 @@
+"""How many kernels a model comes down to, for the tests that count them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ait.dialects.functions import find_function
+from ait.dialects.kernel import CopyOp, KernelOp
+from ait.ir.interpreter import evaluate
+from ait.ir.trace import TensorSpec, trace
+from ait.passes.pipelines import run_pipeline
+
+
+def launches(
+    model: Any, specs: dict[str, TensorSpec], inputs: dict[str, Any], *, copies: bool = False
+) -> list[str]:
+    """Names of the kernels of a model, which are checked to compute what the model says.
+
+    That data movement is left is an error, unless `copies` asks to count it with the others.
+    """
+    program = trace(model, specs)
+    lowered = program.clone()
+    run_pipeline(lowered.module, verify=True)
+    want, got = evaluate(program, inputs), evaluate(lowered, inputs)
+    for name, expected in want.items():
+        np.testing.assert_allclose(got[name], expected, rtol=1e-3, atol=1e-4, err_msg=name)
+    main = find_function(lowered.module, "main")
+    assert main is not None
+    kernels = [op for op in main.body.block.ops if isinstance(op, KernelOp)]
+    assert copies or not any(isinstance(op, CopyOp) for op in kernels), "data movement is left"
+    return [op.name.removeprefix("kernel.") for op in kernels]
