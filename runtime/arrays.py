@@ -4,6 +4,7 @@ PyTorch is never imported: a tensor can only be given if its user has done so.
 """
 
 import ctypes
+import math
 import sys
 from collections.abc import Sequence
 from ctypes import POINTER, c_int64
@@ -130,6 +131,26 @@ def borrow_output(value: Any, what: str) -> Borrowed:
     return borrowed
 
 
+def borrow_memory(value: Any, what: str) -> Borrowed:
+    """The memory of a contiguous array of any type, as bytes (`i8`) that will be written to.
+
+    Raises:
+        InputError: it is no array, not contiguous or read-only.
+    """
+    if is_torch(value):
+        if not value.is_contiguous():
+            raise InputError(f"{what} is not contiguous")
+        return borrow_output(value.detach().reshape(-1).view(sys.modules["torch"].int8), what)
+    if not isinstance(value, np.ndarray | np.generic) and hasattr(
+        value, "__cuda_array_interface__"
+    ):
+        return _borrow_cuda(value, what, as_bytes=True)
+    array = _as_numpy(value, what)
+    if not array.flags.c_contiguous:
+        raise InputError(f"{what} is not contiguous")
+    return borrow_output(array.reshape(-1).view(np.int8), what)
+
+
 def tensor_structs(arrays: Sequence[Borrowed]) -> Any:
     """A ctypes array of `ait_tensor` that keeps the borrowed arrays' owners alive."""
     structs: Any = (TensorStruct * len(arrays))()
@@ -187,14 +208,18 @@ def _borrow_torch(tensor: Any, what: str, alignment: int) -> Borrowed:
     return Borrowed(tensor, tensor.data_ptr(), dtype, tuple(tensor.shape), device, pending)
 
 
-def _borrow_cuda(value: Any, what: str) -> Borrowed:
+def _borrow_cuda(value: Any, what: str, as_bytes: bool = False) -> Borrowed:
     """https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html"""
     interface: dict[str, Any] = value.__cuda_array_interface__
     if interface.get("strides") is not None:
         raise InputError(f"{what} is not contiguous")
-    dtype = _dtype_of(np.dtype(interface["typestr"]).name, what)
-    pending = interface.get("stream") not in (None, _LEGACY_DEFAULT_STREAM)
+    given = np.dtype(interface["typestr"])
     shape = tuple(interface["shape"])
+    if as_bytes:
+        dtype, shape = "i8", (math.prod(shape) * given.itemsize,)
+    else:
+        dtype = _dtype_of(given.name, what)
+    pending = interface.get("stream") not in (None, _LEGACY_DEFAULT_STREAM)
     return Borrowed(value, interface["data"][0], dtype, shape, "cuda", pending)
 
 

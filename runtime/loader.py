@@ -216,7 +216,7 @@ class Context:
         self._outputs = model.outputs
         self._device = model.device
         self._device_number = model.device_number
-        memory = _workspace_memory(workspace)
+        memory = self._workspace_memory(workspace)
         options = abi.ContextOptions(
             num_threads=num_threads,
             workspace=memory and memory.pointer,
@@ -296,7 +296,7 @@ class Context:
     def set_workspace(self, workspace: Any) -> None:
         """Gives the context other memory to work in; None returns to its own."""
         library, handle = self._handle.get()
-        memory = _workspace_memory(workspace)
+        memory = self._workspace_memory(workspace)
         address, size = (memory.pointer, memory.bytes) if memory else (None, 0)
         library.call("ait_context_set_workspace", handle, address, size)
         self._workspace = memory
@@ -372,6 +372,14 @@ class Context:
             if device is not host:
                 library.call("ait_device_copy_to_host", host.pointer, device.pointer, host.bytes)
 
+    def _workspace_memory(self, workspace: Any) -> Borrowed | None:
+        if workspace is None:
+            return None
+        memory = arrays.borrow_memory(workspace, "the workspace")
+        if memory.device != self._device:
+            raise InputError(f"the workspace is on {memory.device}, expected {self._device}")
+        return memory
+
     def _on_device(self, array: Borrowed, direction: str, index: int) -> Borrowed:
         """The array itself if the model can use it, else memory of its size on the device."""
         if array.device != "cpu" or self._device == "cpu":
@@ -433,10 +441,6 @@ def _in_order(
     if len(values) != len(names):
         raise InputError(f"{len(values)} {kind}s given, expected {len(names)} ({', '.join(names)})")
     return list(values)
-
-
-def _workspace_memory(workspace: Any) -> Borrowed | None:
-    return None if workspace is None else arrays.borrow_output(workspace, "the workspace")
 
 
 __all__ = [

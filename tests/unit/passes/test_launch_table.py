@@ -237,11 +237,11 @@ def three_activations(x: Tensor) -> tuple[Tensor, ...]:
 
 
 def gated_rows() -> Iterator[Any]:
-    yield row("swiglu", swiglu, X, 1, left=None)
-    yield row("swiglu-without-bias", swiglu_without_bias, X, 1)
-    yield row("geglu-of-chunk", geglu_of_chunk, X, 1)
-    yield row("geglu-of-split", geglu_of_split, X, 1)
-    yield row("three-linears-three-activations", three_activations, X, 1)
+    yield row("swiglu", swiglu, X, 1, left="2 gemm")
+    yield row("swiglu-without-bias", swiglu_without_bias, X, 1, left="2 gemm")
+    yield row("geglu-of-chunk", geglu_of_chunk, X, 1, left="gemm, pointwise")
+    yield row("geglu-of-split", geglu_of_split, X, 1, left="gemm, pointwise")
+    yield row("three-linears-three-activations", three_activations, X, 1, left="3 gemm")
 
 
 # Transformers ---------------------------------------------------------------------------------
@@ -265,6 +265,20 @@ def self_attention(x: Tensor, mask: Tensor, heads: int = 3) -> Tensor:
 def attention_block(x: Tensor, r: Tensor) -> Tensor:
     q, k, v = (split_heads(linear(x, 24), 3) for _ in range(3))
     return r + linear(merge_heads(F.scaled_dot_product_attention(q, k, v)), 24)
+
+
+def scaled_queries_block(x: Tensor, r: Tensor) -> Tensor:
+    """The same, written out, with the scale on the queries."""
+    q, k, v = (split_heads(linear(x, 24), 3) for _ in range(3))
+    scores = (q * width(q) ** -0.5) @ k.mT
+    return linear(merge_heads(scores.softmax(-1) @ v), 24) + r
+
+
+def grouped_query_block(x: Tensor, r: Tensor) -> Tensor:
+    """The same with 4 heads of queries and 2 of keys and values, which are repeated."""
+    q, k, v = (split_heads(linear(x, heads * 6), heads) for heads in (4, 2, 2))
+    mixed = F.scaled_dot_product_attention(q, repeat_heads(k, 2), repeat_heads(v, 2))
+    return linear(merge_heads(mixed), 24) + r
 
 
 def written_gelu(x: Tensor) -> Tensor:
@@ -303,6 +317,10 @@ def repeat_heads(x: Tensor, times: int) -> Tensor:
     batch, heads, length, size = x.shape
     wide = x[:, :, None, :, :].expand(batch, heads, times, length, size)
     return wide.reshape(batch, heads * times, length, size)
+
+
+def rotated_pair(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    return rotary(q, cos, sin), rotary(k, cos, sin)
 
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -346,17 +364,62 @@ def decoder(attend: Attend, norm: Callable[[Tensor], Tensor]) -> Callable[..., T
 
 def transformer_rows() -> Iterator[Any]:
     tokens = f32(BATCH, SEQ, 24)
-    yield row("attention-block", attention_block, {"x": tokens, "r": tokens}, 3)
+    added = {"x": tokens, "r": tokens}
+    yield row("attention-block", attention_block, added, 3)
+    yield row(
+        "attention-block-scaled-queries",
+        scaled_queries_block,
+        added,
+        3,
+        left="2 gemm, attention, gemm",
+    )
+    yield row(
+        "attention-block-grouped-queries",
+        grouped_query_block,
+        added,
+        3,
+        left="gemm, 2 copy, attention, gemm",
+    )
     masked = {"x": tokens, "mask": f32(BATCH, 1, 1, SEQ)}
     yield row("encoder-pre-norm", encoder(True, layer_norm, F.gelu), masked, 7)
     yield row("encoder-post-norm", encoder(False, layer_norm, F.gelu), masked, 7)
     written = written_layer_norm, written_gelu
     yield row("encoder-pre-norm-written-out", encoder(True, *written), masked, 7)
     yield row("encoder-post-norm-written-out", encoder(False, *written), masked, 7)
+    angles = f32(BATCH, 1, SEQ, 6)
+    heads = {"q": f32(BATCH, 4, SEQ, 6), "k": f32(BATCH, 2, SEQ, 6), "cos": angles, "sin": angles}
+    yield row(
+        "rotary-of-two",
+        rotated_pair,
+        heads,
+        1,
+        left="pointwise, copy, 2 pointwise, copy, pointwise",
+    )
     rotated = {"x": tokens, "cos": f32(BATCH, SEQ, 6), "sin": f32(BATCH, SEQ, 6)}
-    yield row("decoder", decoder(attend, rms_norm), rotated, 8)
-    yield row("decoder-added-mask", decoder(attend_with_added_mask, rms_norm), rotated, 8)
-    yield row("decoder-filled-mask", decoder(attend_with_filled_mask, written_rms_norm), rotated, 8)
+    yield row(
+        "decoder",
+        decoder(attend, rms_norm),
+        rotated,
+        8,
+        left="rowwise, 2 gemm, pointwise, copy, pointwise, gemm, pointwise, copy, pointwise, "
+        "2 copy, attention, gemm, rowwise, 3 gemm",
+    )
+    yield row(
+        "decoder-added-mask",
+        decoder(attend_with_added_mask, rms_norm),
+        rotated,
+        8,
+        left="rowwise, 2 gemm, pointwise, copy, pointwise, gemm, pointwise, copy, pointwise, "
+        "2 copy, attention, gemm, rowwise, 3 gemm",
+    )
+    yield row(
+        "decoder-filled-mask",
+        decoder(attend_with_filled_mask, written_rms_norm),
+        rotated,
+        8,
+        left="rowwise, 2 gemm, pointwise, copy, gemm, pointwise, copy, pointwise, 2 copy, "
+        "pointwise, attention, gemm, rowwise, 3 gemm",
+    )
 
 
 # Convolutional networks -----------------------------------------------------------------------
@@ -378,6 +441,14 @@ def dense_block(x: Tensor) -> Tensor:
     for _ in range(3):
         features = nn.cat([features, conv(features, 3).relu()], 1)
     return features
+
+
+def dense_block_of_list(x: Tensor) -> Tensor:
+    """The same with a new concat of all results each time."""
+    features = [conv(x, 6).relu()]
+    for _ in range(3):
+        features.append(conv(nn.cat(features, 1), 3).relu())
+    return nn.cat(features, 1)
 
 
 def dense_block_of_input(x: Tensor) -> Tensor:
@@ -426,14 +497,43 @@ def u_net(
 
 
 def image_rows() -> Iterator[Any]:
+    small, larger = {"x": f32(BATCH, 3, 5, 7)}, {"x": f32(BATCH, 5, 7, 9)}
     yield row("resnet-bottleneck", bottleneck, {"x": f32(BATCH, 8, 6, 10)}, 4)
     yield row("resnet-stem", stem, {"x": f32(BATCH, 3, 18, 14)}, 2)
-    yield row("dense-block", dense_block, {"x": f32(BATCH, 3, 5, 7)}, 4)
-    yield row("dense-block-of-input", dense_block_of_input, {"x": f32(BATCH, 3, 5, 7)}, 5, copies=1)
-    yield row("inception", inception, {"x": f32(BATCH, 5, 7, 9)}, 8)
+    yield row("dense-block", dense_block, small, 4, left="3 conv, copy, conv, 2 copy")
+    yield row(
+        "dense-block-then-conv",
+        lambda x: conv(dense_block(x), 4, 1),
+        small,
+        5,
+        left="3 conv, copy, conv, copy, conv",
+    )
+    yield row(
+        "dense-block-of-list",
+        dense_block_of_list,
+        small,
+        4,
+        left="2 conv, 2 copy, conv, 3 copy, conv, copy",
+    )
+    yield row(
+        "dense-block-of-input",
+        dense_block_of_input,
+        small,
+        5,
+        copies=1,
+        left="conv, copy, conv, copy, conv, copy, conv, copy",
+    )
+    yield row("inception", inception, larger, 8, left="6 conv, pool, conv, copy")
+    yield row("inception-then-conv", lambda x: conv(inception(x), 4, 1), larger, 9)
     image = {"x": f32(BATCH, 3, 2 * HALF, 8)}
     yield row("u-net-resize", u_net(F.relu, upsampled), image, 6)
-    yield row("u-net-pixel-shuffle", u_net(F.relu, shuffled), image, 6)
+    yield row(
+        "u-net-pixel-shuffle",
+        u_net(F.relu, shuffled),
+        image,
+        6,
+        left="2 conv, pool, 2 conv, copy, conv",
+    )
     yield row("u-net-group-norm", u_net(group_norm_silu, upsampled), image, 10)
 
 
@@ -469,14 +569,18 @@ def movement_rows() -> Iterator[Any]:
         {"x": f32(SEQ, BATCH, 6), "y": f32(9, BATCH, 6)},
         1,
     )
-    yield row("split-linears-concat", linears_of_parts, {"x": f32(BATCH, SEQ, 28)}, 1)
+    yield row(
+        "split-linears-concat", linears_of_parts, {"x": f32(BATCH, SEQ, 28)}, 1, left="4 gemm"
+    )
     parts = {"x": f32(BATCH, 14), "y": f32(BATCH, 9), "z": f32(BATCH, 5)}
     yield row("linear-of-concat", linear_of_concat, parts, 4, copies=1)
     siblings = {"x": f32(BATCH, 14), "z": f32(BATCH, 5)}
     yield row("linear-of-concat-of-siblings", linear_of_concat_of_siblings, siblings, 4, copies=1)
     many = {f"x{i}": f32(3, i % 3 + 1) for i in range(100)}
-    yield row("concat-of-100", lambda *xs: nn.cat(xs, 1), many, 2, copies=2)
-    yield row("split-into-100", lambda x: x.split(2, 1), {"x": f32(3, 200)}, 2, copies=2)
+    yield row("concat-of-100", lambda *xs: nn.cat(xs, 1), many, 2, copies=2, left="100 copy")
+    yield row(
+        "split-into-100", lambda x: x.split(2, 1), {"x": f32(3, 200)}, 2, copies=2, left="100 copy"
+    )
 
 
 # Norms and elementwise graphs -----------------------------------------------------------------
@@ -522,14 +626,16 @@ def pointwise_rows() -> Iterator[Any]:
     yield row("layer-norm-written-out", written_layer_norm, norm_inputs, 1)
     yield row("layer-norm-divided", divided_layer_norm, norm_inputs, 1)
     widths = {"x": f32(BATCH, 13), "y": f32(BATCH, 24), "z": f32(BATCH, 7)}
-    yield row("three-layer-norms", independent_norms, widths, 1)
+    yield row("three-layer-norms", independent_norms, widths, 1, left="3 rowwise")
     yield row("gate-of-norm", lambda x: x * layer_norm(x).sigmoid(), norm_inputs, 1)
     yield row("gate-of-written-norm", lambda x: x * written_layer_norm(x).sigmoid(), norm_inputs, 1)
-    yield row("chain-of-64", chain, {f"x{i}": f32(BATCH, 11) for i in range(65)}, 1)
+    yield row(
+        "chain-of-64", chain, {f"x{i}": f32(BATCH, 11) for i in range(65)}, 1, left="2 pointwise"
+    )
     pair = {"x": f32(BATCH, 11), "y": f32(BATCH, 11)}
     yield row("dag-returned-on-the-way", returned_on_the_way, pair, 1)
     yield row("dag-four-ends", four_ends, pair, 1)
-    yield row("dag-four-ends-of-inputs", four_ends_of_inputs, pair, 1)
+    yield row("dag-four-ends-of-inputs", four_ends_of_inputs, pair, 1, left="4 pointwise")
 
 
 ROWS = [

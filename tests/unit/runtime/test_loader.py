@@ -183,6 +183,51 @@ def test_context_tells_sizes_and_takes_workspace(model, reference):
         close(own.run(inputs(11))["y"], reference(*inputs(11)))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.bool_, np.float64, np.complex128])
+def test_a_workspace_of_any_type(model, reference, dtype):
+    memory = arrays.empty((160,), "i8", 64).view(dtype)
+    x, s = inputs(10)
+    with model.context(workspace=memory) as context:
+        close(context.run([x, s])["y"], reference(x, s))
+        with pytest.raises(InputError, match="has 160 bytes"):
+            context.run(inputs(11))
+
+
+class OnGpu:
+    __cuda_array_interface__ = {"shape": (2, 5), "typestr": "<u8", "data": (64, False)}
+
+
+@pytest.mark.parametrize(
+    ("memory", "problem"),
+    [
+        (np.zeros((8, 8))[:, :4], "the workspace is not contiguous"),
+        (np.frombuffer(bytes(64)), "the workspace is read-only"),
+        (OnGpu(), "the workspace is on cuda, expected cpu"),
+        ([0, 1], "the workspace is a list"),
+    ],
+)
+def test_memory_that_is_no_workspace(model, reference, memory, problem):
+    with pytest.raises(InputError, match=problem):
+        model.context(workspace=memory)
+    x, s = inputs()
+    with model.context() as context:
+        with pytest.raises(InputError, match=problem):
+            context.set_workspace(memory)
+        close(context.run([x, s])["y"], reference(x, s))
+
+
+def test_a_torch_workspace_of_any_type(model, reference):
+    torch = pytest.importorskip("torch")
+    x, s = inputs(10)
+    for dtype in (torch.uint8, torch.float64, torch.bool):
+        memory = torch.zeros(2048, dtype=dtype)
+        with model.context(workspace=memory) as context:
+            close(context.run([x, s])["y"], reference(x, s))
+    with pytest.raises(InputError, match="not contiguous"):
+        model.context(workspace=torch.zeros(64, 64).T)
+    assert arrays.borrow_memory(OnGpu(), "x").bytes == 80
+
+
 def test_contexts_in_threads(model, reference):
     wrong = []
 
