@@ -6,8 +6,10 @@ alone with `ait-opt -p`.
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from xdsl.context import Context
@@ -95,6 +97,19 @@ def make_pass(name: str, target: str) -> ModulePass:
     return replace(made, target=target) if hasattr(made, "target") else made  # pyright: ignore[reportCallIssue]
 
 
+@contextmanager
+def _paused_collector() -> Iterator[None]:
+    """Without Python's cycle collector: it would walk the whole IR again and again, to find that
+    nearly all of it is alive. What passes leave behind is collected afterwards."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def run_pipeline(
     module: ModuleOp,
     names: Sequence[str] = ("default",),
@@ -113,7 +128,8 @@ def run_pipeline(
     for name in expand(names):
         module_pass = make_pass(name, target)
         start = time.perf_counter()
-        module_pass.apply(context, module)
+        with _paused_collector():
+            module_pass.apply(context, module)
         runs.append(PassRun(name, time.perf_counter() - start))
         if verify:
             module.verify()
