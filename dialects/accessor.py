@@ -42,6 +42,7 @@ from ait.dialects.symbolic import (
     element_of,
     exact_div,
     lower_bound,
+    mod,
     print_dims,
     print_symbol_bounds,
     provably_le,
@@ -226,6 +227,26 @@ class AccessMap:
         backwards: there is then an `order_as_storage`."""
         return self.size == size and self.order_as_storage() is not None
 
+    @property
+    def last(self) -> Dim:
+        """The address of the last index in each dim; of a map that walks forwards, the largest."""
+        address = self.offset
+        for size, stride in zip(self.sizes, self.strides, strict=True):
+            address = address + stride * (size - 1)
+        return address
+
+    def forwards(self) -> AccessMap:
+        """The same addresses, with dims that provably walk backwards turned around."""
+        offset, strides = self.offset, list(self.strides)
+        for i, (size, stride) in enumerate(zip(self.sizes, self.strides, strict=True)):
+            if provably_le(stride, -1):
+                offset, strides[i] = offset + stride * (size - 1), -stride
+        return AccessMap(offset, self.sizes, tuple(strides))
+
+    def disjoint_from(self, other: AccessMap) -> bool:
+        """Whether provably no address of one storage is reached by both maps."""
+        return _apart(self.forwards(), other.forwards())
+
     def __str__(self) -> str:
         sizes, strides = ", ".join(map(to_text, self.sizes)), ", ".join(map(to_text, self.strides))
         return f"offset {to_text(self.offset)}, sizes [{sizes}], strides [{strides}]"
@@ -256,6 +277,31 @@ def _walked(stride: Dim, steps: Sequence[Dim]) -> tuple[int, Dim] | None:
         if count is not None:
             return position, count
     return None
+
+
+def _apart(a: AccessMap, b: AccessMap) -> bool:
+    """Whether two maps that walk forwards never meet: one ends before the other begins, or so it is
+    for their addresses modulo some stride, as for columns of one matrix."""
+    if a.size == 0 or b.size == 0:
+        return True
+    if provably_le(a.last, b.offset - 1) or provably_le(b.last, a.offset - 1):
+        return True
+    for step in dict.fromkeys(stride for stride in (*a.strides, *b.strides) if stride != 0):
+        left, right = _modulo(a, step), _modulo(b, step)
+        if left is not None and right is not None and _apart(left, right):
+            return True
+    return False
+
+
+def _modulo(access: AccessMap, step: Dim) -> AccessMap | None:
+    """Addresses modulo `step`; None unless dims that are no whole steps provably never carry."""
+    kept = [i for i, stride in enumerate(access.strides) if exact_div(stride, step) is None]
+    offset = access.offset
+    if not (provably_le(0, offset) and provably_le(offset, step - 1)):
+        offset = mod(offset, step)
+    sizes, strides = (tuple(dims[i] for i in kept) for dims in (access.sizes, access.strides))
+    rest = AccessMap(offset, sizes, strides)
+    return rest if provably_le(0, offset) and provably_le(rest.last, step - 1) else None
 
 
 @irdl_attr_definition

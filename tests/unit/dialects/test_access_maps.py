@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ait.dialects.accessor import AccessMap
+from ait.dialects.symbolic import symbol
 
 
 def addresses(access: AccessMap) -> Any:
@@ -70,6 +71,41 @@ def test_orders_and_coverage(pair: tuple[AccessMap, Any]) -> None:
     assert access.covers(array.size) == (everything and forwards)
     if order is not None:
         assert access.permute(order).is_dense
+
+
+@given(viewed(), viewed())
+def test_disjoint_maps_share_no_address(
+    first: tuple[AccessMap, Any], second: tuple[AccessMap, Any]
+) -> None:
+    (a, a_array), (b, b_array) = first, second
+    if a.disjoint_from(b):
+        assert not np.intersect1d(a_array, b_array).size
+    assert a.disjoint_from(b) == b.disjoint_from(a)
+
+
+@given(
+    st.lists(st.sampled_from([1, 2, 3, 5, 8]), min_size=1, max_size=4),
+    st.data(),
+)
+def test_different_parts_of_one_tensor_are_disjoint(dims: list[int], data: st.DataObject) -> None:
+    """Pieces side by side along a dim, every second index, and parts of those."""
+    axis = data.draw(st.integers(0, len(dims) - 1))
+    dims[axis] *= 2
+    batch = symbol("batch", 0, 9)
+    shape = (batch, *dims) if data.draw(st.booleans()) else tuple(dims)
+    axis += len(shape) - len(dims)
+    whole = AccessMap.dense(shape)
+    half = dims[axis - len(shape)] // 2
+    step = data.draw(st.sampled_from([1, 2]))
+    sizes = [half if i == axis else n for i, n in enumerate(shape)]
+    steps = [step if i == axis else 1 for i in range(len(shape))]
+    start = half if step == 1 else 1
+    a = whole.slice([0] * len(shape), sizes, steps)
+    b = whole.slice([start if i == axis else 0 for i in range(len(shape))], sizes, steps)
+    assert a.disjoint_from(b) and b.disjoint_from(a)
+    order = data.draw(st.permutations(range(len(shape))))
+    assert a.permute(order).disjoint_from(b)
+    assert not a.disjoint_from(whole) and not whole.disjoint_from(b)
 
 
 @given(viewed(), st.data())

@@ -1,0 +1,128 @@
+"""What kernels cost: bytes and operations, and the time that a device's roofline allows for them.
+
+A model of differences, not of clocks: it decides what is worth fusing and shows where time must go.
+The roofline is that of Williams, Waterman and Patterson (CACM 52(4), 2009): the larger of bytes
+over bandwidth and operations over peak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from xdsl.ir import SSAValue
+
+from ait.dialects.accessor import AccessMap
+from ait.dialects.kernel import AttentionOp, ConvOp, GemmOp, KernelOp, ReduceOp
+from ait.dialects.symbolic import (
+    Dim,
+    dim_product,
+    dims_of,
+    element_of,
+    provably_le,
+    upper_bound,
+)
+from ait.passes.plan_memory import bytes_of
+from ait.passes.target import DeviceDescription
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run of a kernel moves and computes, over the model's dynamic dims."""
+
+    bytes_read: Dim
+    """Each element of an operand that is reached counts once, however often it is read."""
+    bytes_written: Dim
+    matrix_operations: Dim
+    """Multiplications and additions of products: two for each pair of factors."""
+    scalar_operations: Dim
+    """Ops of region code, one for each index that runs them."""
+
+    @property
+    def bytes(self) -> Dim:
+        return self.bytes_read + self.bytes_written
+
+    @property
+    def operations(self) -> Dim:
+        return self.matrix_operations + self.scalar_operations
+
+
+def cost_of(op: KernelOp) -> Cost:
+    """The cost of a kernel op, on tensors or buffers."""
+    reads = list(dict.fromkeys(zip(op.ins, op.in_access, strict=True)))
+    writes = list(zip(op.outs, op.out_access, strict=True))
+    matrix = _MATRIX_OPERATIONS.get(type(op))
+    return Cost(
+        bytes_read=_total(_bytes_reached(value, access) for value, access in reads),
+        bytes_written=_total(_bytes_reached(value, access) for value, access in writes),
+        matrix_operations=matrix(op) if matrix is not None else 0,
+        scalar_operations=_scalar_operations(op),
+    )
+
+
+def seconds(op: KernelOp, device: DeviceDescription) -> float:
+    """The roofline time of a kernel at the largest dynamic dims, without its launch."""
+    cost = cost_of(op)
+    element = str(element_of(op.ins[0] if op.ins else op.outs[0]))
+    peak = device.matrix_peak.get(element, device.vector_peak)
+    return max(
+        upper_bound(cost.bytes) / device.memory_bandwidth,
+        upper_bound(cost.matrix_operations) / peak
+        + upper_bound(cost.scalar_operations) / device.vector_peak,
+    )
+
+
+def _total(dims: Iterable[Dim]) -> Dim:
+    total: Dim = 0
+    for dim in dims:
+        total = total + dim
+    return total
+
+
+def _bytes_reached(value: SSAValue, access: AccessMap) -> Dim:
+    """Bytes of the elements that a map reaches: no more than it has indices, or the value has."""
+    pairs = zip(access.sizes, access.strides, strict=True)
+    reached = dim_product(size for size, stride in pairs if stride != 0)
+    stored = dim_product(dims_of(value))
+    if access.size == 0:
+        reached = 0
+    elif provably_le(stored, reached):
+        reached = stored
+    return reached * bytes_of(element_of(value))
+
+
+def _gemm_operations(op: KernelOp) -> Dim:
+    assert isinstance(op, GemmOp)
+    return 2 * dim_product(dim for group in op.group_dims for dim in group)
+
+
+def _conv_operations(op: KernelOp) -> Dim:
+    _, r, s, c = op.in_access[1].sizes
+    return 2 * dim_product((*op.domain, r, s, c))
+
+
+def _attention_operations(op: KernelOp) -> Dim:
+    assert isinstance(op, AttentionOp)
+    depth, value = op.in_access[0].sizes[3], op.domain[3]
+    return 2 * dim_product(op.score_domain) * (depth + value)
+
+
+_MATRIX_OPERATIONS: Mapping[type[KernelOp], Callable[[KernelOp], Dim]] = {
+    AttentionOp: _attention_operations,
+    ConvOp: _conv_operations,
+    GemmOp: _gemm_operations,
+}
+
+
+def _scalar_operations(op: KernelOp) -> Dim:
+    leading, last = op.regions[:-1], op.regions[-1:]
+    total = dim_product(op.domain) * sum(len(region.block.ops) - 1 for region in last)
+    inner = dim_product(_inner_domain(op))
+    return total + inner * sum(len(region.block.ops) for region in leading)
+
+
+def _inner_domain(op: KernelOp) -> tuple[Dim, ...]:
+    """The dims over which regions before the last run."""
+    if isinstance(op, ReduceOp):
+        return op.full_domain
+    return op.domain

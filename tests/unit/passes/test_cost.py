@@ -1,0 +1,106 @@
+"""The cost model counts what kernels move and compute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ait import nn
+from ait.dialects.functions import find_function
+from ait.dialects.kernel import KernelOp
+from ait.dialects.symbolic import Dim, symbol
+from ait.ir.trace import Dim as NamedDim
+from ait.ir.trace import TensorSpec, trace
+from ait.passes.cost import Cost, cost_of, seconds
+from ait.passes.pipelines import run_pipeline
+from ait.passes.target import find_target
+
+BATCH = NamedDim("batch", 1, 8)
+N = symbol("batch", 1, 8)
+
+
+def costs(model: Any, specs: dict[str, TensorSpec], *pipeline: str) -> list[tuple[str, Cost]]:
+    program = trace(model, specs, require_weights=False)
+    run_pipeline(program.module, pipeline or ("simplify", "lower", "fuse"))
+    main = find_function(program.module, "main")
+    assert main is not None
+    kernels = [op for op in main.body.block.ops if isinstance(op, KernelOp)]
+    return [(op.name.removeprefix("kernel."), cost_of(op)) for op in kernels]
+
+
+def spec(*dims: Any, dtype: str = "f32") -> TensorSpec:
+    return TensorSpec(dims, dtype)
+
+
+def test_linear() -> None:
+    """Weights, bias and the input are read once, whatever the batch; the product is written."""
+    ((name, cost),) = costs(nn.Linear(16, 4), {"input": spec(BATCH, 16)})
+    assert name == "gemm"
+    assert cost.bytes_read == N * 64 + 4 * (16 * 4 + 4)
+    assert cost.bytes_written == N * 16
+    assert cost.matrix_operations == N * (2 * 16 * 4)
+    assert cost.scalar_operations == N * 4
+    assert cost.bytes == cost.bytes_read + cost.bytes_written
+
+
+@pytest.mark.parametrize(
+    ("model", "read"),
+    [
+        (lambda x, y: x[:, ::2] * 2, 16 * 4),
+        (lambda x, y: x + y, (32 + 8) * 4),  # y is broadcast: each element counts once
+        (lambda x, y: x + x, 32 * 4),
+        (lambda x, y: x[:, :4] + x[:, 1:5], 2 * 16 * 4),
+        (lambda x, y: y.expand(4, 8) * 1, 8 * 4),
+    ],
+)
+def test_elements_that_are_reached_count_once(model: Any, read: int) -> None:
+    ((name, cost),) = costs(model, {"x": spec(4, 8), "y": spec(8)})
+    assert (name, cost.bytes_read) == ("pointwise", read)
+
+
+def test_convolution_and_attention() -> None:
+    grouped = nn.Conv2d(6, 4, 3, groups=2, bias=False)
+    conv = dict(costs(grouped, {"input": spec(2, 6, 5, 5)}))["conv"]
+    assert conv.matrix_operations == 2 * (2 * 3 * 3 * 4) * (3 * 3 * 3)
+    heads = {name: spec(2, 4, n, 8, dtype="f16") for name, n in (("q", 3), ("k", 5), ("v", 5))}
+    ((name, cost),) = costs(nn.functional.scaled_dot_product_attention, _named(heads))
+    assert name == "attention"
+    assert cost.matrix_operations == 2 * (2 * 4) * 3 * 5 * (8 + 8)
+    assert cost.bytes == 2 * (2 * 4 * 8) * (3 + 5 + 5 + 3)
+
+
+def _named(heads: dict[str, TensorSpec]) -> dict[str, TensorSpec]:
+    return dict(zip(("query", "key", "value"), heads.values(), strict=True))
+
+
+def test_fusion_does_not_cost_more() -> None:
+    def model(x: nn.Tensor, w: nn.Tensor, r: nn.Tensor) -> nn.Tensor:
+        return nn.functional.gelu(x @ w) + r
+
+    specs = {"x": spec(BATCH, 16), "w": spec(16, 16), "r": spec(BATCH, 16)}
+    before = costs(model, specs, "simplify", "lower")
+    after = costs(model, specs)
+    assert len(before) > len(after) == 1
+
+    def total(found: list[tuple[str, Cost]]) -> Dim:
+        return sum((cost.bytes for _, cost in found), 0)
+
+    saved = total(before) - total(after)
+    assert saved == (len(before) - 1) * 2 * 16 * 4 * N
+
+
+def test_a_roofline_has_two_sides() -> None:
+    device = find_target("any").description
+
+    def roofline(model: Any, specs: dict[str, TensorSpec]) -> float:
+        program = trace(model, specs, require_weights=False)
+        run_pipeline(program.module, ("simplify", "lower", "fuse"))
+        (kernel,) = (op for op in program.module.walk() if isinstance(op, KernelOp))
+        return seconds(kernel, device)
+
+    wide = spec(4096, 4096, dtype="f16")
+    copying = roofline(lambda x: x + x, {"x": wide})
+    assert copying == pytest.approx(2 * 2 * 4096**2 / device.memory_bandwidth)
+    product = roofline(lambda x: x @ x, {"x": wide})
+    assert product == pytest.approx(2 * 4096**3 / device.matrix_peak["f16"], rel=0.01)
