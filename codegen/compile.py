@@ -27,7 +27,7 @@ from ait.codegen.weights import (
     write_file,
 )
 from ait.dialects.accessor import AssembleOp, MaterializeOp
-from ait.dialects.kernel import CopyOp, KernelOp
+from ait.dialects.kernel import CopyOp, GroupOp, KernelOp
 from ait.ir.context import make_context
 from ait.ir.interpreter.evaluate import prepared_weights
 from ait.ir.program import Program
@@ -293,7 +293,7 @@ class _Compilation:
 def _launches(module: ModuleOp) -> int:
     """What would be launched, or copied, if the module ran as it is."""
     return sum(
-        isinstance(op, KernelOp | MaterializeOp | AssembleOp)
+        isinstance(op, KernelOp | GroupOp | MaterializeOp | AssembleOp)
         for function in module.ops
         if isinstance(function, FuncOp) and function.sym_name.data == "main"
         for op in function.body.block.ops

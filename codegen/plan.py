@@ -16,12 +16,12 @@ from math import prod
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.dialects.memref import GetGlobalOp, GlobalOp
-from xdsl.ir import BlockArgument, SSAValue
+from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.scalar import ElementType, element_type
 from ait.dialects.functions import MAIN, PREPARE
-from ait.dialects.kernel import BufferOp, KernelOp
+from ait.dialects.kernel import BufferOp, GroupOp, KernelOp
 from ait.dialects.symbolic import (
     Dim,
     DimsAttr,
@@ -254,7 +254,7 @@ def _dims_of_calls(function: FuncOp) -> list[Dim]:
     """Every dim that a run computes with."""
     dims = [dim for argument in function.body.block.args for dim in dims_of(argument)]
     dims += _slots(function)
-    for op in function.body.block.ops:
+    for op in _flattened(function.body.block.ops):
         if isinstance(op, KernelOp):
             for access in (*op.in_access, *op.out_access):
                 dims += access.dims
@@ -309,7 +309,7 @@ def _slots(function: FuncOp) -> tuple[Dim, ...]:
 def _function(function: FuncOp, weights: Sequence[Weight], problems: list[str]) -> Function:
     pointers = _Pointers(function, weights)
     calls: list[Call] = []
-    for op in function.body.block.ops:
+    for op in _flattened(function.body.block.ops):
         if isinstance(op, KernelOp):
             try:
                 view = KernelView(op, moved_bases=True)
@@ -320,6 +320,15 @@ def _function(function: FuncOp, weights: Sequence[Weight], problems: list[str]) 
         elif not isinstance(op, _NO_CODE):
             problems.append(f"no code can be generated for {op.name}")
     return Function(_slots(function), tuple(calls))
+
+
+def _flattened(ops: Iterable[Operation]) -> Iterator[Operation]:
+    """The ops, with the members of groups in the groups' places: each is a call of its own."""
+    for op in ops:
+        if isinstance(op, GroupOp):
+            yield from op.members
+        else:
+            yield op
 
 
 def _prepare_function(

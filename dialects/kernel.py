@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import auto
 from typing import ClassVar, TypeAlias, cast
 
@@ -43,6 +44,7 @@ from xdsl.dialects.builtin import (
 from xdsl.dialects.utils import EnumAttribute
 from xdsl.ir import (
     Attribute,
+    Block,
     Data,
     Dialect,
     Operation,
@@ -72,8 +74,10 @@ from xdsl.traits import (
     MemoryAllocEffect,
     MemoryEffect,
     MemoryEffectKind,
+    NoTerminator,
     Pure,
     RecursivelySpeculatable,
+    RecursiveMemoryEffect,
 )
 from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.str_enum import StrEnum
@@ -842,6 +846,70 @@ class ResizeOp(KernelOp):
         return None if index < 1 else self.domain
 
 
+# Groups ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Access:
+    """One operand of a kernel on buffers: which memory it reaches, and how."""
+
+    buffer: SSAValue
+    map: AccessMap
+    writes: bool
+
+    def meets(self, other: Access) -> bool:
+        """Whether the order of the two may matter: same memory, and one of them writes."""
+        if self.buffer is not other.buffer or not (self.writes or other.writes):
+            return False
+        return not self.map.disjoint_from(other.map)
+
+
+def accesses_of(op: KernelOp) -> list[Access]:
+    """What a kernel on buffers reads and writes."""
+    reads = [Access(v, m, False) for v, m in zip(op.ins, op.in_access, strict=True)]
+    return [*reads, *(Access(v, m, True) for v, m in zip(op.outs, op.out_access, strict=True))]
+
+
+@irdl_op_definition
+class GroupOp(IRDLOperation):
+    """One launch of several kernels on buffers, in any order and perhaps at once: none of them
+    writes what another reads or writes.
+
+        kernel.group {
+          kernel.rowwise ins(%x : memref<4x8xf32>) outs(%y : memref<4x8xf32>) ...
+          kernel.rowwise ins(%u : memref<3x5xf32>) outs(%v : memref<3x5xf32>) ...
+        }
+    """
+
+    name = "kernel.group"
+
+    body = region_def("single_block")
+    traits = traits_def(NoTerminator(), RecursiveMemoryEffect())
+    assembly_format = "$body attr-dict"
+
+    def __init__(self, members: Sequence[KernelOp]):
+        """A group of ops that are in no block."""
+        super().__init__(regions=[Region(Block(members))])
+
+    @property
+    def members(self) -> tuple[KernelOp, ...]:
+        return tuple(op for op in self.body.block.ops if isinstance(op, KernelOp))
+
+    def verify_(self) -> None:
+        if any(not isinstance(op, KernelOp) or not op.on_buffers for op in self.body.block.ops):
+            raise VerifyException("a group holds kernels on buffers only")
+        if len(self.members) < 2:
+            raise VerifyException("a group needs two members")
+        known: dict[SSAValue, list[Access]] = {}
+        for member in self.members:
+            own = accesses_of(member)
+            for access in own:
+                if any(access.meets(other) for other in known.get(access.buffer, ())):
+                    raise VerifyException(f"the order of {member.name} in the group may matter")
+            for access in own:
+                known.setdefault(access.buffer, []).append(access)
+
+
 Kernel = Dialect(
     "kernel",
     [
@@ -853,6 +921,7 @@ Kernel = Dialect(
         ExtentOp,
         GatherOp,
         GemmOp,
+        GroupOp,
         IndexOp,
         PointwiseOp,
         PoolOp,

@@ -22,6 +22,7 @@ PASSES: Mapping[str, str] = {
     "fuse-horizontal": "FuseHorizontalPass",
     "fuse-memory": "FuseMemoryPass",
     "fuse-vertical": "FuseVerticalPass",
+    "group-kernels": "GroupKernelsPass",
     "legalize": "LegalizePass",
     "lower-graph": "LowerGraphPass",
     "lower-movement": "LowerMovementPass",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -53,8 +53,10 @@ TARGET = (
     "fuse-memory",
 )
 PLACE = (
-    # 8. Buffers, shared slots, and one configuration for each kernel.
+    # 8. Buffers, shared launches (on buffers, since parts of one tensor are then independent) and
+    # slots, and one configuration for each kernel.
     "bufferize",
+    "group-kernels",
     "plan-memory",
     "select-config",
 )
@@ -98,7 +100,7 @@ def make_pass(name: str, target: str) -> ModulePass:
 
 
 @contextmanager
-def _paused_collector() -> Iterator[None]:
+def _paused_collector() -> Generator[None]:
     """Without Python's cycle collector: it would walk the whole IR again and again, to find that
     nearly all of it is alive. What passes leave behind is collected afterwards."""
     enabled = gc.isenabled()

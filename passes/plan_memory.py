@@ -68,11 +68,14 @@ class Lifetime:
 
 def lifetimes(function: FuncOp) -> list[Lifetime]:
     """Of all allocations of a function, in the order of their first use."""
-    position = {op: i for i, op in enumerate(function.body.block.ops)}
+    block = function.body.block
+    position = {op: i for i, op in enumerate(block.ops)}
     found: list[Lifetime] = []
-    for op in function.body.block.ops:
+    for op in block.ops:
         if isinstance(op, BufferOp):
-            uses = [position[use.operation] for use in op.result.uses]
+            # The members of a group run at once: their uses are the group's.
+            users = (block.find_ancestor_op_in_block(use.operation) for use in op.result.uses)
+            uses = [position[user] for user in users if user is not None]
             if uses:
                 found.append(Lifetime(op.result, min(uses), max(uses)))
     return sorted(found, key=lambda life: life.first)

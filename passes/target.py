@@ -47,7 +47,7 @@ class KernelCapability:
 
     elements: frozenset[str] = frozenset({"f32", "f16", "bf16", "i64", "i32", "i8", "i1"})
     """Element types of operands and results, as IR text."""
-    max_ins: int = 64
+    max_ins: int = 128
     max_outs: int = 16
     fuses_epilogue: bool = True
     """Whether region code with more operands may run on the results before they are stored."""
@@ -60,12 +60,25 @@ class KernelCapability:
 
 
 @dataclass(frozen=True)
+class GroupCapability:
+    """How a target launches several kernels of one kind as one (`kernel.group`)."""
+
+    max_members: int = 64
+    efficiency: float = 1.0
+    """The speed of a kernel in a group, as a part of its speed alone: of a gemm's tiles, say."""
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What the kernels of a target can do, by kernel op. An op without a row cannot run."""
 
     kernels: Mapping[type[KernelOp], KernelCapability]
     packed_weights: frozenset[type[KernelOp]] = frozenset()
     """Kernels whose constant weights are best stored in the order in which they are read."""
+    groups: Mapping[type[KernelOp], GroupCapability] = field(
+        default_factory=dict[type[KernelOp], GroupCapability]
+    )
+    """Kernels that can share a launch with others of their kind."""
     channels_last: bool = True
     """Whether convolutions run best on NHWC data."""
     scalars: frozenset[str] = field(default_factory=frozenset[str])
@@ -99,6 +112,9 @@ class TargetInfo(Protocol):
         ...
 
 
+_KINDS = [kind for kind in Kernel.operations if issubclass(kind, KernelOp)]
+
+
 class AnyTarget:
     """A target that runs everything: what fusion does where no capability is in the way."""
 
@@ -114,7 +130,8 @@ class AnyTarget:
         launch_seconds=1.5e-6,
     )
     capabilities = Capabilities(
-        {kind: KernelCapability() for kind in Kernel.operations if issubclass(kind, KernelOp)}
+        {kind: KernelCapability() for kind in _KINDS},
+        groups=dict.fromkeys(_KINDS, GroupCapability()),
     )
 
     def refusal(self, op: KernelOp) -> str | None:

@@ -170,6 +170,15 @@ class KernelFunctions(InterpreterFunctions):
             )
         return (slot[:size].view(dtype),)
 
+    # Groups
+
+    @impl(kernel.GroupOp)
+    def group(self, it: Interpreter, op: kernel.GroupOp, args: PythonValues) -> PythonValues:
+        """The members in another order than that of the text: it must not matter."""
+        for member in reversed(op.members):
+            it.run_op(member, it.get_values(member.operands))
+        return ()
+
     # Elementwise
 
     @impl(kernel.CopyOp)

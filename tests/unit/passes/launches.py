@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from xdsl.ir import Operation
 
 from ait.dialects.functions import find_function
-from ait.dialects.kernel import CopyOp, KernelOp
+from ait.dialects.kernel import CopyOp, GroupOp, KernelOp
 from ait.ir.interpreter import evaluate
 from ait.ir.trace import TensorSpec, trace
 from ait.passes.pipelines import run_pipeline
@@ -16,7 +17,8 @@ from ait.passes.pipelines import run_pipeline
 def launches(
     model: Any, specs: dict[str, TensorSpec], inputs: dict[str, Any], *, copies: bool = False
 ) -> list[str]:
-    """Names of the kernels of a model, which are checked to compute what the model says.
+    """Names of the launches of a model, which is checked to compute what it says: `gemm`, or
+    `gemm+gemm` for a group.
 
     That data movement is left is an error, unless `copies` asks to count it with the others.
     """
@@ -28,6 +30,14 @@ def launches(
         np.testing.assert_allclose(got[name], expected, rtol=1e-3, atol=1e-4, err_msg=name)
     main = find_function(lowered.module, "main")
     assert main is not None
-    kernels = [op for op in main.body.block.ops if isinstance(op, KernelOp)]
+    found = [_members(op) for op in main.body.block.ops]
+    kernels = [op for group in found for op in group]
     assert copies or not any(isinstance(op, CopyOp) for op in kernels), "data movement is left"
-    return [op.name.removeprefix("kernel.") for op in kernels]
+    return ["+".join(op.name.removeprefix("kernel.") for op in group) for group in found if group]
+
+
+def _members(op: Operation) -> tuple[KernelOp, ...]:
+    """The kernels that one op launches."""
+    if isinstance(op, GroupOp):
+        return op.members
+    return (op,) if isinstance(op, KernelOp) else ()
