@@ -499,11 +499,23 @@ class DimParser:
             if self.parser.parse_optional_punctuation("*"):
                 total = _lift(lambda a, b: a * b, total, self._factor())
             elif self.parser.parse_optional_keyword("floordiv"):
-                total = _lift(floordiv, total, self._factor())
+                total = _lift(floordiv, total, self._divisor())
             elif self.parser.parse_optional_keyword("mod"):
-                total = _lift(mod, total, self._factor())
+                total = _lift(mod, total, self._divisor())
             else:
                 return total
+
+    def _divisor(self) -> Callable[[], Dim]:
+        position = self.parser.pos
+        divisor = self._factor()
+
+        def checked() -> Dim:
+            value = divisor()
+            if value == 0:
+                self.parser.raise_error("the divisor is 0", position)
+            return value
+
+        return checked
 
     def _factor(self) -> Callable[[], Dim]:
         parser = self.parser
@@ -515,7 +527,7 @@ class DimParser:
         if value is not None:
             return lambda: value
         position = parser.pos
-        name = parser.parse_identifier("a dim")
+        name = parser.parse_identifier(": a dim")
         if name in ("max", "min") and parser.parse_optional_punctuation("("):
             left = self.dim()
             parser.parse_punctuation(",")
@@ -533,12 +545,18 @@ class DimParser:
     def bounds(self) -> None:
         """Parses the trailing `, name in [low, high]` declarations."""
         while self.parser.parse_optional_punctuation(","):
-            name = self.parser.parse_identifier("a dim's name")
+            name = self.parser.parse_identifier(": a dim's name")
             self.parser.parse_keyword("in")
-            low, high = self.parser.parse_comma_separated_list(
+            position = self.parser.pos
+            given = self.parser.parse_comma_separated_list(
                 self.parser.Delimiter.SQUARE, self.parser.parse_integer
             )
-            self.symbols[name] = symbol(name, low, high)
+            if len(given) != 2 or not 0 <= given[0] <= given[1]:
+                wanted = "[low, high] with 0 <= low <= high"
+                self.parser.raise_error(f"dim '{name}': bounds are {wanted}", position)
+            found = symbol(name, *given)
+            if self.symbols.setdefault(name, found) != found:
+                self.parser.raise_error(f"dim '{name}' is given two different bounds", position)
 
 
 def _lift(
