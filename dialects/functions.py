@@ -15,6 +15,11 @@ OUTPUT = "ait.output"
 """Unit attribute of arguments that are outputs, in functions on buffers."""
 
 
+def value_name(name: str) -> str | None:
+    """The IR value's name for an input or output: the lexer takes ASCII identifiers only."""
+    return name if name.isidentifier() and name.isascii() else None
+
+
 def functions_of(module: ModuleOp) -> list[FuncOp]:
     """The functions of a module, in order."""
     return [op for op in module.body.block.ops if isinstance(op, FuncOp)]

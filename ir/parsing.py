@@ -14,7 +14,7 @@ from xdsl.parser import Parser
 from xdsl.parser.generic_parser import ParserState
 from xdsl.utils.exceptions import DiagnosticException, ParseError, PyRDLError
 from xdsl.utils.lexer import Input
-from xdsl.utils.mlir_lexer import MLIRLexer
+from xdsl.utils.mlir_lexer import MLIRLexer, MLIRToken, MLIRTokenKind, StringLiteral
 
 from ait.errors import AitError
 from ait.ir.context import make_context
@@ -39,8 +39,25 @@ class _BitsLiteral(_Literal):
 
 
 class _IrLexer(MLIRLexer):
+    @override
+    def _lex_string_literal(self, start_pos: int) -> MLIRToken:
+        """Names that are not ASCII are printed as escaped UTF-8, and are strings all the same."""
+        token = super()._lex_string_literal(start_pos)
+        literal = StringLiteral.from_span(token.span)
+        if token.kind is MLIRTokenKind.BYTES_LIT and _is_text(literal.bytes_contents):
+            return MLIRToken(MLIRTokenKind.STRING_LIT, literal)
+        return token
+
     # xDSL's pattern, made possessive: without a closing quote it would try exponentially many ways.
     _unescaped_characters_regex = re.compile(r'"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+"')
+
+
+def _is_text(contents: bytes) -> bool:
+    try:
+        contents.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class IrParser(Parser):

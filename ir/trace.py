@@ -14,6 +14,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region
 
 from ait.dialects import symbolic
+from ait.dialects.functions import value_name
 from ait.dialects.graph import ParameterOp
 from ait.dialects.symbolic import Symbol, lower_bound, symbols_of, tensor_type, to_text
 from ait.errors import ShapeError, TraceError, WeightError
@@ -70,7 +71,7 @@ def trace(
         recorder.add_module(model)
     tensors: dict[str, Tensor] = {}
     for (name, _), argument in zip(inputs.items(), block.args, strict=True):
-        argument.name_hint = name if name.isidentifier() else None
+        argument.name_hint = value_name(name)
         tensors[name] = Tensor(argument, recorder)
     args, kwargs = _arguments(model, tensors)
     with recording(recorder):

@@ -23,7 +23,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from ait.dialects.accessor import AccessMap
-from ait.dialects.functions import NAME, OUTPUT, functions_of
+from ait.dialects.functions import NAME, OUTPUT, functions_of, value_name
 from ait.dialects.graph import GetParameterOp, ParameterOp
 from ait.dialects.kernel import BufferOp, CopyOp, EmptyOp, KernelOp
 from ait.dialects.symbolic import dims_of, element_of, memref_type
@@ -76,7 +76,7 @@ class _Bufferizer:
             block.insert_arg(buffer_type(value), len(block.args)) for value in returned.operands
         ]
         for output, name in zip(outputs, names, strict=True):
-            output.name_hint = name if name.isidentifier() else None
+            output.name_hint = value_name(name)
         copies = self._assign_outputs(returned, outputs)
         for op in list(block.ops):
             self._rewrite(op)

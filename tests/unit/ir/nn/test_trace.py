@@ -15,6 +15,7 @@ import ait
 from ait import nn
 from ait.dialects.graph import GetParameterOp, GraphOp
 from ait.errors import ShapeError, TraceError, WeightError
+from ait.ir.parsing import parse_module
 from ait.ir.program import Program
 from tests.unit.ir.nn.harness import normal, same
 
@@ -276,3 +277,22 @@ def test_a_failed_trace_leaves_nothing_behind() -> None:
 def test_modules_without_forward() -> None:
     with pytest.raises(NotImplementedError, match="Module has no forward"):
         traced(nn.Module())
+
+
+def test_names_of_any_language_survive_as_text() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            self.größe = nn.Linear(3, 3)
+
+        def forward(self, größe: nn.Tensor) -> dict[str, nn.Tensor]:
+            return {'say "naïve"\\\n': self.größe(größe), "结果": größe * 2}
+
+    model = Model().init_random()
+    program = ait.trace(model, {"größe": ait.TensorSpec((ait.Dim("rows", 1, 3), 3))})
+    parsed = Program(parse_module(str(program.module)), program.weights)
+    parsed.verify()
+    assert parsed.input_names == program.input_names == ["größe"]
+    assert parsed.output_names == program.output_names == ['say "naïve"\\\n', "结果"]
+    assert str(parsed.module) == str(program.module)
+    x = normal(2, 3)
+    same(ait.evaluate(parsed, {"größe": x})["结果"], x * 2)
