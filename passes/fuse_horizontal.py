@@ -20,6 +20,7 @@ from ait.dialects.symbolic import Dim, dims_of, element_of, tensor_type
 from ait.passes.derived import DerivedParameters
 from ait.passes.fusion.rebuild import rebuilt
 from ait.passes.lowering.launch import Read
+from ait.passes.origins import joined_location
 from ait.passes.remarks import describe, remark
 from ait.passes.target import TargetInfo, find_target
 
@@ -188,6 +189,7 @@ class _Merger:
             first, ins=ins, in_maps=maps, outs=[out], out_maps=[AccessMap.dense(domain)]
         )
         assert isinstance(merged, GemmOp)
+        merged.location = joined_location(*(s.op for s in group))
         return merged
 
     def _joined(self, reads: Sequence[Read], total: Dim) -> Read:

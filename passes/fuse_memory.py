@@ -18,6 +18,7 @@ from ait.dialects.kernel import CopyOp, EmptyOp, KernelOp, PointwiseOp, compute_
 from ait.dialects.symbolic import dim_product, dims_of, element_of
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
 from ait.passes.lowering.launch import read
+from ait.passes.origins import joined_location
 from ait.passes.regions import build_region
 from ait.passes.remarks import describe, remark
 from ait.passes.target import TargetInfo, find_target
@@ -61,6 +62,7 @@ class CopyRemainingViews(RewritePattern):
         dense = AccessMap.dense(dims_of(op.result))
         copy = CopyOp([op.base], [empty.result], [op.access], [dense], attributes=op.attributes)
         copy.res[0].name_hint = op.result.name_hint
+        copy.location = op.location
         remark(NAME, "missed", op, "a view is copied: its user takes dense tensors only")
         rewriter.replace(op, [empty, copy], [copy.res[0]])
 
@@ -113,7 +115,7 @@ class WriteInPlace(RewritePattern):
         destination = self._destination(op, first, rewriter)
         for kernel in ordered:
             assert isinstance(kernel, KernelOp)
-            destination = self._redirect(by_op[kernel], destination, rewriter)
+            destination = self._redirect(op, by_op[kernel], destination, rewriter)
         for index, (piece, place) in enumerate(zip(op.pieces, op.accesses, strict=True)):
             if index not in writers:
                 destination = self._copy(op, piece, place, destination, rewriter)
@@ -200,17 +202,19 @@ class WriteInPlace(RewritePattern):
         body = build_region([], lambda b, _: [b.constant(value, compute_type(element))])
         dense = AccessMap.dense(dims_of(op.result))
         fill = PointwiseOp([], [empty.result], [], [dense], [body], attributes=dict(op.attributes))
+        fill.location = op.location
         rewriter.insert(fill, InsertPoint.before(first))
         return fill.res[0]
 
     def _redirect(
-        self, writer: _Writer, destination: SSAValue, rewriter: PatternRewriter
+        self, op: AssembleOp, writer: _Writer, destination: SSAValue, rewriter: PatternRewriter
     ) -> SSAValue:
         kernel, index = writer.op, writer.result.index
         outs = list(kernel.outs)
         maps = list(kernel.out_access)
         outs[index], maps[index] = destination, writer.out
         redirected = rebuilt(kernel, outs=outs, out_maps=maps)
+        redirected.location = joined_location(kernel, op)
         remark(NAME, "applied", kernel, "writes its part of the assembled tensor in place")
         results: list[SSAValue] = list(redirected.res)
         whole = results[index]
@@ -233,6 +237,7 @@ class WriteInPlace(RewritePattern):
         copy = CopyOp(
             [source.base], [destination], [source.access], [place], attributes=dict(op.attributes)
         )
+        copy.location = op.location
         rewriter.insert(copy, InsertPoint.before(op))
         return copy.res[0]
 

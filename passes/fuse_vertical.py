@@ -34,6 +34,7 @@ from ait.passes.fusion.attention import FuseAttention
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
 from ait.passes.lowering.launch import Read
+from ait.passes.origins import joined_location
 from ait.passes.regions import Remap, inline, is_identity
 from ait.passes.remarks import describe, remark
 from ait.passes.stages import Stage, stage_of
@@ -286,6 +287,7 @@ class FuseIntoProducer(RewritePattern):
         self, joint: Joint, fused: KernelOp, moved: Sequence[Operation], rewriter: PatternRewriter
     ) -> None:
         stage_op, producer = joint.stage.op, joint.producer
+        fused.location = joined_location(producer, stage_op)
         move_after(stage_op, moved)
         survivors = [producer.res[i] for i in joint.surviving_results]
         kept = len(survivors)
@@ -364,6 +366,7 @@ class FuseIntoConsumer(RewritePattern):
                 remark(NAME, "missed", stage.op, f"not fused into {describe(op)}: {reason}")
                 continue
             remark(NAME, "applied", stage.op, f"fused into {describe(op)}")
+            fused.location = joined_location(op, stage.op)
             for old, new in zip(op.res, fused.res, strict=False):
                 new.name_hint = old.name_hint
             rewriter.replace(op, fused, list(fused.res))

@@ -12,6 +12,7 @@ from xdsl.ir import Operation
 from xdsl.utils.exceptions import ParseError
 
 from ait.ir.parsing import BAD_IR, IrParser
+from ait.passes.origins import location_parts
 from ait.tools.diagnostics import Diagnostic, Position
 
 _SEPARATOR = re.compile(r"^// -----.*$", re.MULTILINE)
@@ -75,9 +76,9 @@ def position_of(op: Operation) -> Position | None:
     """Where an operation, or the nearest one around it that knows, was written."""
     current: Operation | None = op
     while current is not None:
-        location = current.location
-        if isinstance(location, FileLineColLoc):
-            file, line, column = location.filename.data, location.line.data, location.column.data
-            return Position(file, line, column)
+        for location in location_parts(current.location):
+            if isinstance(location, FileLineColLoc):
+                file, line = location.filename.data, location.line.data
+                return Position(file, line, location.column.data)
         current = current.parent_op()
     return None

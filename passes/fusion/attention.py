@@ -22,6 +22,7 @@ from ait.dialects.kernel import (
     YieldOp,
 )
 from ait.passes.lowering.launch import Read
+from ait.passes.origins import joined_location
 from ait.passes.regions import Remap, inline, is_identity
 from ait.passes.remarks import describe, remark
 from ait.passes.target import TargetInfo
@@ -143,7 +144,7 @@ class FuseAttention(RewritePattern):
         fused = build_attention(chain)
         message = f"{describe(chain.scores)} and {describe(op)} are attention"
         remark(self.pass_name, "applied", chain.softmax, message)
-        fused.location = chain.softmax.location
+        fused.location = joined_location(chain.scores, chain.softmax, op)
         fused.res[0].name_hint = op.results[0].name_hint
         rewriter.replace(op, fused, list(fused.res))
         rewriter.erase(chain.softmax)
