@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.dialects.func import FuncOp
 
 from ait.codegen.build import BuildOptions, BuildReport, SourceFile, Toolchain, build_library
 from ait.codegen.cache import ObjectCache
 from ait.codegen.emit import distinct_kernels, emit_kernels, emit_model, fingerprint
 from ait.codegen.plan import ModelPlan, make_plan
+from ait.codegen.report.data import Recorder, launch_ops
+from ait.codegen.report.page import write_page
 from ait.codegen.target import Target, code_target
 from ait.codegen.weights import (
     StoredWeight,
@@ -26,8 +27,7 @@ from ait.codegen.weights import (
     write_blob,
     write_file,
 )
-from ait.dialects.accessor import AssembleOp, MaterializeOp
-from ait.dialects.kernel import CopyOp, GroupOp, KernelOp
+from ait.dialects.kernel import CopyOp
 from ait.ir.context import make_context
 from ait.ir.interpreter.evaluate import prepared_weights
 from ait.ir.program import Program
@@ -53,6 +53,7 @@ class CompileOptions:
     `timeout`: seconds for all compilers together.
     `cache`: whether to use the object cache.
     `keep`: a folder for the generated sources and their objects.
+    `report`: a file for a page of HTML that shows what was fused, what was not, and why.
     `progress`: a progress bar on stderr; shown on a terminal if not given.
     `sanitize`: build with AddressSanitizer and UndefinedBehaviorSanitizer.
     """
@@ -66,6 +67,7 @@ class CompileOptions:
     timeout: float = 3600.0
     cache: bool = True
     keep: Path | None = None
+    report: Path | None = None
     progress: bool | None = None
     sanitize: bool = False
 
@@ -125,13 +127,15 @@ class Artifact:
     """A compiled model.
 
     `path`: the library. `weights`: the file that it needs, if its weights are not embedded.
-    `lowered`: the program as it was when code was generated from it.
+    `lowered`: the program as it was when code was generated from it. `page`: the report as HTML,
+    if one was asked for.
     """
 
     path: Path
     weights: Path | None
     lowered: Program
     report: CompileReport
+    page: Path | None = None
 
 
 def compile_program(
@@ -177,6 +181,7 @@ class _Compilation:
         self.output = output
         self.options = options or CompileOptions()
         self.report = CompileReport(target.name)
+        self.recorder = Recorder(target) if self.options.report else None
 
     def run(self) -> Artifact:
         started = time.perf_counter()
@@ -196,7 +201,7 @@ class _Compilation:
         file = self._write_weights(plan, weights)
         self.report.library_bytes = self.output.stat().st_size
         self.report.seconds = time.perf_counter() - started
-        return Artifact(self.output, file, lowered, self.report)
+        return Artifact(self.output, file, lowered, self.report, self._write_page(plan, lowered))
 
     # Phases
 
@@ -217,7 +222,9 @@ class _Compilation:
 
     def _after_pass(self, name: str, module: ModuleOp) -> None:
         if name == _LOWERED and self.report.launches_before == 0:
-            self.report.launches_before = _launches(module)
+            self.report.launches_before = len(launch_ops(module))
+            if self.recorder is not None:
+                self.recorder.lowered(module)
 
     def _count(self, plan: ModelPlan, lowered: Program) -> None:
         report = self.report
@@ -282,22 +289,30 @@ class _Compilation:
             write_file(weights, path, fingerprint(plan, self.target, weights))
         return path
 
+    def _write_page(self, plan: ModelPlan, lowered: Program) -> Path | None:
+        if self.recorder is None or self.options.report is None:
+            return None
+        report = self.report
+        facts: dict[str, object] = {
+            "kernels": report.kernels,
+            "workspace": list(report.workspace),
+            "weight_bytes": report.weight_bytes,
+            "library_bytes": report.library_bytes,
+            "compile_seconds": report.seconds,
+            "phases": report.phases,
+            "passes": [vars(run) for run in report.passes],
+        }
+        name = self.options.name or self.output.stem
+        data = self.recorder.finished(name, lowered.module, plan, report.remarks, facts)
+        write_page(data, self.options.report)
+        return self.options.report
+
     @contextmanager
     def _phase(self, name: str) -> Generator[None]:
         started = time.perf_counter()
         yield
         seconds = time.perf_counter() - started
         self.report.phases[name] = self.report.phases.get(name, 0.0) + seconds
-
-
-def _launches(module: ModuleOp) -> int:
-    """What would be launched, or copied, if the module ran as it is."""
-    return sum(
-        isinstance(op, KernelOp | GroupOp | MaterializeOp | AssembleOp)
-        for function in module.ops
-        if isinstance(function, FuncOp) and function.sym_name.data == "main"
-        for op in function.body.block.ops
-    )
 
 
 def _runtime_sources(target: Target) -> list[SourceFile]:

@@ -254,7 +254,7 @@ def _dims_of_calls(function: FuncOp) -> list[Dim]:
     """Every dim that a run computes with."""
     dims = [dim for argument in function.body.block.args for dim in dims_of(argument)]
     dims += _slots(function)
-    for op in _flattened(function.body.block.ops):
+    for op in flattened(function.body.block.ops):
         if isinstance(op, KernelOp):
             for access in (*op.in_access, *op.out_access):
                 dims += access.dims
@@ -309,7 +309,7 @@ def _slots(function: FuncOp) -> tuple[Dim, ...]:
 def _function(function: FuncOp, weights: Sequence[Weight], problems: list[str]) -> Function:
     pointers = _Pointers(function, weights)
     calls: list[Call] = []
-    for op in _flattened(function.body.block.ops):
+    for op in flattened(function.body.block.ops):
         if isinstance(op, KernelOp):
             try:
                 view = KernelView(op, moved_bases=True)
@@ -322,7 +322,7 @@ def _function(function: FuncOp, weights: Sequence[Weight], problems: list[str]) 
     return Function(_slots(function), tuple(calls))
 
 
-def _flattened(ops: Iterable[Operation]) -> Iterator[Operation]:
+def flattened(ops: Iterable[Operation]) -> Iterator[Operation]:
     """The ops, with the members of groups in the groups' places: each is a call of its own."""
     for op in ops:
         if isinstance(op, GroupOp):

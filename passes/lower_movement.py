@@ -87,6 +87,7 @@ class LowerToView(RewritePattern):
         new_ops: list[Operation] = []
         if None in maps:
             copy = MaterializeOp(operand)
+            _keep_source(copy, op)
             new_ops.append(copy)
             base = copy.result
             maps = rule(op, AccessMap.dense(dims_of(base)))
@@ -102,6 +103,14 @@ class LowerToView(RewritePattern):
         for new in new_ops:
             new.location = op.location
         rewriter.replace(op, new_ops, results)
+
+
+def _keep_source(new: Operation, op: Operation) -> None:
+    """What moves data says where it comes from; views move none."""
+    new.location = op.location
+    source = op.attributes.get("source")
+    if source is not None:
+        new.attributes["source"] = source
 
 
 def place_pieces(
@@ -139,7 +148,7 @@ class LowerConcat(RewritePattern):
                 flat_maps.append(place)
         result = tensor_type(element_of(op.result), dims_of(op.result))
         assembled = AssembleOp(flat_pieces, flat_maps, result)
-        assembled.location = op.location
+        _keep_source(assembled, op)
         rewriter.replace(op, assembled)
 
 
@@ -168,7 +177,7 @@ class LowerPad(RewritePattern):
         place = AccessMap.dense(dims_of(result)).slice(op.low, inside, [1] * len(inside))
         fill = _literal(op.value, element_of(op.x))
         padded = AssembleOp([op.x], [place], result, fill)
-        padded.location = op.location
+        _keep_source(padded, op)
         rewriter.replace(op, padded)
 
 

@@ -1,4 +1,4 @@
-"""How the command line shows tables and numbers."""
+"""How the command line shows tables."""
 
 from __future__ import annotations
 
@@ -6,26 +6,6 @@ import sys
 from collections.abc import Iterable, Sequence
 
 _UNLIMITED = 1 << 16
-
-
-def byte_count(size: int) -> str:
-    """A number of bytes as people read it: "512 B", "1.5 MiB"."""
-    if size < 1024:
-        return f"{size} B"
-    value = float(size)
-    for unit in ("KiB", "MiB", "GiB"):
-        value /= 1024
-        if value < 1024:
-            return f"{value:.1f} {unit}"
-    return f"{value / 1024:.1f} TiB"
-
-
-def duration(seconds: float) -> str:
-    """A duration with three digits and its best unit: "12.3 ms"."""
-    for factor, unit in ((1.0, "s"), (1e3, "ms")):
-        if seconds * factor >= 1:
-            return f"{seconds * factor:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} us"
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:

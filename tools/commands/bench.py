@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 
+from ait.codegen.units import duration
 from ait.tools.commands.run import add_model_arguments, load_model, signature_of
-from ait.tools.display import duration, print_table
+from ait.tools.display import print_table
 from ait.tools.errors import UsageError
 from ait.tools.tensors import add_input_arguments, make_inputs
 

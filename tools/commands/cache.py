@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 
-from ait.tools.display import byte_count, print_table
+from ait.codegen.units import byte_count
+from ait.tools.display import print_table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ait.tools.display import byte_count
+from ait.codegen.units import byte_count
 from ait.tools.programs import load_program
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _EPILOG = """\
   ait compile model.mlir --target cuda:sm_90a -o model.so
   ait compile model.mlir --weights-mode file --report --remarks
+  ait compile model.mlir --report report.html
 """
 
 
@@ -43,7 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     telling = parser.add_argument_group("explanations")
     add = telling.add_argument
     add("--remarks", action="store_true", help="print what passes fused and refused, and why")
-    add("--report", action="store_true", help="print kernels, cache use and times")
+    add("--report", nargs="?", const=True, type=_page, metavar="PAGE.html",
+        help="print kernels, cache use and times; or write a page that shows all of it: graphs "
+        "before and after fusion, costs, reasons")  # fmt: skip
     add("--json", action="store_true", help="print the report as JSON")
     add("--dump-ir", type=Path, metavar="DIR", help="write the IR after every pass")
     add("--emit-cpp", type=Path, metavar="DIR", help="keep the generated sources")
@@ -62,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         jobs=arguments.jobs,
         cache=not arguments.no_cache,
         keep=arguments.emit_cpp,
+        report=arguments.report if isinstance(arguments.report, Path) else None,
     )
     if arguments.dump_ir:
         # Before anything else that can fail: the dump is there to find out why.
@@ -72,12 +76,22 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(artifact.report.as_json(), indent=2))
         return 0
-    if arguments.report:
+    if arguments.report is True:
         print(artifact.report)
-    for file in (artifact.path, artifact.weights):
+    for file in (artifact.path, artifact.weights, artifact.page):
         if file is not None:
             print(f"{file}: {byte_count(file.stat().st_size)}")
     return 0
+
+
+def _page(text: str) -> Path:
+    """The file of a report: a model after a bare `--report` is not one."""
+    path = Path(text)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no .html file; a bare --report goes behind the model"
+        )
+    return path
 
 
 def _dump(program: Program, target: str, pipeline: Sequence[str], folder: Path) -> None:

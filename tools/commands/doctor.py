@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ait.codegen.units import byte_count
 from ait.errors import AitError
-from ait.tools.display import byte_count, print_table
+from ait.tools.display import print_table
 
 _LEAST_DISK = 2 << 30
 _PROBE_SECONDS = 20.0

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from ait.tools.display import byte_count, print_table
+from ait.codegen.units import byte_count
+from ait.tools.display import print_table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

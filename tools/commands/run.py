@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ait.tools.display import duration, print_table
+from ait.codegen.units import duration
+from ait.tools.display import print_table
 from ait.tools.tensors import (
     Array,
     Signature,

@@ -1,6 +1,7 @@
 """From kernel-level IR to a library that runs: the plan, the sources, the build, the report."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,25 @@ def test_the_report_and_the_metadata_tell_what_was_done(mlp: Program, tmp_path: 
     assert [step["source"] for step in metadata["steps"]] == ["mlp.first", "mlp.act"]
     assert metadata["workspace_bytes"] == {"lower": 64, "upper": 256}
     assert {w["name"]: w["role"] for w in metadata["weights"]} == {"w": "raw", "b": "raw"}
+
+
+def test_the_page_tells_what_the_report_does(mlp: Program, tmp_path: Path) -> None:
+    artifact = compiled(mlp, tmp_path, report=tmp_path / "pages" / "report.html", name="a <b>")
+    assert artifact.page == tmp_path / "pages" / "report.html"
+    text = artifact.page.read_text()
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text)
+    assert found is not None
+    page = json.loads(found[1])
+    report = artifact.report
+    assert page["name"] == "a <b>" and page["target"] == report.target
+    assert len(page["after"]["launches"]) == report.launches
+    assert page["after"]["movements"] == report.movements
+    assert page["kernels"] == report.kernels
+    assert page["workspace"] == list(report.workspace)
+    assert page["library_bytes"] == artifact.path.stat().st_size
+    assert [run["name"] for run in page["passes"]] == [run.name for run in report.passes]
+    assert page["before"] is None  # this pipeline starts behind lower-graph
+    assert compiled(mlp, tmp_path).page is None
 
 
 def test_a_second_compile_compiles_nothing_but_the_blob(mlp: Program, tmp_path: Path) -> None:

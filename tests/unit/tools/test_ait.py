@@ -189,3 +189,8 @@ def test_interrupt_ends_with_130(tmp_path: Path) -> None:
     process.send_signal(2)
     _, error = process.communicate(timeout=20)
     assert (process.returncode, error) == (130, "interrupted\n")
+
+
+def test_a_model_behind_a_bare_report_is_no_page(capsys) -> None:
+    assert run("compile", "--report", "model.mlir") == 2
+    assert "'model.mlir' is no .html file" in capsys.readouterr().err

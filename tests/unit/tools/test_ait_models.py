@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,19 @@ def test_compile_explains_itself(program: Path, tmp_path: Path, capsys) -> None:
     assert "kernel.gemm" in (tmp_path / "ir/21-select-config.mlir").read_text()
     assert "graph.gelu" in (tmp_path / "ir/00-input.mlir").read_text()
     assert list((tmp_path / "cpp").glob("**/*.cpp"))
+
+
+def test_compile_writes_a_page(program: Path, tmp_path: Path, capsys) -> None:
+    page = tmp_path / "report.html"
+    arguments = ["compile", str(program), "-o", str(tmp_path / "m.so"), "--json"]
+    assert main([*arguments, "--report", str(page)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    found = re.search(r'id="data">(.*?)</script>', page.read_text())
+    assert found is not None
+    data = json.loads(found[1])
+    assert len(data["before"]["launches"]) == report["launches_before"]
+    assert len(data["after"]["launches"]) == report["launches"]
+    assert [kernel["source"] for kernel in data["after"]["launches"]] == ["up", "down"]
 
 
 def test_weights_in_a_file(program: Path, tmp_path: Path, capsys) -> None:

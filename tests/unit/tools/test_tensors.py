@@ -10,9 +10,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from ait.codegen.units import byte_count, duration
 from ait.errors import InputError
 from ait.tools.compare import compare, compare_all
-from ait.tools.display import byte_count, duration
 from ait.tools.errors import UsageError
 from ait.tools.tensors import (
     Signature,
