@@ -8,6 +8,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -125,6 +126,7 @@ def _field_doc(owner: type, field: str) -> str:
     return ""
 
 
+@cache  # the bases are those of all ops, and reading their source takes long
 def _field_docs(owner: type) -> dict[str, str]:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(owner)))
