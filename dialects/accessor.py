@@ -48,6 +48,7 @@ from ait.dialects.symbolic import (
     provably_le,
     tensor_type,
     to_text,
+    upper_bound,
 )
 
 
@@ -177,30 +178,64 @@ class AccessMap:
         if self.is_dense and self.sizes == inner.sizes:
             return inner
         chunks = inner.coalesced()
-        steps = dense_strides([size for size, _ in chunks])
-        start = _digits(self.offset, steps)
-        if start is None:
+        sizes = [size for size, _ in chunks]
+        strides = [stride for _, stride in chunks]
+        return self._restated(self.offset, sizes, dense_strides(sizes), strides, inner.offset)
+
+    def relative_to(self, outer: AccessMap) -> AccessMap | None:
+        """The map that `compose(outer)` turns into this one: the same elements, addressed in the
+        dense storage of a value that is itself reached through `outer`.
+
+        `outer` must reach each element once. Returns None unless every element is provably among
+        those that `outer` reaches.
+        """
+        if self == outer:
+            return AccessMap.dense(self.sizes)
+        chunks = outer.coalesced()
+        weights = dense_strides([size for size, _ in chunks])
+        # The heaviest digit first, so that each takes what the later ones cannot hold.
+        digits = sorted(
+            zip(chunks, weights, strict=True), key=lambda d: upper_bound(d[0][1]), reverse=True
+        )
+        sizes, steps = [d[0][0] for d in digits], [d[0][1] for d in digits]
+        if 0 in steps:
             return None
-        reach_low, reach_high = list(start), list(start)
-        strides: list[Dim] = []
+        start = self.offset - outer.offset
+        return self._restated(start, sizes, steps, [weight for _, weight in digits], 0)
+
+    def _restated(
+        self,
+        start: Dim,
+        sizes: Sequence[Dim],
+        steps: Sequence[Dim],
+        strides: Sequence[Dim],
+        origin: Dim,
+    ) -> AccessMap | None:
+        """This map with its offset, which is `start`, and strides taken as numbers of digits
+        `0 <= digit[i] < sizes[i]` that weigh `steps`, weighed by `strides` instead."""
+        digits = _digits(start, steps)
+        if digits is None:
+            return None
+        low, high = list(digits), list(digits)
+        restated: list[Dim] = []
         for size, stride in zip(self.sizes, self.strides, strict=True):
             if stride == 0:
-                strides.append(0)
+                restated.append(0)
                 continue
             found = _walked(stride, steps)
             if found is None:
                 return None
             position, count = found
-            strides.append(count * chunks[position][1])
-            reach = reach_low if provably_le(count, 0) else reach_high
+            restated.append(count * strides[position])
+            reach = low if provably_le(count, 0) else high
             reach[position] = reach[position] + count * (size - 1)
-        for (size, _), low, high in zip(chunks, reach_low, reach_high, strict=True):
-            if not (provably_le(0, low) and provably_le(high, size - 1)):
+        for size, first, last in zip(sizes, low, high, strict=True):
+            if not (provably_le(0, first) and provably_le(last, size - 1)):
                 return None
-        offset = inner.offset
-        for digit, (_, stride) in zip(start, chunks, strict=True):
+        offset = origin
+        for digit, stride in zip(digits, strides, strict=True):
             offset = offset + digit * stride
-        return AccessMap(offset, self.sizes, tuple(strides))
+        return AccessMap(offset, self.sizes, tuple(restated))
 
     def order_as_storage(self) -> tuple[int, ...] | None:
         """The permutation of the dims under which the map is dense; None if there is none.

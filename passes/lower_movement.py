@@ -11,13 +11,20 @@ from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, ModuleOp
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern
+from xdsl.pattern_rewriter import (
+    GreedyRewritePatternApplier,
+    PatternRewriter,
+    PatternRewriteWalker,
+    RewritePattern,
+)
 from xdsl.rewriter import InsertPoint
 from xdsl.transforms.dead_code_elimination import dce
 
 from ait.dialects import graph
 from ait.dialects.accessor import AccessMap, AssembleOp, MaterializeOp, ViewOp
 from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, tensor_type
+from ait.passes.lowering.launch import Read, read
+from ait.passes.pieces import Piece, flattened, joined, through_pieces
 from ait.passes.regions import integer
 
 Maps: TypeAlias = Iterator[AccessMap]
@@ -75,7 +82,10 @@ it (a reshape of a permuted tensor), when the operand must be materialized first
 
 
 class LowerToView(RewritePattern):
-    """A movement op -> accessor.view of the operand's base."""
+    """A movement op -> accessor.view of the operand's base.
+
+    A view of an assembled tensor that lies inside one piece is a view of that piece.
+    """
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         rule = VIEWS.get(type(op))
@@ -93,10 +103,11 @@ class LowerToView(RewritePattern):
             maps = rule(op, AccessMap.dense(dims_of(base)))
         results: list[SSAValue] = []
         for result, chosen in zip(op.results, cast(list[AccessMap], maps), strict=True):
-            if chosen == AccessMap.dense(dims_of(base)):
-                results.append(base)
+            source = through_pieces(Read(base, chosen))
+            if source.access == AccessMap.dense(dims_of(source.base)):
+                results.append(source.base)
                 continue
-            view = ViewOp(base, chosen)
+            view = ViewOp(source.base, source.access)
             view.result.name_hint = result.name_hint
             new_ops.append(view)
             results.append(view.result)
@@ -131,36 +142,45 @@ def place_pieces(
 
 
 class LowerConcat(RewritePattern):
-    """graph.concat -> accessor.assemble; pieces that are concats themselves are taken apart."""
+    """graph.concat -> accessor.assemble.
+
+    Pieces that are concats themselves are taken apart, neighbours in one tensor are one piece, and
+    a concat of all parts of a tensor is that tensor.
+    """
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, graph.ConcatOp):
             return
-        pieces, maps = place_pieces(list(op.inputs), op.axis, op.result.type)
-        if len(pieces) == 1 and dims_of(pieces[0]) == dims_of(op.result):
-            rewriter.replace(op, [], [pieces[0]])
+        values, places = place_pieces(list(op.inputs), op.axis, op.result.type)
+        given = [Piece(read(v), m) for v, m in zip(values, places, strict=True)]
+        pieces = joined([part for piece in given for part in flattened(piece)])
+        dims = dims_of(op.result)
+        if len(pieces) == 1 and pieces[0].place == AccessMap.dense(dims):
+            views, (value,) = _values(pieces, op)
+            rewriter.replace(op, views, [value])
             return
-        flat_pieces: list[SSAValue] = []
-        flat_maps: list[AccessMap] = []
-        for piece, access in zip(pieces, maps, strict=True):
-            for inner, place in flattened(piece, access):
-                flat_pieces.append(inner)
-                flat_maps.append(place)
-        result = tensor_type(element_of(op.result), dims_of(op.result))
-        assembled = AssembleOp(flat_pieces, flat_maps, result)
+        views, found = _values(pieces, op)
+        assembled = AssembleOp(
+            found, [p.place for p in pieces], tensor_type(element_of(op.result), dims)
+        )
         _keep_source(assembled, op)
-        rewriter.replace(op, assembled)
+        rewriter.replace(op, [*views, assembled], [assembled.result])
 
 
-def flattened(piece: SSAValue, access: AccessMap) -> list[tuple[SSAValue, AccessMap]]:
-    """A piece, or the pieces it is itself assembled from if nothing else reads it."""
-    inner = piece.owner
-    if not isinstance(inner, AssembleOp) or inner.fill is not None or not piece.has_one_use():
-        return [(piece, access)]
-    places = [m.compose(access) for m in inner.accesses]
-    if None in places:
-        return [(piece, access)]
-    return list(zip(inner.pieces, cast(list[AccessMap], places), strict=True))
+def _values(pieces: Sequence[Piece], op: Operation) -> tuple[list[Operation], list[SSAValue]]:
+    """New views where pieces are not whole tensors, and the values of all pieces."""
+    views: list[Operation] = []
+    values: list[SSAValue] = []
+    for piece in pieces:
+        base, access = piece.source.base, piece.source.access
+        if access == AccessMap.dense(dims_of(base)):
+            values.append(base)
+            continue
+        view = ViewOp(base, access)
+        view.location = op.location
+        views.append(view)
+        values.append(view.result)
+    return views, values
 
 
 class LowerPad(RewritePattern):
@@ -233,8 +253,10 @@ class LowerMovementPass(ModulePass):
     name = "lower-movement"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        for pattern in (LowerToView(), LowerConcat(), LowerPad()):
-            PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)
+        # In one walk, in the order of the ops: what an op reads is lowered by then.
+        movement: list[RewritePattern] = [LowerToView(), LowerConcat(), LowerPad()]
+        applier = GreedyRewritePatternApplier(movement, dce_enabled=False)
+        PatternRewriteWalker(applier, apply_recursively=False).rewrite_module(op)
         for pattern in (ComposeViews(), CopyReturnedViews()):
             PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)
         dce(op)  # links of chains that nothing else reads
