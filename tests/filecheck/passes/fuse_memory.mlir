@@ -1,7 +1,7 @@
 // RUN: ait-opt %s -p lower,fuse-vertical,fuse-memory --remarks 2>&1 | filecheck %s
 
-// CHECK: remark: accessor.assemble: a piece is copied: no kernel here computes it
 // CHECK: remark: kernel.gemm (left): writes its part of the assembled tensor in place
+// CHECK: remark: accessor.assemble: a piece is copied: no kernel here computes it
 
 // Two kernels write into one destination; the input among the pieces is copied.
 // CHECK-LABEL: @concat

@@ -499,20 +499,18 @@ def image_rows() -> Iterator[Any]:
     small, larger = {"x": f32(BATCH, 3, 5, 7)}, {"x": f32(BATCH, 5, 7, 9)}
     yield row("resnet-bottleneck", bottleneck, {"x": f32(BATCH, 8, 6, 10)}, 4)
     yield row("resnet-stem", stem, {"x": f32(BATCH, 3, 18, 14)}, 2)
-    yield row("dense-block", dense_block, small, 4, left="3 conv, copy, conv, 2 copy")
+    yield row("dense-block", dense_block, small, 4)
     yield row(
         "dense-block-then-conv",
         lambda x: conv(dense_block(x), 4, 1),
         small,
         5,
-        left="3 conv, copy, conv, copy, conv",
     )
     yield row(
         "dense-block-of-list",
         dense_block_of_list,
         small,
         4,
-        left="2 conv, 2 copy, conv, 3 copy, conv, copy",
     )
     yield row(
         "dense-block-of-input",
@@ -520,9 +518,8 @@ def image_rows() -> Iterator[Any]:
         small,
         5,
         copies=1,
-        left="conv, copy, conv, copy, conv, copy, conv, copy",
     )
-    yield row("inception", inception, larger, 8, left="6 conv, pool, conv, copy")
+    yield row("inception", inception, larger, 8)
     yield row("inception-then-conv", lambda x: conv(inception(x), 4, 1), larger, 9)
     image = {"x": f32(BATCH, 3, 2 * HALF, 8)}
     yield row("u-net-resize", u_net(F.relu, upsampled), image, 6)
