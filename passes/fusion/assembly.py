@@ -248,8 +248,7 @@ class Assembler:
 
     def _destination(self, slot: Slot, before: Operation) -> SSAValue:
         """The value that a slot is written into: the root so far, with what is filled there."""
-        for owner in slot.owners:
-            self._fill(owner, before)
+        self._fill_all(slot.owners, before)
         return self._root(slot.root, before)
 
     def _root(self, root: AssembleOp, before: Operation) -> SSAValue:
@@ -259,8 +258,12 @@ class Assembler:
             self.current[root] = empty.result
         return self.current[root]
 
+    def _fill_all(self, owners: Sequence[AssembleOp], before: Operation) -> None:
+        """Fills the places of tensors, outer ones first, before any piece of them is written."""
+        for owner in owners:
+            self._fill(owner, before)
+
     def _fill(self, op: AssembleOp, before: Operation) -> None:
-        """Fills the place of a tensor whose pieces do not cover it, before any is written."""
         if op.fill is None or op in self.filled:
             return
         self.filled.add(op)
@@ -280,7 +283,7 @@ class Assembler:
 
     def _finish(self, op: AssembleOp) -> None:
         """Copies the pieces that are not in their place yet; reads the tensor where it lives."""
-        self._fill(op, op)
+        self._fill_all(self.placement.owners.get(op, ()), op)
         for slot in self.placement.needed.get(op, ()):
             if not slot.written and not self.placement.lives_in(slot):
                 self._copy(slot, op)

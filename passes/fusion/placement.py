@@ -55,6 +55,10 @@ class Placement:
     slots: dict[AssembleOp, dict[Piece, Slot]] = field(
         default_factory=dict[AssembleOp, dict[Piece, Slot]]
     )
+    owners: dict[AssembleOp, tuple[AssembleOp, ...]] = field(
+        default_factory=dict[AssembleOp, tuple[AssembleOp, ...]]
+    )
+    """Each tensor, after those of which it is a part, the root first."""
     needed: dict[AssembleOp, list[Slot]] = field(default_factory=dict[AssembleOp, list[Slot]])
     """The slots that must be written where each tensor is assembled."""
     refusals: dict[AssembleOp, str] = field(default_factory=dict[AssembleOp, str])
@@ -83,7 +87,7 @@ class Placement:
             op, home, outer = pending.pop()
             self.homes[op] = home
             self.refusals.pop(op, None)
-            owners = (*outer, op)
+            self.owners[op] = owners = (*outer, op)
             for piece in moved_pieces(op, home):
                 slot = self._slot(piece, home.root, owners)
                 self.needed.setdefault(op, []).append(slot)
