@@ -119,6 +119,12 @@ class FuseMemoryPass(ModulePass):
     After:  `%d = kernel.gemm ... outs(%e <first columns>)`,
             `%c = kernel.gemm ... outs(%d <last columns>)`
 
+    An assembled tensor that is part of a larger one is a place in it, and so is one whose pieces
+    have the same places relative to each other in another: concats of concats, and growing lists
+    that are concatenated again and again, are written once. A copy of an assembled tensor counts as
+    one of a single piece, so a permuted concat is written permuted. Pieces that are inputs, that
+    are returned, or that are used twice are copied, and they alone.
+
     What cannot be folded becomes `kernel.copy`: the data movements that are left.
     """
 

@@ -164,6 +164,11 @@ class Assembler:
         """The latest value of the chain of each root."""
         self.filled: set[AssembleOp] = set()
         self.replaced: dict[SSAValue, SSAValue] = {}
+        self.writers: dict[SSAValue, str] = {}
+        for op in block.ops:
+            if isinstance(op, KernelOp | AssembleOp):
+                self.writers.update((result, describe(op)) for result in op.results)
+        """What computes each value, as users know it."""
         self.reasons: dict[SSAValue, str] = {}
         """Why kernels do not write their results in place."""
 
@@ -318,15 +323,15 @@ class Assembler:
     def _why(self, slot: Slot) -> str:
         """Why a slot is filled by a copy."""
         base = slot.piece.source.base
+        who = self.writers.get(base)
         inner = inner_assemble(slot.piece)
         if inner is not None:
-            reason = self.placement.refusals.get(inner, "it is part of another tensor")
-            return f"a piece from {describe(inner)} is copied: {reason}"
-        if not isinstance(base.owner, KernelOp) and base not in self.replaced:
+            who = describe(inner)
+            reason = self.placement.refusals.get(inner, "it is already in another place")
+        elif who is None:
             return "a piece is copied: no kernel here computes it"
-        owner = self.replaced.get(base, base).owner
-        assert isinstance(owner, Operation)
-        if not slot.piece.is_whole:
-            return f"a piece from {describe(owner)} is copied: it is part of another tensor"
-        reason = self.reasons.get(base, "it is already in another place")
-        return f"a piece from {describe(owner)} is copied: {reason}"
+        elif not slot.piece.is_whole:
+            reason = "it is a part of another tensor"
+        else:
+            reason = self.reasons.get(base, "it is already in another place")
+        return f"a piece from {who} is copied: {reason}"

@@ -32,8 +32,8 @@ EXAMPLES = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 N, M = Dim("n", 0, 4), Dim("m", 1, 6)
-MOVEMENT = ("cat", "cat", "cat", "parts", "part", "round-trip", "pad")
-KERNELS = ("mix", "mix", "pointwise")
+MOVEMENT = ("cat", "cat", "cat", "cat", "parts", "part", "round-trip", "pad")
+KERNELS = ("mix", "mix", "mix", "mix", "pointwise")
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,13 @@ def plans(draw: st.DrawFn, most: int = 9, kinds: Sequence[str] = (*MOVEMENT, *KE
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Value:
-    """A tensor, and the tensors of which it is the concat."""
+    """A tensor, the tensors of which it is the concat, and which channels it has of what."""
 
     tensor: nn.Tensor
-    parts: list[nn.Tensor] = field(default_factory=list[nn.Tensor])
+    parts: tuple[nn.Tensor, ...]
+    channels: tuple[object, ...]
 
 
 @dataclass
@@ -89,29 +90,30 @@ class Builder:
     def axis(self) -> int:
         return 1 if self.images else -1
 
-    def channels(self, x: nn.Tensor) -> int:
-        size = x.shape[self.axis]
-        assert isinstance(size, int)
-        return size
-
     def pick(self, choice: int) -> Value:
         return self.values[-1 - choice % len(self.values)]
 
-    def add(self, tensor: nn.Tensor, parts: Sequence[nn.Tensor] = ()) -> None:
-        self.values.append(Value(tensor, list(parts) or [tensor]))
+    def add(self, tensor: nn.Tensor, channels: Sequence[object] | None = None) -> Value:
+        """A value of its own, or one of channels of others."""
+        size = tensor.shape[self.axis]
+        assert isinstance(size, int)
+        fresh = tuple(object() for _ in range(size))
+        self.values.append(Value(tensor, (tensor,), fresh if channels is None else tuple(channels)))
+        return self.values[-1]
 
     def step(self, step: Step) -> None:
         STEPS[step.kind](self, *step.choices)
 
     def mix(self, a: int, b: int, c: int, d: int) -> None:
         """A kernel that reads all channels: a convolution or a linear, and what follows it."""
-        x = self.pick(a).tensor
+        x = self.pick(a)
+        wide = len(x.channels)
         layer: nn.Module = (
-            nn.Conv2d(self.channels(x), 1 + b % 3, 1 + 2 * (c % 2), padding=c % 2)
+            nn.Conv2d(wide, 1 + b % 3, 1 + 2 * (c % 2), padding=c % 2)
             if self.images
-            else nn.Linear(self.channels(x), 1 + b % 3)
+            else nn.Linear(wide, 1 + b % 3)
         )
-        y = layer.init_random(len(current_recorder().parameters))(x)
+        y = layer.init_random(len(current_recorder().parameters))(x.tensor)
         self.add(y.relu() if d % 2 else y)
 
     def pointwise(self, a: int, b: int, c: int, d: int) -> None:
@@ -120,65 +122,60 @@ class Builder:
 
     def cat(self, a: int, b: int, c: int, d: int) -> None:
         """A concat of two or three values, whose parts may be spelled out."""
-        chosen = [self.pick(choice) for choice in (a, b, c)[: 2 + d % 2]]
-        parts = [part for value in chosen for part in value.parts]
-        if len(parts) > 8 or (self.distinct and len({id(part) for part in parts}) < len(parts)):
-            return
-        given = parts if self.flat else [value.tensor for value in chosen]
-        self.add(nn.cat(given, self.axis), parts)
+        self.join([self.pick(choice) for choice in (a, b, c)[: 2 + d % 2]])
 
-    def cut(self, x: nn.Tensor, sizes: Sequence[int]) -> list[nn.Tensor]:
-        if not self.slices:
-            return list(x.split(list(sizes), self.axis))
-        found: list[nn.Tensor] = []
-        start = 0
-        for size in sizes:
-            window = slice(start, start + size)
-            found.append(x[:, window] if self.images else x[..., window])
-            start += size
-        return found
+    def join(self, given: Sequence[Value]) -> None:
+        parts = tuple(part for value in given for part in value.parts)
+        channels = tuple(channel for value in given for channel in value.channels)
+        if len(parts) > 8 or (self.distinct and len(set(channels)) < len(channels)):
+            return
+        tensors = parts if self.flat else [value.tensor for value in given]
+        self.values.append(Value(nn.cat(tensors, self.axis), parts, channels))
+
+    def cut(self, x: Value, sizes: Sequence[int]) -> list[Value]:
+        ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+        windows = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+        if self.slices:
+            cuts = [x.tensor[:, w] if self.images else x.tensor[..., w] for w in windows]
+        else:
+            cuts = list(x.tensor.split(list(sizes), self.axis))
+        return [self.add(t, x.channels[w]) for t, w in zip(cuts, windows, strict=True)]
 
     def parts(self, a: int, b: int, c: int, d: int) -> None:
         """The two sides of a cut; together again, if the last choice says so, in some order."""
-        x = self.pick(a).tensor
-        if self.channels(x) < 2:
-            return
-        first = 1 + b % (self.channels(x) - 1)
-        sides = self.cut(x, [first, self.channels(x) - first])
-        for side in sides:
-            self.add(side)
-        if d % 3 == 0:
-            self.add(
-                nn.cat(sides if c % 3 else sides[::-1], self.axis), sides if c % 3 else sides[::-1]
-            )
+        x = self.pick(a)
+        if len(x.channels) > 1:
+            first = 1 + b % (len(x.channels) - 1)
+            sides = self.cut(x, [first, len(x.channels) - first])
+            if d % 3 == 0:
+                self.join(sides if c % 3 else sides[::-1])
 
     def part(self, a: int, b: int, c: int, d: int) -> None:
-        """What one value contributes to a concat, or what straddles several."""
-        x = self.pick(a).tensor
-        start = b % self.channels(x)
-        size = 1 + c % (self.channels(x) - start)
-        sizes = [start, size, self.channels(x) - start - size]
-        self.add(self.cut(x, sizes)[1] if 0 < start else self.cut(x, sizes[1:])[0])
+        """Some neighbouring channels: within a part of a concat, or across several."""
+        x = self.pick(a)
+        start = b % len(x.channels)
+        size = 1 + c % (len(x.channels) - start)
+        sizes = (start, size, len(x.channels) - start - size)
+        if size < len(x.channels):
+            self.cut(x, [n for n in sizes if n])
 
     def round_trip(self, a: int, b: int, c: int, d: int) -> None:
         """The same value, through other shapes."""
-        x = self.pick(a).tensor
-        if self.images:
-            x = (
-                x.flatten(2).unflatten(2, [4, 3])
-                if b % 2
-                else x.permute(0, 2, 3, 1).permute(0, 3, 1, 2)
-            )
+        x = self.pick(a)
+        y = x.tensor
+        if self.images and b % 2:
+            y = y.flatten(2).unflatten(2, [4, 3])
+        elif self.images:
+            y = y.permute(0, 2, 3, 1).permute(0, 3, 1, 2)
         else:
-            x = x.unsqueeze(1).squeeze(1) if b % 2 else x.transpose(0, 1).transpose(0, 1)
-        self.add(x)
+            y = y.unsqueeze(1).squeeze(1) if b % 2 else y.transpose(0, 1).transpose(0, 1)
+        self.values.append(Value(y, x.parts, x.channels))
 
     def pad(self, a: int, b: int, c: int, d: int) -> None:
         x = self.pick(a).tensor
-        low, high = b % 2, c % 2
-        self.add(
-            F.pad(x, [0, 0, 0, 0, low, high] if self.images else [low, high], value=float(d % 2))
-        )
+        low, high = ((1, 0), (0, 1), (1, 2))[b % 3]
+        ends = [0, 0, 0, 0, low, high] if self.images else [low, high]
+        self.add(F.pad(x, ends, value=float(d % 2)))
 
 
 STEPS: dict[str, Callable[..., None]] = {
@@ -198,11 +195,13 @@ def build(
     """The program of a plan: it returns the last value, and what the plan says.
 
     With `flat`, concats of concats are concats of all parts; with `slices`, splits are slices; with
-    `distinct`, no concat has a part twice (copies of it could be copied together or one by one).
+    `distinct`, no concat has a channel twice: copies may be copied together or one by one.
     """
 
     def model(x: nn.Tensor, y: nn.Tensor) -> tuple[nn.Tensor, ...]:
-        builder = Builder(plan.images, flat, slices, distinct, [Value(x, [x]), Value(y, [y])])
+        builder = Builder(plan.images, flat, slices, distinct)
+        builder.add(x)
+        builder.add(y)
         for step in plan.steps:
             builder.step(step)
         others = [builder.pick(choice).tensor for choice in plan.returned]
@@ -225,7 +224,7 @@ def main_ops(module: ModuleOp, kind: type) -> list[Any]:
 
 
 def movement_bound(module: ModuleOp) -> int:
-    """The copies of the unfused form: all pieces, what is copied already, and all views."""
+    """The copies of the unfused form: one for each piece, and what is copied already."""
     pieces = sum(len(op.pieces) for op in main_ops(module, AssembleOp))
     return pieces + len(main_ops(module, CopyOp))
 

@@ -42,3 +42,63 @@ func.func @slices_and_pad(%x: tensor<8xf32>) -> tensor<6xf32> {
   %3 = graph.pad %2 {low = [1], high = [1], value = 0.0} : (tensor<4xf32>) -> tensor<6xf32>
   func.return %3 : tensor<6xf32>
 }
+
+// A concat of a concat is written once; the inner one is read where it is, before the outer one is
+// complete.
+// CHECK-LABEL: @nested
+// CHECK:         %[[E:.*]] = kernel.empty : tensor<4x10xf32>
+// CHECK:         %[[D0:.*]] = kernel.pointwise {{.*}} outs(%[[E]] <offset 0, sizes [4, 3], strides [10, 1]> : tensor<4x10xf32>)
+// CHECK:         %[[D1:.*]] = kernel.gemm ins(%[[D0]] <offset 0, sizes [4, 3], strides [10, 1]> {{.*}} outs(%[[D0]] <offset 3, sizes [4, 2], strides [10, 1]> : tensor<4x10xf32>)
+// CHECK:         %[[D2:.*]] = kernel.gemm ins(%[[D1]] <offset 0, sizes [4, 5], strides [10, 1]> {{.*}} outs(%[[D1]] <offset 5, sizes [4, 5], strides [10, 1]> : tensor<4x10xf32>)
+// CHECK:         func.return %[[D2]]
+func.func @nested(%x: tensor<4x3xf32>, %w0: tensor<3x2xf32>, %w1: tensor<5x5xf32>) -> tensor<4x10xf32> {
+  %0 = graph.tanh %x : tensor<4x3xf32>
+  %1 = graph.matmul %0, %w0 : (tensor<4x3xf32>, tensor<3x2xf32>) -> tensor<4x2xf32>
+  %2 = graph.concat %0, %1 {axis = 1} : (tensor<4x3xf32>, tensor<4x2xf32>) -> tensor<4x5xf32>
+  %3 = graph.matmul %2, %w1 : (tensor<4x5xf32>, tensor<5x5xf32>) -> tensor<4x5xf32>
+  %4 = graph.concat %2, %3 {axis = 1} : (tensor<4x5xf32>, tensor<4x5xf32>) -> tensor<4x10xf32>
+  func.return %4 : tensor<4x10xf32>
+}
+
+// The same with a new concat of all pieces: the smaller one is a view of the larger.
+// CHECK-LABEL: @list
+// CHECK:         %[[D1:.*]] = kernel.gemm {{.*}} outs({{.*}} <offset 3, sizes [4, 2], strides [10, 1]> : tensor<4x10xf32>)
+// CHECK:         %[[D2:.*]] = kernel.gemm ins(%[[D1]] <offset 0, sizes [4, 5], strides [10, 1]> {{.*}} outs(%[[D1]] <offset 5, sizes [4, 5], strides [10, 1]> : tensor<4x10xf32>)
+// CHECK:         func.return %[[D2]]
+func.func @list(%x: tensor<4x3xf32>, %w0: tensor<3x2xf32>, %w1: tensor<5x5xf32>) -> tensor<4x10xf32> {
+  %0 = graph.tanh %x : tensor<4x3xf32>
+  %1 = graph.matmul %0, %w0 : (tensor<4x3xf32>, tensor<3x2xf32>) -> tensor<4x2xf32>
+  %2 = graph.concat %0, %1 {axis = 1} : (tensor<4x3xf32>, tensor<4x2xf32>) -> tensor<4x5xf32>
+  %3 = graph.matmul %2, %w1 : (tensor<4x5xf32>, tensor<5x5xf32>) -> tensor<4x5xf32>
+  %4 = graph.concat %0, %1, %3 {axis = 1} : (tensor<4x3xf32>, tensor<4x2xf32>, tensor<4x5xf32>) -> tensor<4x10xf32>
+  func.return %4 : tensor<4x10xf32>
+}
+
+// A concat that is returned transposed is written transposed.
+// CHECK-LABEL: @transposed
+// CHECK:         kernel.pointwise {{.*}} outs({{.*}} <offset 0, sizes [4, 3], strides [1, 4]> : tensor<5x4xf32>)
+// CHECK:         kernel.pointwise {{.*}} outs({{.*}} <offset 12, sizes [4, 2], strides [1, 4]> : tensor<5x4xf32>)
+// CHECK-NOT:     kernel.copy
+// CHECK:         func.return
+func.func @transposed(%x: tensor<4x3xf32>, %y: tensor<4x2xf32>) -> tensor<5x4xf32> {
+  %0 = graph.tanh %x : tensor<4x3xf32>
+  %1 = graph.exp %y : tensor<4x2xf32>
+  %2 = graph.concat %0, %1 {axis = 1} : (tensor<4x3xf32>, tensor<4x2xf32>) -> tensor<4x5xf32>
+  %3 = graph.permute %2 {permutation = [1, 0]} : (tensor<4x5xf32>) -> tensor<5x4xf32>
+  func.return %3 : tensor<5x4xf32>
+}
+
+// An inner concat that is returned too is a tensor of its own, copied as a whole.
+// CHECK-LABEL: @inner_returned
+// CHECK:         %[[I:.*]] = kernel.pointwise {{.*}} outs({{.*}} <offset 3, sizes [4, 2], strides [5, 1]> : tensor<4x5xf32>)
+// CHECK:         kernel.copy ins(%[[I]] : tensor<4x5xf32>) outs({{.*}} <offset 0, sizes [4, 5], strides [7, 1]> : tensor<4x7xf32>)
+// CHECK-NOT:     kernel.copy
+// CHECK:         func.return %[[I]]
+func.func @inner_returned(%x: tensor<4x3xf32>, %y: tensor<4x2xf32>) -> (tensor<4x5xf32>, tensor<4x7xf32>) {
+  %0 = graph.tanh %x : tensor<4x3xf32>
+  %1 = graph.exp %y : tensor<4x2xf32>
+  %2 = graph.concat %0, %1 {axis = 1} : (tensor<4x3xf32>, tensor<4x2xf32>) -> tensor<4x5xf32>
+  %3 = graph.softmax %1 {axis = 1} : tensor<4x2xf32>
+  %4 = graph.concat %2, %3 {axis = 1} : (tensor<4x5xf32>, tensor<4x2xf32>) -> tensor<4x7xf32>
+  func.return %2, %4 : tensor<4x5xf32>, tensor<4x7xf32>
+}

@@ -39,3 +39,32 @@ func.func @pad(%x: tensor<2xf32>) -> tensor<4xf32> {
   %0 = graph.pad %x {low = [1], high = [1], value = 7.0} : (tensor<2xf32>) -> tensor<4xf32>
   func.return %0 : tensor<4xf32>
 }
+
+// A slice of a concat that lies inside one piece reads the piece; the concat is gone.
+// CHECK-LABEL: @slice_of_concat
+// CHECK-NEXT:    %[[V:.*]] = accessor.view %y <offset 1, sizes [n, 2], strides [3, 1], n in [1, 9]>
+// CHECK-NOT:     accessor.assemble
+// CHECK:         func.return
+func.func @slice_of_concat(%x: tensor<?x4xf32, #sym.dims<[n, 4], n in [1, 9]>>, %y: tensor<?x3xf32, #sym.dims<[n, 3], n in [1, 9]>>) -> tensor<?x2xf32, #sym.dims<[n, 2], n in [1, 9]>> {
+  %0 = graph.concat %x, %y {axis = 1} : (tensor<?x4xf32, #sym.dims<[n, 4], n in [1, 9]>>, tensor<?x3xf32, #sym.dims<[n, 3], n in [1, 9]>>) -> tensor<?x7xf32, #sym.dims<[n, 7], n in [1, 9]>>
+  %1:2 = graph.split %0 {axis = 1, sizes = [5, 2]} : (tensor<?x7xf32, #sym.dims<[n, 7], n in [1, 9]>>) -> (tensor<?x5xf32, #sym.dims<[n, 5], n in [1, 9]>>, tensor<?x2xf32, #sym.dims<[n, 2], n in [1, 9]>>)
+  func.return %1#1 : tensor<?x2xf32, #sym.dims<[n, 2], n in [1, 9]>>
+}
+
+// All parts of a tensor in order are the tensor, whatever the sizes.
+// CHECK-LABEL: @concat_of_split
+// CHECK-NEXT:    func.return %x
+func.func @concat_of_split(%x: tensor<?x4xf32, #sym.dims<[n * 2, 4], n in [1, 9]>>) -> tensor<?x4xf32, #sym.dims<[n * 2, 4], n in [1, 9]>> {
+  %a, %b = graph.split %x {axis = 0} : (tensor<?x4xf32, #sym.dims<[n * 2, 4], n in [1, 9]>>) -> (tensor<?x4xf32, #sym.dims<[n, 4], n in [1, 9]>>, tensor<?x4xf32, #sym.dims<[n, 4], n in [1, 9]>>)
+  %0 = graph.concat %a, %b {axis = 0} : (tensor<?x4xf32, #sym.dims<[n, 4], n in [1, 9]>>, tensor<?x4xf32, #sym.dims<[n, 4], n in [1, 9]>>) -> tensor<?x4xf32, #sym.dims<[n * 2, 4], n in [1, 9]>>
+  func.return %0 : tensor<?x4xf32, #sym.dims<[n * 2, 4], n in [1, 9]>>
+}
+
+// In another order they are not.
+// CHECK-LABEL: @concat_of_swapped_split
+// CHECK:         accessor.assemble
+func.func @concat_of_swapped_split(%x: tensor<?x4xf32, #sym.dims<[n * 2, 4], n in [1, 9]>>) -> tensor<?x4xf32, #sym.dims<[n * 2, 4], n in [1, 9]>> {
+  %a, %b = graph.split %x {axis = 0} : (tensor<?x4xf32, #sym.dims<[n * 2, 4], n in [1, 9]>>) -> (tensor<?x4xf32, #sym.dims<[n, 4], n in [1, 9]>>, tensor<?x4xf32, #sym.dims<[n, 4], n in [1, 9]>>)
+  %0 = graph.concat %b, %a {axis = 0} : (tensor<?x4xf32, #sym.dims<[n, 4], n in [1, 9]>>, tensor<?x4xf32, #sym.dims<[n, 4], n in [1, 9]>>) -> tensor<?x4xf32, #sym.dims<[n * 2, 4], n in [1, 9]>>
+  func.return %0 : tensor<?x4xf32, #sym.dims<[n * 2, 4], n in [1, 9]>>
+}

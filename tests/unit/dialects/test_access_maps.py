@@ -126,6 +126,34 @@ def test_composition(pair: tuple[AccessMap, Any], data: st.DataObject) -> None:
         np.testing.assert_array_equal(addresses(composed), array.reshape(-1)[wanted])
 
 
+@given(viewed(), st.data())
+def test_what_is_relative_to_a_map_composes_back(
+    pair: tuple[AccessMap, Any], data: st.DataObject
+) -> None:
+    """Composing and relating undo each other, and only elements of the outer map are related."""
+    outer, array = pair
+    if len(np.unique(array)) < array.size:
+        return
+    dims = data.draw(st.lists(st.sampled_from([1, 2, 3, 4]), max_size=3))
+    strides = data.draw(st.tuples(*(st.integers(-6, 12) for _ in dims)))
+    access = AccessMap(data.draw(st.integers(0, int(array.max()))), tuple(dims), strides)
+    relative = access.relative_to(outer)
+    if relative is not None:
+        own = addresses(relative)
+        assert own.min(initial=0) >= 0 and own.max(initial=0) < array.size
+        np.testing.assert_array_equal(array.reshape(-1)[own], addresses(access))
+
+
+@given(viewed())
+def test_parts_are_relative_to_what_they_are_part_of(pair: tuple[AccessMap, Any]) -> None:
+    """A box of a tensor is found in it again, wherever the box lies."""
+    part, array = pair
+    if len(np.unique(array)) < array.size:
+        return
+    assert part.relative_to(part) == AccessMap.dense(part.sizes)
+    assert part.relative_to(AccessMap.dense((int(array.max()) + 1,))) == part
+
+
 @given(viewed())
 def test_whole_views_compose_with_themselves(pair: tuple[AccessMap, Any]) -> None:
     """Composition is not only right but there: reading all of a value reads its own map."""
