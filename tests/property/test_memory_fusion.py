@@ -256,7 +256,7 @@ def test_each_pass_keeps_the_meaning_and_adds_no_copy(plan: Plan) -> None:
 
 
 def launch_count(program: Program) -> int:
-    run_pipeline(program.module)
+    run_pipeline(program.module, ["simplify", "lower", "fuse"])
     return len(main_ops(program.module, KernelOp))
 
 

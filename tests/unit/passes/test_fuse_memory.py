@@ -27,7 +27,8 @@ INPUTS = {k: np.random.default_rng(i).standard_normal((3, 6), np.float32) for i,
 
 def copies(model: Callable[[Tensor, Tensor], Any]) -> int:
     """The copies of a model, which is checked to compute what it says."""
-    return launches(model, X, INPUTS, copies=True).count("copy")
+    found = launches(model, X, INPUTS, copies=True)
+    return "+".join(found).split("+").count("copy")
 
 
 def norm(x: Tensor) -> Tensor:
