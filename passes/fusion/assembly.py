@@ -74,7 +74,7 @@ class Legality:
 
     def reader_obstacle(self, value: SSAValue, home: Home) -> str | None:
         """Why something that reads a value cannot read it in its place; None if all can."""
-        for use in value.uses:
+        for use in list(value.uses):  # the checks make ops that read it, and erase them
             user = use.operation
             if isinstance(user, ViewOp):
                 found = user.access.compose(home.place)
