@@ -88,6 +88,7 @@ class AssembleCopies(RewritePattern):
         view = ViewOp(source, access)
         assembled = AssembleOp([view.result], [place], result.type)
         assembled.attributes.update(op.attributes)
+        assembled.location = op.location
         assembled.result.name_hint = result.name_hint
         rewriter.replace(op, [view, assembled], [assembled.result])
 
@@ -107,6 +108,7 @@ class JoinPieces(RewritePattern):
         places = [piece.place for piece in pieces]
         new = AssembleOp([view.result for view in views], places, result, op.fill)
         new.attributes.update(op.attributes)
+        new.location = op.location
         new.result.name_hint = op.result.name_hint
         rewriter.replace(op, [*views, new], [new.result])
 
@@ -122,8 +124,8 @@ class FuseMemoryPass(ModulePass):
     An assembled tensor that is part of a larger one is a place in it, and so is one whose pieces
     have the same places relative to each other in another: concats of concats, and growing lists
     that are concatenated again and again, are written once. A copy of an assembled tensor counts as
-    one of a single piece, so a permuted concat is written permuted. Pieces that are inputs, that
-    are returned, or that are used twice are copied, and they alone.
+    one of a single piece, so a permuted concat is written permuted. Copied are only pieces that are
+    inputs, that are returned as they are, or that have one place already.
 
     What cannot be folded becomes `kernel.copy`: the data movements that are left.
     """

@@ -19,6 +19,7 @@ from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of
 from ait.passes.fusion.placement import Home, Placement, Slot, inner_assemble, moved_pieces
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
 from ait.passes.lowering.launch import read
+from ait.passes.origins import joined_location
 from ait.passes.regions import build_region
 from ait.passes.remarks import describe, remark
 from ait.passes.target import TargetInfo
@@ -230,6 +231,9 @@ class Assembler:
             outs[index] = self._destination(slot, kernel)
         maps = {index: out for index, (_, out) in chosen.items()}
         new = _redirected(kernel, outs, maps, factors)
+        new.location = joined_location(
+            kernel, *(op for slot, _ in chosen.values() for op in slot.tensors)
+        )
         self.block.insert_op_before(new, kernel)
         for old, result in zip(kernel.res, new.res, strict=True):
             result.name_hint = old.name_hint
@@ -283,6 +287,7 @@ class Assembler:
             [body],
             attributes=dict(op.attributes),
         )
+        fill.location = op.location
         self.block.insert_op_before(fill, before)
         self.current[home.root] = fill.res[0]
 
@@ -317,6 +322,7 @@ class Assembler:
             [slot.piece.place],
             attributes=dict(op.attributes),
         )
+        copy.location = joined_location(*slot.tensors)
         self.block.insert_op_before(copy, op)
         self.current[slot.root] = copy.res[0]
 

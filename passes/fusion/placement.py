@@ -36,7 +36,14 @@ class Slot:
     root: AssembleOp
     owners: tuple[AssembleOp, ...]
     """The tensors of which the slot is part, the root first."""
+    needed_by: list[AssembleOp] = field(default_factory=list[AssembleOp])
+    """The tensors that read the slot as one of their pieces."""
     written: bool = False
+
+    @property
+    def tensors(self) -> tuple[AssembleOp, ...]:
+        """All assembled tensors of which the slot is part."""
+        return tuple(dict.fromkeys((*self.owners, *self.needed_by)))
 
 
 _MOST_NODES = 2000
@@ -90,7 +97,7 @@ class Placement:
             self.owners[op] = owners = (*outer, op)
             for piece in moved_pieces(op, home):
                 slot = self._slot(piece, home.root, owners)
-                self.needed.setdefault(op, []).append(slot)
+                self._need(op, slot)
                 inner = inner_assemble(piece)
                 if inner is None or inner in self.homes or inner.parent is not op.parent:
                     continue
@@ -101,6 +108,10 @@ class Placement:
                     self.homes[inner] = place
                 else:
                     self.refusals[inner] = reason
+
+    def _need(self, op: AssembleOp, slot: Slot) -> None:
+        self.needed.setdefault(op, []).append(slot)
+        slot.needed_by.append(op)
 
     def _slot(self, piece: Piece, root: AssembleOp, owners: tuple[AssembleOp, ...]) -> Slot:
         known = self.slots.setdefault(root, {})
@@ -131,7 +142,8 @@ class Placement:
             reason = self.obstacle(op, home)
             if reason is None:
                 self.homes[op] = home
-                self.needed[op] = covering
+                for slot in covering:
+                    self._need(op, slot)
                 self.refusals.pop(op, None)
                 return True
             self.refusals.setdefault(op, reason)
