@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from xdsl.dialects.builtin import ArrayAttr, FloatAttr, IntegerAttr, TensorType
@@ -280,7 +281,7 @@ class AccessMap:
 
     def disjoint_from(self, other: AccessMap) -> bool:
         """Whether provably no address of one storage is reached by both maps."""
-        return _apart(self.forwards(), other.forwards())
+        return _disjoint(self, other)
 
     def __str__(self) -> str:
         sizes, strides = ", ".join(map(to_text, self.sizes)), ", ".join(map(to_text, self.strides))
@@ -312,6 +313,11 @@ def _walked(stride: Dim, steps: Sequence[Dim]) -> tuple[int, Dim] | None:
         if count is not None:
             return position, count
     return None
+
+
+@lru_cache(maxsize=1 << 16)  # passes ask again and again about the pieces of one tensor
+def _disjoint(a: AccessMap, b: AccessMap) -> bool:
+    return _apart(a.forwards(), b.forwards())
 
 
 def _apart(a: AccessMap, b: AccessMap) -> bool:

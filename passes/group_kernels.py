@@ -39,11 +39,11 @@ def family_of(op: KernelOp) -> type[KernelOp]:
 class _Footprint:
     """All that some kernels read and write, by buffer."""
 
-    by_buffer: dict[SSAValue, list[Access]] = field(default_factory=dict[SSAValue, list[Access]])
+    by_buffer: dict[SSAValue, set[Access]] = field(default_factory=dict[SSAValue, set[Access]])
 
     def add(self, accesses: Sequence[Access]) -> None:
         for access in accesses:
-            self.by_buffer.setdefault(access.buffer, []).append(access)
+            self.by_buffer.setdefault(access.buffer, set()).add(access)
 
     def meets(self, accesses: Sequence[Access]) -> bool:
         """Whether the order of any of these and any of the footprint's own may matter."""
