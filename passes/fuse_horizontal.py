@@ -134,7 +134,7 @@ class _Merger:
             remark(NAME, "missed", first, f"{self.target.name} reads dense operands only")
             return
         total: Dim = sum(s.columns for s in group if isinstance(s.columns, int))
-        dims = (*dims_of(first.res[0])[:-1], total)
+        dims = (*first.domain[:-1], total)
         empty = EmptyOp(tensor_type(element_of(first.res[0]), dims))
         merged = self._merged_op(group, total, empty.result)
         point = InsertPoint.before(first)

@@ -31,6 +31,7 @@ from ait.dialects.kernel import (
 )
 from ait.dialects.symbolic import dim_product, dims_of, element_of
 from ait.passes.fusion.attention import FuseAttention
+from ait.passes.fusion.factors import FoldPreparations
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
 from ait.passes.lowering.launch import Read
@@ -565,8 +566,10 @@ class FuseVerticalPass(ModulePass):
         groups: tuple[list[RewritePattern], ...] = (
             # Literals first: as operands they would be kernels of their own.
             [FuseIntoConsumer(target, literals_only=True)],
+            # Scales and copies of factors next, before they are code of what computes the factors.
+            [FoldPreparations(target, NAME)],
             [MergeEqualOperands(), FuseIntoProducer(target)],
-            [FuseAttention(target, NAME)],
+            [FuseAttention(target, NAME), FoldPreparations(target, NAME)],
             [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
             [DropUnusedResults(), MergeEqualOperands()],
         )

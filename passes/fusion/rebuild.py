@@ -81,7 +81,8 @@ _DIMS_OF_INS: Mapping[type[KernelOp], Callable[[KernelOp, int], list[int | None]
 """For each kind whose domain may be split: where in an operand's map each domain dim stands."""
 
 
-def _split_map(access: AccessMap, factors: Mapping[int, Sequence[Dim]]) -> AccessMap:
+def split_map(access: AccessMap, factors: Mapping[int, Sequence[Dim]]) -> AccessMap:
+    """`access` with its dim i replaced by the dims `factors[i]`; a dim of no factors must be 1."""
     sizes: list[Dim] = []
     strides: list[Dim] = []
     for i, (size, stride) in enumerate(zip(access.sizes, access.strides, strict=True)):
@@ -100,16 +101,16 @@ def split_domain(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> KernelOp
     for index, access in enumerate(op.in_access):
         positions = dims_of_ins(op, index)
         local = {p: f for i, f in factors.items() if (p := positions[i]) is not None}
-        in_maps.append(_split_map(access, local))
+        in_maps.append(split_map(access, local))
     regions = [region.clone() for region in op.regions]
     for region in regions:
         for scalar in region.block.ops:
             if isinstance(scalar, IndexOp):
-                scalar.properties["map"] = IndexOp(_split_map(scalar.access, factors)).map
+                scalar.properties["map"] = IndexOp(split_map(scalar.access, factors)).map
     return rebuilt(
         op,
         in_maps=in_maps,
-        out_maps=[_split_map(m, factors) for m in op.out_access],
+        out_maps=[split_map(m, factors) for m in op.out_access],
         regions=regions,
         properties=_counts_after_split(op, factors),
     )

@@ -1,0 +1,331 @@
+"""Attention, however it is written, is one kernel and means what was written.
+
+`Spelling` has a field for each choice that people make: where q, k and v come from and how their
+heads are arranged, how heads of keys are repeated, where the scale is, what kind of mask, how the
+softmax is spelled, and what happens to the result. All that mean the same take as many launches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ait import nn
+from ait.dialects.functions import find_function
+from ait.dialects.kernel import KernelOp
+from ait.ir.interpreter import evaluate
+from ait.ir.nn.recorder import current_recorder
+from ait.ir.trace import Dim, TensorSpec, trace
+from ait.passes.pipelines import run_pipeline
+
+F = nn.functional
+Tensor = nn.Tensor
+
+BATCH, SEQ = Dim("batch", 1, 4), Dim("seq", 1, 16)
+SIZES = {"batch": 2, "seq": 5}
+HEADS, DEPTH = 4, 6
+WIDTH = HEADS * DEPTH
+
+
+def made(layer: nn.Module) -> nn.Module:
+    """The layer, with weights that differ from those of layers called before."""
+    return layer.init_random(len(current_recorder().parameters))
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """One way to write `softmax(scale q k^T + mask) v`."""
+
+    source: str = "heads-first"
+    groups: int = 1
+    """Heads of queries to a head of keys and values."""
+    repeat: str = "expand"
+    scale: str = "product"
+    mask: str = "none"
+    softmax: str = "op"
+    rank: int = 4
+    dtype: str = "f32"
+    ending: str = "heads"
+
+    def launches(self) -> list[str]:
+        """The kernels that the whole takes."""
+        before = [] if self.source in INPUTS else ["gemm"]
+        after = ["gemm"] if self.ending == "linear" else []
+        return [*before, "attention", *after]
+
+
+# Where the factors come from: to q, k, v of [batch, heads, seq, depth] ------------------------
+
+
+def heads_of(x: Tensor) -> Tensor:
+    """[batch, seq, heads * depth] as [batch, heads, seq, depth]."""
+    return x.unflatten(-1, [-1, DEPTH]).transpose(1, 2)
+
+
+def linears(x: Tensor, groups: int, before: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
+    widths = (WIDTH, WIDTH // groups, WIDTH // groups)
+    q, k, v = (made(nn.Linear(WIDTH, n, dtype=x.dtype))(x) for n in widths)
+    return heads_of(before(q)), heads_of(k), heads_of(v)
+
+
+def packed(x: Tensor, groups: int, before: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
+    widths = [WIDTH, WIDTH // groups, WIDTH // groups]
+    q, k, v = made(nn.Linear(WIDTH, sum(widths), dtype=x.dtype))(x).split(widths, -1)
+    return heads_of(before(q)), heads_of(k), heads_of(v)
+
+
+def unbound(x: Tensor, groups: int, before: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
+    """All heads in one dim, of which q, k and v are slices."""
+    heads = HEADS // groups
+    both = made(nn.Linear(WIDTH, WIDTH + 2 * heads * DEPTH, dtype=x.dtype))(x)
+    both = both.unflatten(-1, [-1, DEPTH]).permute(0, 2, 1, 3)
+    return before(both[:, :HEADS]), both[:, HEADS : HEADS + heads], both[:, HEADS + heads :]
+
+
+def heads_first(
+    q: Tensor, k: Tensor, v: Tensor, before: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, ...]:
+    return before(q), k, v
+
+
+def heads_last(
+    q: Tensor, k: Tensor, v: Tensor, before: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, ...]:
+    return before(q).transpose(1, 2), k.permute(0, 2, 1, 3), v.transpose(2, 1)
+
+
+def keys_transposed(
+    q: Tensor, k: Tensor, v: Tensor, before: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, ...]:
+    return before(q), k.mT, v
+
+
+INPUTS: Mapping[str, Callable[..., tuple[Tensor, ...]]] = {
+    "heads-first": heads_first,
+    "heads-last": heads_last,
+    "keys-transposed": keys_transposed,
+}
+PROJECTIONS: Mapping[str, Callable[..., tuple[Tensor, ...]]] = {
+    "linears": linears,
+    "packed": packed,
+    "unbound": unbound,
+}
+
+
+def specs_of(spelling: Spelling) -> dict[str, TensorSpec]:
+    """The inputs of a model: q, k, v or x, and a mask."""
+    few = HEADS // spelling.groups
+    if spelling.source in PROJECTIONS:
+        shapes: dict[str, Any] = {"x": (BATCH, SEQ, WIDTH)}
+    elif spelling.source == "heads-last":
+        shapes = {
+            "q": (BATCH, SEQ, HEADS, DEPTH),
+            "k": (BATCH, SEQ, few, DEPTH),
+            "v": (BATCH, SEQ, few, DEPTH),
+        }
+    else:
+        turned = spelling.source == "keys-transposed"
+        shapes = {
+            "q": (BATCH, HEADS, SEQ, DEPTH),
+            "k": (BATCH, few, DEPTH, SEQ) if turned else (BATCH, few, SEQ, DEPTH),
+            "v": (BATCH, few, SEQ, DEPTH),
+        }
+    specs = {name: TensorSpec(shape, spelling.dtype) for name, shape in shapes.items()}
+    mask = MASK_SPECS.get(spelling.mask)
+    return specs if mask is None else {**specs, "mask": mask}
+
+
+# Repeated heads --------------------------------------------------------------------------------
+
+
+def by_expand(x: Tensor, times: int) -> Tensor:
+    batch, heads, length, size = x.shape
+    wide = x[:, :, None, :, :].expand(batch, heads, times, length, size)
+    return wide.reshape(batch, heads * times, length, size)
+
+
+def by_interleave(x: Tensor, times: int) -> Tensor:
+    return x.repeat_interleave(times, 1)
+
+
+def by_expand_of_sequences(x: Tensor, times: int) -> Tensor:
+    """Repeated while the sequence is still the second dim."""
+    return x.transpose(1, 2).repeat_interleave(times, 2).transpose(1, 2)
+
+
+REPEATS: Mapping[str, Callable[[Tensor, int], Tensor]] = {
+    "expand": by_expand,
+    "interleave": by_interleave,
+    "of-sequences": by_expand_of_sequences,
+}
+
+
+# Scale, mask and softmax -----------------------------------------------------------------------
+
+SCALE = DEPTH**-0.5
+MASK_SPECS = {
+    "added": TensorSpec((BATCH, 1, 1, SEQ)),
+    "added-to-heads": TensorSpec((BATCH, HEADS, SEQ, SEQ)),
+    "kept": TensorSpec((BATCH, 1, SEQ, SEQ), "i1"),
+    "filled": TensorSpec((BATCH, 1, 1, SEQ), "i1"),
+    "infinite": TensorSpec((BATCH, 1, SEQ, SEQ), "i1"),
+}
+
+
+def triangle(x: Tensor) -> Tensor:
+    """[1, 1, seq, seq]: whether a query sees a key."""
+    length = x.shape[-1]
+    return nn.tril(nn.full((length, length), True))[None, None]
+
+
+def causal_by_order(scores: Tensor, _: Tensor | None) -> Tensor:
+    length = scores.shape[-1]
+    hidden = nn.arange(length)[None, :] > nn.arange(length)[:, None]
+    return scores.masked_fill(hidden, -1e4)
+
+
+MASKS: Mapping[str, Callable[[Tensor, Any], Tensor]] = {
+    "none": lambda s, m: s,
+    "added": lambda s, m: s + m.to(s.dtype),
+    "added-to-heads": lambda s, m: m.to(s.dtype) + s,
+    "kept": lambda s, m: nn.where(m, s, float(nn.finfo(s.dtype).min)),
+    "filled": lambda s, m: s.masked_fill(m, -1e4),
+    "infinite": lambda s, m: s.masked_fill(~m, float("-inf")),
+    "causal-by-order": causal_by_order,
+    "causal-by-triangle": lambda s, m: nn.where(triangle(s), s, -1e4),
+    "causal-added": lambda s, m: s
+    + nn.triu(nn.full((s.shape[-1], s.shape[-1]), -1e4, s.dtype), 1),
+}
+
+
+def written_softmax(scores: Tensor) -> Tensor:
+    e = (scores - scores.max(-1, keepdim=True)).exp()
+    return e / e.sum(-1, keepdim=True)
+
+
+def wide_softmax(scores: Tensor) -> Tensor:
+    return scores.float().softmax(-1).to(scores.dtype)
+
+
+def wide_written_softmax(scores: Tensor) -> Tensor:
+    return written_softmax(scores.to("f32")).type_as(scores)
+
+
+SOFTMAXES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "op": lambda s: s.softmax(-1),
+    "written": written_softmax,
+    "wide": wide_softmax,
+    "wide-written": wide_written_softmax,
+}
+
+QUERY_SCALES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "queries": lambda q: q * SCALE,
+    "queries-divided": lambda q: q / math.sqrt(DEPTH),
+    "both": lambda q: q * DEPTH**-0.25,
+}
+KEY_SCALES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "keys": lambda k: SCALE * k,
+    "both": lambda k: k * DEPTH**-0.25,
+}
+SCORE_SCALES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "product": lambda s: s * SCALE,
+    "quotient": lambda s: s / math.sqrt(DEPTH),
+}
+SCALES = (*SCORE_SCALES, *QUERY_SCALES, "keys", "projected")
+
+
+def same(x: Tensor) -> Tensor:
+    return x
+
+
+def merged(x: Tensor) -> Tensor:
+    """[batch, heads, seq, depth] as [batch, seq, heads * depth]."""
+    return x.transpose(1, 2).flatten(2)
+
+
+ENDINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "heads": same,
+    "merged": merged,
+    "linear": lambda x: made(nn.Linear(WIDTH, 7, dtype=x.dtype))(merged(x)),
+}
+
+
+# The model -------------------------------------------------------------------------------------
+
+
+def attend(spelling: Spelling, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Factors of [batch, heads, seq, depth] to a result of that shape."""
+    batch, _, length, _ = q.shape
+    groups = spelling.groups
+    q = QUERY_SCALES.get(spelling.scale, same)(q)
+    k = KEY_SCALES.get(spelling.scale, same)(k)
+    if groups > 1 and spelling.repeat in REPEATS:
+        k, v = (REPEATS[spelling.repeat](x, groups) for x in (k, v))
+    if groups > 1 and spelling.repeat == "broadcast":
+        q, k, v = q.unflatten(1, [-1, groups]), k.unsqueeze(2), v.unsqueeze(2)
+    if spelling.rank == 3:
+        q, k, v = (x.reshape(-1, length, DEPTH) for x in (q, k, v))
+    scores = SCORE_SCALES.get(spelling.scale, same)(q @ k.transpose(-1, -2))
+    shape = scores.shape
+    if spelling.mask != "none":
+        scores = scores.reshape(batch, HEADS, length, length)
+        scores = MASKS[spelling.mask](scores, mask).reshape(shape)
+    return (SOFTMAXES[spelling.softmax](scores) @ v).reshape(batch, HEADS, length, DEPTH)
+
+
+def model_of(spelling: Spelling) -> Callable[..., Tensor]:
+    def model(**inputs: Tensor) -> Tensor:
+        mask = inputs.pop("mask", None)
+        before = (lambda q: q * SCALE) if spelling.scale == "projected" else same
+        if spelling.source in PROJECTIONS:
+            q, k, v = PROJECTIONS[spelling.source](inputs["x"], spelling.groups, before)
+        else:
+            q, k, v = INPUTS[spelling.source](**inputs, before=before)
+        return ENDINGS[spelling.ending](attend(spelling, q, k, v, mask))
+
+    return model
+
+
+def array_for(name: str, spec: TensorSpec, rng: np.random.Generator) -> Any:
+    """Random values. A mask of bools is true for no row's first key alone, so that each query sees
+    a key whether true means seen or hidden."""
+    shape = tuple(d if isinstance(d, int) else SIZES.get(str(d), 0) for d in spec.shape)
+    if spec.dtype == "i1":
+        kept = rng.random(shape) < 0.7
+        kept[..., 0], kept[..., 1] = True, False
+        return kept
+    return rng.standard_normal(shape, np.float32).astype(nn.numpy_dtype(spec.dtype))
+
+
+TOLERANCE = {"f32": 1e-5, "f16": 4e-3, "bf16": 3e-2}
+
+
+def lowered(model: Callable[..., Any], specs: Mapping[str, TensorSpec], dtype: str) -> list[str]:
+    """The kernels of a model after the default pipeline, each pass of which keeps its meaning."""
+    program = trace(model, specs)
+    rng = np.random.default_rng(0)
+    inputs = {name: array_for(name, spec, rng) for name, spec in specs.items()}
+    want = evaluate(program, inputs)
+    changed = program.clone()
+    run_pipeline(changed.module, verify=True)
+    got = evaluate(changed, inputs)
+    for name, expected in want.items():
+        assert got[name].dtype == expected.dtype
+        a, b = (np.asarray(v, np.float32) for v in (got[name], expected))
+        np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE[dtype], err_msg=name)
+    main = find_function(changed.module, "main")
+    assert main is not None
+    return [
+        op.name.removeprefix("kernel.") for op in main.body.block.ops if isinstance(op, KernelOp)
+    ]
+
+
+def kernels_of(spelling: Spelling) -> list[str]:
+    return lowered(model_of(spelling), specs_of(spelling), spelling.dtype)
