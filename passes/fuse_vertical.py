@@ -36,7 +36,7 @@ from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
-from ait.passes.regions import Remap, inline, is_identity
+from ait.passes.regions import Remap, inline, only_rounds
 from ait.passes.remarks import describe, remark
 from ait.passes.stages import Stage, stage_of
 from ait.passes.target import KernelCapability, TargetInfo, find_target
@@ -160,7 +160,10 @@ def fuse_epilogue(joint: Joint, target: TargetInfo) -> KernelOp:
 def _redirect(joint: Joint, row: KernelCapability) -> KernelOp:
     """A producer without an epilogue can still write where a copy would have copied to."""
     stage = joint.stage
-    if not (stage.moves_only or is_identity(stage.body)) or joint.surviving_results:
+    code_free = len(stage.destinations) == 1 and only_rounds(
+        stage.body, element_of(stage.destinations[0])
+    )
+    if not code_free or joint.surviving_results:
         raise Refusal(f"{joint.producer.name} has no epilogue")
     if not row.strided_results:
         raise Refusal(f"{joint.producer.name} writes dense results only")

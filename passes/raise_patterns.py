@@ -149,10 +149,23 @@ def trailing_rank(axes: Sequence[int], rank: int) -> int | None:
     return len(axes) if sorted(axes) == wanted and axes else None
 
 
+ReduceT = TypeVar("ReduceT", bound=graph.ReduceOp)
+
+
+def kept_reduction(value: SSAValue, kind: type[ReduceT]) -> ReduceT | None:
+    """The reduction of this kind whose reduced dims are 1 in a value: kept, or put back later."""
+    reshape = made_by(value, graph.ReshapeOp)
+    found = made_by(value if reshape is None else reshape.x, kind)
+    if found is None:
+        return None
+    kept = [1 if i in found.axes else dim for i, dim in enumerate(dims_of(found.x))]
+    return found if list(dims_of(value)) == kept else None
+
+
 def mean_of(value: SSAValue) -> graph.ReduceMeanOp | None:
     """The mean over trailing dims, kept as 1, that a value is."""
-    mean = made_by(value, graph.ReduceMeanOp)
-    if mean is None or not mean.keepdims:
+    mean = kept_reduction(value, graph.ReduceMeanOp)
+    if mean is None:
         return None
     return mean if trailing_rank(mean.axes, len(dims_of(mean.x))) is not None else None
 
@@ -175,29 +188,42 @@ def divided_by_root(op: Operation) -> Iterator[tuple[SSAValue, SSAValue, float]]
             yield x, y, eps
 
 
+def quotients(op: Operation) -> Iterator[tuple[SSAValue, SSAValue]]:
+    """The ways in which an op is `x / y`, as (x, y): also `x * (1 / y)`."""
+    if isinstance(op, graph.DivOp):
+        yield op.lhs, op.rhs
+    elif isinstance(op, graph.MulOp):
+        for x, other in ((op.lhs, op.rhs), (op.rhs, op.lhs)):
+            divided, inverse = made_by(other, graph.DivOp), made_by(other, graph.ReciprocalOp)
+            if inverse is not None:
+                yield x, inverse.x
+            elif divided is not None and literal(divided.lhs) == 1:
+                yield x, divided.rhs
+
+
 # Rules: the op that another one really is, or None ----------------------------------------------
 
 
 def raise_softmax(op: Operation) -> GraphOp | None:
     """`exp(x - max(x)) / sum(exp(x - max(x)))`, also without the maximum."""
-    if not isinstance(op, graph.DivOp):
-        return None
-    exponential = made_by(op.lhs, graph.ExpOp)
-    total = made_by(op.rhs, graph.ReduceSumOp)
-    if exponential is None or total is None or total.x is not exponential.result:
-        return None
-    if len(total.axes) != 1 or not total.keepdims:
-        return None
-    x = exponential.x
+    for numerator, denominator in quotients(op):
+        exponential = made_by(numerator, graph.ExpOp)
+        total = kept_reduction(denominator, graph.ReduceSumOp)
+        if exponential is None or total is None or total.x is not exponential.result:
+            continue
+        if len(total.axes) == 1:
+            x = _without_maximum(exponential.x, list(total.axes))
+            return graph.SoftmaxOp(x, axis=total.axes[0])
+    return None
+
+
+def _without_maximum(x: SSAValue, axes: Sequence[int]) -> SSAValue:
+    """`y` if `x` is `y - max(y)` over these axes, else `x`: a softmax of both is the same."""
     shifted = made_by(x, graph.SubOp)
-    largest = None if shifted is None else made_by(shifted.rhs, graph.ReduceMaxOp)
-    if shifted is not None and largest is not None:
-        if largest.x is not shifted.lhs or list(largest.axes) != list(total.axes):
-            return None
-        if not largest.keepdims:
-            return None  # it broadcasts along another dim
-        x = shifted.lhs
-    return graph.SoftmaxOp(x, axis=total.axes[0])
+    largest = None if shifted is None else kept_reduction(shifted.rhs, graph.ReduceMaxOp)
+    if shifted is None or largest is None:
+        return x
+    return shifted.lhs if largest.x is shifted.lhs and list(largest.axes) == axes else x
 
 
 def raise_layer_norm(op: Operation) -> GraphOp | None:

@@ -271,3 +271,20 @@ def is_identity(region: Region) -> bool:
         and len(last.values) == 1
         and last.values[0] is region.block.args[0]
     )
+
+
+def only_rounds(region: Region, element: Attribute) -> bool:
+    """Whether a region only yields its first argument, maybe rounded to `element`: a store there
+    would round the same."""
+    if is_identity(region):
+        return True
+    last = region.block.last_op
+    if not isinstance(last, YieldOp) or len(last.values) != 1:
+        return False
+    extended = last.values[0].owner
+    rounded = extended.input.owner if isinstance(extended, arith.ExtFOp) else None
+    return (
+        isinstance(rounded, arith.TruncFOp)
+        and rounded.result.type == element
+        and rounded.input is region.block.args[0]
+    )

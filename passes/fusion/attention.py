@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from xdsl.dialects import arith
-from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
 from ait.dialects.accessor import AccessMap
@@ -31,7 +30,7 @@ from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, exact_d
 from ait.passes.fusion.rebuild import split_map
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
-from ait.passes.regions import Remap, inline, is_identity
+from ait.passes.regions import Remap, inline, only_rounds
 from ait.passes.remarks import describe, remark
 from ait.passes.target import TargetInfo
 
@@ -231,23 +230,7 @@ def _is_plain_softmax(op: RowwiseOp) -> bool:
         op.kind.data is RowwiseKind.SOFTMAX
         and op.reduced.value.data == 1
         and len(op.domain) > 1
-        and _only_rounds(op.epilogue, element_of(op.outs[0]))
-    )
-
-
-def _only_rounds(region: Region, element: Attribute) -> bool:
-    """Whether a region yields its first argument, rounded to `element` or not at all."""
-    if is_identity(region):
-        return True
-    last = region.block.last_op
-    if not isinstance(last, YieldOp) or len(last.values) != 1:
-        return False
-    extended = last.values[0].owner
-    rounded = extended.input.owner if isinstance(extended, arith.ExtFOp) else None
-    return (
-        isinstance(rounded, arith.TruncFOp)
-        and rounded.result.type == element
-        and rounded.input is region.block.args[0]
+        and only_rounds(op.epilogue, element_of(op.outs[0]))
     )
 
 
@@ -365,7 +348,7 @@ def _then(split: Callable[[AccessMap], AccessMap], heads: Heads) -> Remap:
 def _result_of(weighted: GemmOp) -> _Result:
     """Where attention writes for a gemm: where that does if nothing follows the product, else a
     tensor of its own with the same layout."""
-    if is_identity(weighted.epilogue):
+    if only_rounds(weighted.epilogue, element_of(weighted.outs[0])):
         return _Result(weighted.outs[0], weighted.out_access[0], [])
     element = element_of(weighted.ins[0])
     access, out = weighted.out_access[0], weighted.outs[0]

@@ -23,6 +23,7 @@ from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, exact_d
 from ait.passes.fusion.attention import Batched, with_four_dims
 from ait.passes.fusion.rebuild import rebuilt, split_domain, split_map, splits_for
 from ait.passes.lowering.launch import Read
+from ait.passes.origins import joined_location
 from ait.passes.regions import Remap, inline, is_identity
 from ait.passes.remarks import describe, remark
 from ait.passes.stages import Stage, stage_of
@@ -54,6 +55,8 @@ class Preparation:
 
     def splits(self, access: AccessMap) -> dict[int, list[Dim]]:
         """How the dims of such a map must split for `through`."""
+        if self.through(access) is not None:
+            return {}
         return splits_for(access, self.source.access.sizes)
 
 
@@ -117,7 +120,7 @@ def _scaled(value: SSAValue) -> tuple[SSAValue, float] | None:
 def _number(value: SSAValue) -> float | None:
     constant = value.owner
     if isinstance(constant, arith.ConstantOp) and isinstance(constant.value, FloatAttr):
-        return cast(FloatAttr, constant.value).value.data
+        return constant.value.value.data
     return None
 
 
@@ -173,7 +176,9 @@ class _Opened:
     """Carries a map over the attention's [batch, head] and two more dims there."""
 
     def split(self, factors: dict[int, list[Dim]]) -> _Opened:
-        split = lambda access: split_map(access, factors)  # noqa: E731
+        def split(access: AccessMap) -> AccessMap:
+            return split_map(access, factors)
+
         return _Opened(self.batched.mapped(split), lambda access: split(self.code(access)))
 
 
@@ -277,33 +282,51 @@ class FoldPreparations(RewritePattern):
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, GemmOp | AttentionOp):
             return
-        for prepared, new in self._attempts(op):
-            if new is None or self.target.refusal(new) is not None:
-                if new is not None:
-                    new.erase()
-                continue
-            for preparation in prepared:
-                what = "moves" if preparation.code is None else "scales"
-                stage = preparation.stage.op
-                remark(self.pass_name, "applied", stage, f"what it {what} is read by {describe(op)}")
-            for old, result in zip(op.res, new.res, strict=True):
-                result.name_hint = old.name_hint
-            rewriter.replace(op, new, list(new.res))
-            for stage in dict.fromkeys(p.stage.op for p in prepared):
-                if not any(result.uses for result in stage.results):
-                    rewriter.erase(stage)
-            return
+        refusals: dict[Operation, str] = {}
+        for prepared, new in _attempts(op):
+            reason = "no map over its domain reaches what was copied"
+            if new is not None:
+                refusal = self.target.refusal(new)
+                if refusal is None:
+                    self._replace(op, new, prepared, rewriter)
+                    return
+                reason = refusal
+                new.erase()
+            refusals.update((p.stage.op, reason) for p in prepared)
+        for stage, reason in refusals.items():
+            remark(self.pass_name, "missed", stage, f"not folded into {describe(op)}: {reason}")
 
-    def _attempts(
-        self, op: GemmOp | AttentionOp
-    ) -> Iterator[tuple[Sequence[Preparation], KernelOp | None]]:
-        indices = range(min(len(op.ins), 2 if isinstance(op, GemmOp) else 3))
-        found = {i: p for i in indices if (p := _found(op, i)) is not None}
-        if isinstance(op, GemmOp):
-            for index, prepared in found.items():
-                yield [prepared], gemm_without(op, index, prepared)
-            return
-        for together in _ATTENDED:
-            if all(i in found for i in together):
-                chosen = {i: found[i] for i in together}
-                yield list(chosen.values()), attention_without(op, chosen)
+    def _replace(
+        self,
+        op: KernelOp,
+        new: KernelOp,
+        prepared: Sequence[Preparation],
+        rewriter: PatternRewriter,
+    ) -> None:
+        for preparation in prepared:
+            what = "copies" if preparation.code is None else "scales"
+            message = f"{describe(op)} reads what it {what}"
+            remark(self.pass_name, "applied", preparation.stage.op, message)
+        new.location = joined_location(op, *(p.stage.op for p in prepared))
+        for old, result in zip(op.res, new.res, strict=True):
+            result.name_hint = old.name_hint
+        rewriter.replace(op, new, list(new.res))
+        for stage in dict.fromkeys(p.stage.op for p in prepared):
+            if not any(result.uses for result in stage.results):
+                rewriter.erase(stage)
+
+
+def _attempts(
+    op: GemmOp | AttentionOp,
+) -> Iterator[tuple[Sequence[Preparation], KernelOp | None]]:
+    """What may go, and the op without it or None."""
+    factors = 2 if isinstance(op, GemmOp) else 3
+    found = {i: p for i in range(factors) if (p := _found(op, i)) is not None}
+    if isinstance(op, GemmOp):
+        for index, prepared in found.items():
+            yield [prepared], gemm_without(op, index, prepared)
+        return
+    for together in _ATTENDED:
+        if all(i in found for i in together):
+            chosen = {i: found[i] for i in together}
+            yield list(chosen.values()), attention_without(op, chosen)

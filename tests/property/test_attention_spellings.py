@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,10 @@ class Spelling:
     softmax: str = "op"
     rank: int = 4
     dtype: str = "f32"
+    wide_factors: bool = False
+    """Whether q, k and v are cast to f32 first."""
+    one: bool = False
+    """Whether the batch is 1, known when compiled."""
     ending: str = "heads"
 
     def launches(self) -> list[str]:
@@ -121,25 +125,27 @@ PROJECTIONS: Mapping[str, Callable[..., tuple[Tensor, ...]]] = {
 
 def specs_of(spelling: Spelling) -> dict[str, TensorSpec]:
     """The inputs of a model: q, k, v or x, and a mask."""
-    few = HEADS // spelling.groups
+    few, batch = HEADS // spelling.groups, 1 if spelling.one else BATCH
     if spelling.source in PROJECTIONS:
-        shapes: dict[str, Any] = {"x": (BATCH, SEQ, WIDTH)}
+        shapes: dict[str, Any] = {"x": (batch, SEQ, WIDTH)}
     elif spelling.source == "heads-last":
         shapes = {
-            "q": (BATCH, SEQ, HEADS, DEPTH),
-            "k": (BATCH, SEQ, few, DEPTH),
-            "v": (BATCH, SEQ, few, DEPTH),
+            "q": (batch, SEQ, HEADS, DEPTH),
+            "k": (batch, SEQ, few, DEPTH),
+            "v": (batch, SEQ, few, DEPTH),
         }
     else:
         turned = spelling.source == "keys-transposed"
         shapes = {
-            "q": (BATCH, HEADS, SEQ, DEPTH),
-            "k": (BATCH, few, DEPTH, SEQ) if turned else (BATCH, few, SEQ, DEPTH),
-            "v": (BATCH, few, SEQ, DEPTH),
+            "q": (batch, HEADS, SEQ, DEPTH),
+            "k": (batch, few, DEPTH, SEQ) if turned else (batch, few, SEQ, DEPTH),
+            "v": (batch, few, SEQ, DEPTH),
         }
     specs = {name: TensorSpec(shape, spelling.dtype) for name, shape in shapes.items()}
-    mask = MASK_SPECS.get(spelling.mask)
-    return specs if mask is None else {**specs, "mask": mask}
+    if spelling.mask in MASK_SPECS:
+        shape, dtype = MASK_SPECS[spelling.mask]
+        specs["mask"] = TensorSpec((batch, *shape), dtype)
+    return specs
 
 
 # Repeated heads --------------------------------------------------------------------------------
@@ -171,11 +177,11 @@ REPEATS: Mapping[str, Callable[[Tensor, int], Tensor]] = {
 
 SCALE = DEPTH**-0.5
 MASK_SPECS = {
-    "added": TensorSpec((BATCH, 1, 1, SEQ)),
-    "added-to-heads": TensorSpec((BATCH, HEADS, SEQ, SEQ)),
-    "kept": TensorSpec((BATCH, 1, SEQ, SEQ), "i1"),
-    "filled": TensorSpec((BATCH, 1, 1, SEQ), "i1"),
-    "infinite": TensorSpec((BATCH, 1, SEQ, SEQ), "i1"),
+    "added": ((1, 1, SEQ), "f32"),
+    "added-to-heads": ((HEADS, SEQ, SEQ), "f32"),
+    "kept": ((1, SEQ, SEQ), "i1"),
+    "filled": ((1, 1, SEQ), "i1"),
+    "infinite": ((1, SEQ, SEQ), "i1"),
 }
 
 
@@ -200,14 +206,27 @@ MASKS: Mapping[str, Callable[[Tensor, Any], Tensor]] = {
     "infinite": lambda s, m: s.masked_fill(~m, float("-inf")),
     "causal-by-order": causal_by_order,
     "causal-by-triangle": lambda s, m: nn.where(triangle(s), s, -1e4),
-    "causal-added": lambda s, m: s
-    + nn.triu(nn.full((s.shape[-1], s.shape[-1]), -1e4, s.dtype), 1),
+    "causal-added": lambda s, m: s + nn.triu(nn.full((s.shape[-1], s.shape[-1]), -1e4, s.dtype), 1),
 }
+
+
+def same(x: Tensor) -> Tensor:
+    return x
+
+
+def scaled(x: Tensor) -> Tensor:
+    return x * SCALE
 
 
 def written_softmax(scores: Tensor) -> Tensor:
     e = (scores - scores.max(-1, keepdim=True)).exp()
     return e / e.sum(-1, keepdim=True)
+
+
+def inverse_softmax(scores: Tensor) -> Tensor:
+    """With a product, and sums whose dim comes back later."""
+    e = (scores - scores.max(-1).unsqueeze(-1)).exp()
+    return e * (1 / e.sum(-1)[..., None])
 
 
 def wide_softmax(scores: Tensor) -> Tensor:
@@ -221,12 +240,13 @@ def wide_written_softmax(scores: Tensor) -> Tensor:
 SOFTMAXES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "op": lambda s: s.softmax(-1),
     "written": written_softmax,
+    "inverse": inverse_softmax,
     "wide": wide_softmax,
     "wide-written": wide_written_softmax,
 }
 
 QUERY_SCALES: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "queries": lambda q: q * SCALE,
+    "queries": scaled,
     "queries-divided": lambda q: q / math.sqrt(DEPTH),
     "both": lambda q: q * DEPTH**-0.25,
 }
@@ -239,10 +259,6 @@ SCORE_SCALES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "quotient": lambda s: s / math.sqrt(DEPTH),
 }
 SCALES = (*SCORE_SCALES, *QUERY_SCALES, "keys", "projected")
-
-
-def same(x: Tensor) -> Tensor:
-    return x
 
 
 def merged(x: Tensor) -> Tensor:
@@ -272,18 +288,22 @@ def attend(spelling: Spelling, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | N
         q, k, v = q.unflatten(1, [-1, groups]), k.unsqueeze(2), v.unsqueeze(2)
     if spelling.rank == 3:
         q, k, v = (x.reshape(-1, length, DEPTH) for x in (q, k, v))
+    dtype = q.dtype
+    if spelling.wide_factors:
+        q, k, v = (x.float() for x in (q, k, v))
     scores = SCORE_SCALES.get(spelling.scale, same)(q @ k.transpose(-1, -2))
     shape = scores.shape
     if spelling.mask != "none":
         scores = scores.reshape(batch, HEADS, length, length)
         scores = MASKS[spelling.mask](scores, mask).reshape(shape)
-    return (SOFTMAXES[spelling.softmax](scores) @ v).reshape(batch, HEADS, length, DEPTH)
+    mixed = (SOFTMAXES[spelling.softmax](scores) @ v).to(dtype)
+    return mixed.reshape(batch, HEADS, length, DEPTH)
 
 
 def model_of(spelling: Spelling) -> Callable[..., Tensor]:
     def model(**inputs: Tensor) -> Tensor:
         mask = inputs.pop("mask", None)
-        before = (lambda q: q * SCALE) if spelling.scale == "projected" else same
+        before = scaled if spelling.scale == "projected" else same
         if spelling.source in PROJECTIONS:
             q, k, v = PROJECTIONS[spelling.source](inputs["x"], spelling.groups, before)
         else:
@@ -329,3 +349,208 @@ def lowered(model: Callable[..., Any], specs: Mapping[str, TensorSpec], dtype: s
 
 def kernels_of(spelling: Spelling) -> list[str]:
     return lowered(model_of(spelling), specs_of(spelling), spelling.dtype)
+
+
+# Spellings that mean attention -----------------------------------------------------------------
+
+EXAMPLES = settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+@st.composite
+def spellings(draw: st.DrawFn) -> Spelling:
+    """Any spelling. Repetition by broadcasting has a batch dim of its own, so no rank of 3."""
+    groups = draw(st.sampled_from((1, 2, HEADS)))
+    repeat = draw(st.sampled_from((*REPEATS, "broadcast")))
+    broadcast = groups > 1 and repeat == "broadcast"
+    return Spelling(
+        source=draw(st.sampled_from((*INPUTS, *PROJECTIONS))),
+        groups=groups,
+        repeat=repeat,
+        scale=draw(st.sampled_from(SCALES)),
+        mask=draw(st.sampled_from(tuple(MASKS))),
+        softmax=draw(st.sampled_from(tuple(SOFTMAXES))),
+        rank=4 if broadcast else draw(st.sampled_from((4, 3))),
+        dtype=draw(st.sampled_from(tuple(TOLERANCE))),
+        wide_factors=draw(st.booleans()),
+        one=draw(st.booleans()),
+        ending=draw(st.sampled_from(tuple(ENDINGS))),
+    )
+
+
+@given(spellings())
+@EXAMPLES
+def test_every_spelling_is_one_attention(spelling: Spelling) -> None:
+    assert kernels_of(spelling) == spelling.launches()
+
+
+@pytest.mark.parametrize("rank", [3, 4])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("repeat", [*REPEATS, "op", "none"])
+def test_the_op_reads_what_its_factors_were_made_from(repeat: str, causal: bool, rank: int) -> None:
+    groups = 1 if repeat == "none" else 2
+    if rank == 3 and repeat == "op":
+        pytest.skip("heads of batches in one dim are not grouped")
+
+    def model(x: Tensor) -> Tensor:
+        q, k, v = linears(x, groups, lambda q: q * 0.5)
+        if repeat in REPEATS:
+            k, v = (REPEATS[repeat](part, groups) for part in (k, v))
+        shape = q.shape
+        if rank == 3:
+            q, k, v = (part.reshape(-1, 1, *shape[2:]) for part in (q, k, v))
+        mixed = F.scaled_dot_product_attention(
+            q, -k, v, is_causal=causal, enable_gqa=repeat == "op"
+        )
+        return ENDINGS["linear"](mixed.reshape(*shape))
+
+    specs = {"x": TensorSpec((BATCH, SEQ, WIDTH))}
+    assert lowered(model, specs, "f32") == ["gemm", "attention", "gemm"]
+
+
+@pytest.mark.parametrize("place", ["probabilities", "values", "result"])
+def test_a_scale_behind_the_softmax_moves_into_the_next_product(place: str) -> None:
+    def model(x: Tensor) -> Tensor:
+        q, k, v = linears(x, 1, same)
+        p = (q @ k.mT).softmax(-1)
+        p, v = p * 0.9 if place == "probabilities" else p, v * 0.9 if place == "values" else v
+        mixed = p @ v * 0.9 if place == "result" else p @ v
+        return ENDINGS["linear"](mixed)
+
+    specs = {"x": TensorSpec((BATCH, SEQ, WIDTH))}
+    assert lowered(model, specs, "f32") == ["gemm", "attention", "gemm"]
+
+
+def test_code_behind_attention_is_a_kernel_of_its_own() -> None:
+    def model(q: Tensor, k: Tensor, v: Tensor, r: Tensor) -> Tensor:
+        return merged(((q @ k.mT).softmax(-1) @ v).tanh()) + r
+
+    heads = TensorSpec((BATCH, HEADS, SEQ, DEPTH))
+    specs = {"q": heads, "k": heads, "v": heads, "r": TensorSpec((BATCH, SEQ, WIDTH))}
+    assert lowered(model, specs, "f32") == ["attention", "pointwise"]
+
+
+# Near misses -----------------------------------------------------------------------------------
+
+Heads = Callable[[Tensor, Tensor, Tensor], Any]
+
+
+def over_queries(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (q @ k.mT).softmax(-2) @ v
+
+
+def over_heads(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (q @ k.mT).softmax(1) @ v
+
+
+def returned(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
+    p = (q @ k.mT).softmax(-1)
+    return p, p @ v
+
+
+def scores_returned(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
+    scores = q @ k.mT
+    return scores, scores.softmax(-1) @ v
+
+
+def used_twice(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    p = (q @ k.mT).softmax(-1)
+    return p @ (p @ v)
+
+
+def transposed(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (q @ k.mT).softmax(-1).mT @ v
+
+
+def heads_exchanged(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Probabilities of one head for the values of another."""
+    batch, heads, length, _ = q.shape
+    p = (q @ k.mT).softmax(-1).reshape(batch, 2, heads // 2, length, length)
+    return p.transpose(1, 2).reshape(batch, heads, length, length) @ v
+
+
+def weighted_columns(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return ((q @ k.mT).softmax(-1) * k[..., 0].unsqueeze(-2)) @ v
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        over_queries,
+        over_heads,
+        returned,
+        scores_returned,
+        used_twice,
+        transposed,
+        heads_exchanged,
+        weighted_columns,
+    ],
+)
+def test_what_is_no_attention_stays_apart(model: Heads) -> None:
+    heads = TensorSpec((BATCH, HEADS, SEQ, DEPTH))
+    kernels = lowered(model, {"q": heads, "k": heads, "v": heads}, "f32")
+    assert "attention" not in kernels
+    assert "rowwise" in kernels
+
+
+def tiled(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Head h reads keys h % 2."""
+    k, v = k.repeat(1, 2, 1, 1), v.repeat(1, 2, 1, 1)
+    return (q @ k.mT).softmax(-1) @ v
+
+
+def keys_tiled(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (q @ k.repeat(1, 2, 1, 1).mT).softmax(-1) @ by_expand(v, 2)
+
+
+def different_times(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (q @ by_expand(k[:, :1], 4).mT).softmax(-1) @ by_expand(v, 2)
+
+
+def tiled_op(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return F.scaled_dot_product_attention(q, k.repeat(1, 2, 1, 1), v.repeat(1, 2, 1, 1))
+
+
+def keys_tiled_op(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return F.scaled_dot_product_attention(q, k.repeat(1, 2, 1, 1), by_expand(v, 2))
+
+
+@pytest.mark.parametrize("model", [tiled, keys_tiled, different_times, tiled_op, keys_tiled_op])
+def test_other_repetitions_are_right(model: Heads) -> None:
+    few = TensorSpec((BATCH, 2, SEQ, DEPTH))
+    kernels = lowered(
+        model, {"q": TensorSpec((BATCH, HEADS, SEQ, DEPTH)), "k": few, "v": few}, "f32"
+    )
+    assert kernels.count("attention") <= 1
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e30, 1e-30, float("inf")])
+def test_extreme_scales_stay_on_the_factor(scale: float) -> None:
+    def model(x: Tensor, y: Tensor) -> Tensor:
+        return (x * scale) @ y
+
+    square = TensorSpec((5, 5))
+    assert lowered(model, {"x": square, "y": square}, "f32") == ["pointwise", "gemm"]
+
+
+def test_a_scaled_factor_that_is_also_returned_is_computed_once() -> None:
+    def model(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        scaled = x * 0.5
+        return scaled, scaled @ y
+
+    square = TensorSpec((5, 5))
+    assert lowered(model, {"x": square, "y": square}, "f32") == ["pointwise", "gemm"]
+
+
+def test_rounding_of_a_factor_that_is_written_stays() -> None:
+    """What is cast to fewer bits and back is not what it was."""
+
+    def model(x: Tensor, y: Tensor) -> Tensor:
+        return x.to("bf16").float() @ y
+
+    square = TensorSpec((5, 5))
+    assert lowered(model, {"x": square, "y": square}, "f32") == ["pointwise", "gemm"]
