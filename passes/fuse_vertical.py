@@ -555,6 +555,9 @@ class FuseVerticalPass(ModulePass):
     Before: `%h = kernel.gemm ... epilogue { acc }`, `%y = kernel.pointwise ins(%h, %r) ...`
     After:  `%y = kernel.gemm ins(..., %r) ... epilogue { code of both }`
 
+    First, what only copies, widens or scales a factor of a product disappears: the product reads
+    what the factor was made from, and scales its sums. Then softmax between gemms is attention.
+
     A stage goes into the epilogue of a producer if it reads each element of its result once; a
     result that has other uses becomes one more result. Else it goes into the prologue of its
     consumer, if nothing expensive would be computed twice. Copies are stages, so a kernel also

@@ -146,7 +146,8 @@ def common_split(a: Sequence[Dim], b: Sequence[Dim]) -> list[Dim] | None:
 
 
 def factors_of(dims: Sequence[Dim], parts: Sequence[Dim]) -> dict[int, list[Dim]]:
-    """Which of `parts` each of the dims consists of, which `common_split` made from them."""
+    """Which of `parts` each of the dims consists of: those of `common_split`, and ones in front,
+    which belong to the first dim."""
     pending = list(parts)
     factors: dict[int, list[Dim]] = {}
     for index in reversed(range(len(dims))):
@@ -158,6 +159,8 @@ def factors_of(dims: Sequence[Dim], parts: Sequence[Dim]) -> dict[int, list[Dim]
             own.append(inner)
             rest = outer
         factors[index] = own[::-1]
+    if pending:
+        factors[0] = [*pending, *factors[0]]
     return factors
 
 
@@ -268,7 +271,9 @@ def find_chain(op: GemmOp) -> _Chain | None:
         batches = scores.batch, softmax.domain[:-2], weighted.batch
         common = reduce(_common, batches)
         if common is not None:
-            return _Chain(scores, softmax, weighted, position, tuple(common))
+            # A batch of 1 stays one, so that heads do not become it.
+            one = [1] if all(len(dims) > 1 and dims[0] == 1 for dims in batches) else []
+            return _Chain(scores, softmax, weighted, position, (*one, *common))
     return None
 
 

@@ -1,5 +1,6 @@
 // RUN: ait-opt %s -p lower,fuse-vertical --remarks 2>&1 | filecheck %s
 
+// CHECK: kernel.copy: not folded into kernel.attention (tiled): no map over its domain reaches what was copied
 // CHECK: not fused into kernel.gemm (cycle): another operand depends on it too: fusing would make a cycle
 // CHECK: not fused into kernel.gemm (wide): the consumer does not read each element once
 
@@ -70,6 +71,44 @@ func.func @attention(%q: tensor<2x3x4xf32>, %k: tensor<2x5x4xf32>, %v: tensor<2x
   %3 = graph.softmax %2 {axis = 2} : tensor<2x3x5xf32>
   %4 = graph.matmul %3, %v : (tensor<2x3x5xf32>, tensor<2x5x6xf32>) -> tensor<2x3x6xf32>
   func.return %4 : tensor<2x3x6xf32>
+}
+
+// Keys and values whose heads repeat are read as they are: 4 heads of queries, 2 of keys. The scale
+// of the queries is code of the score.
+// CHECK-LABEL: @grouped_queries
+// CHECK-NOT:     kernel.copy
+// CHECK-NOT:     kernel.pointwise
+// CHECK:         kernel.attention ins(%q : tensor<1x4x3x6xf32>, %k : tensor<1x2x5x6xf32>, %v : tensor<1x2x5x6xf32>)
+// CHECK-SAME:    score {
+// CHECK-NEXT:    ^bb0(%[[S:.*]]: f32):
+// CHECK-NEXT:      %[[C:.*]] = arith.constant 5.000000e-01
+// CHECK-NEXT:      arith.mulf %[[S]], %[[C]]
+// CHECK-NOT:     kernel.copy
+func.func @grouped_queries(%q: tensor<1x4x3x6xf32>, %k: tensor<1x2x5x6xf32>, %v: tensor<1x2x5x6xf32>) -> tensor<1x4x3x6xf32> {
+  %scale = graph.constant dense<0.5> : tensor<f32>
+  %0 = graph.mul %q, %scale : (tensor<1x4x3x6xf32>, tensor<f32>) -> tensor<1x4x3x6xf32>
+  %1 = graph.reshape %k : (tensor<1x2x5x6xf32>) -> tensor<1x2x1x5x6xf32>
+  %2 = graph.expand %1 : (tensor<1x2x1x5x6xf32>) -> tensor<1x2x2x5x6xf32>
+  %3 = graph.reshape %2 : (tensor<1x2x2x5x6xf32>) -> tensor<1x4x5x6xf32>
+  %4 = graph.reshape %v : (tensor<1x2x5x6xf32>) -> tensor<1x2x1x5x6xf32>
+  %5 = graph.expand %4 : (tensor<1x2x1x5x6xf32>) -> tensor<1x2x2x5x6xf32>
+  %6 = graph.reshape %5 : (tensor<1x2x2x5x6xf32>) -> tensor<1x4x5x6xf32>
+  %7 = graph.matmul %0, %3 {transpose_b} : (tensor<1x4x3x6xf32>, tensor<1x4x5x6xf32>) -> tensor<1x4x3x5xf32>
+  %8 = graph.softmax %7 {axis = 3} : tensor<1x4x3x5xf32>
+  %9 = graph.matmul %8, %6 : (tensor<1x4x3x5xf32>, tensor<1x4x5x6xf32>) -> tensor<1x4x3x6xf32>
+  func.return %9 : tensor<1x4x3x6xf32>
+}
+
+// Head h reads keys h % 2: no attention has its groups so.
+// CHECK-LABEL: @tiled_heads
+// CHECK-COUNT-1: kernel.copy
+// CHECK:         kernel.attention ins(%q : tensor<2x4x3x6xf32>, %[[K:.*]] : tensor<2x2x2x5x6xf32>, %[[K]] : tensor<2x2x2x5x6xf32>)
+func.func @tiled_heads(%q: tensor<2x4x3x6xf32>, %k: tensor<2x2x5x6xf32>) -> tensor<2x4x3x6xf32> {
+  %1 = graph.reshape %k : (tensor<2x2x5x6xf32>) -> tensor<2x1x2x5x6xf32>
+  %2 = graph.expand %1 : (tensor<2x1x2x5x6xf32>) -> tensor<2x2x2x5x6xf32>
+  %3 = graph.reshape %2 : (tensor<2x2x2x5x6xf32>) -> tensor<2x4x5x6xf32>
+  %4 = graph.attention %q, %3, %3 {scale = 1.0, source = "tiled"} : (tensor<2x4x3x6xf32>, tensor<2x4x5x6xf32>, tensor<2x4x5x6xf32>) -> tensor<2x4x3x6xf32>
+  func.return %4 : tensor<2x4x3x6xf32>
 }
 
 // The other operand is a sum over the gemm's own result.

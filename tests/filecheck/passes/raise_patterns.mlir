@@ -42,6 +42,34 @@ func.func @softmax(%x: tensor<2x4xf32>) -> tensor<2x4xf32> {
   func.return %y : tensor<2x4xf32>
 }
 
+// A product with the inverse, and reductions whose dim comes back later.
+// CHECK-LABEL: @softmax_of_inverse
+// CHECK-NEXT:    %y = graph.softmax %x {axis = 1} : tensor<4x4xf32>
+// CHECK-NEXT:    func.return %y
+func.func @softmax_of_inverse(%x: tensor<4x4xf32>) -> tensor<4x4xf32> {
+  %largest = graph.reduce_max %x {axes = [1]} : (tensor<4x4xf32>) -> tensor<4xf32>
+  %column = graph.reshape %largest : (tensor<4xf32>) -> tensor<4x1xf32>
+  %shifted = graph.sub %x, %column : (tensor<4x4xf32>, tensor<4x1xf32>) -> tensor<4x4xf32>
+  %e = graph.exp %shifted : tensor<4x4xf32>
+  %sum = graph.reduce_sum %e {axes = [1]} : (tensor<4x4xf32>) -> tensor<4xf32>
+  %total = graph.reshape %sum : (tensor<4xf32>) -> tensor<4x1xf32>
+  %inverse = graph.reciprocal %total : tensor<4x1xf32>
+  %y = graph.mul %inverse, %e : (tensor<4x1xf32>, tensor<4x4xf32>) -> tensor<4x4xf32>
+  func.return %y : tensor<4x4xf32>
+}
+
+// The sums of rows come back as a row.
+// CHECK-LABEL: @sums_of_the_other_axis
+// CHECK-NOT:     graph.softmax
+// CHECK:         func.return
+func.func @sums_of_the_other_axis(%x: tensor<4x4xf32>) -> tensor<4x4xf32> {
+  %e = graph.exp %x : tensor<4x4xf32>
+  %sum = graph.reduce_sum %e {axes = [1]} : (tensor<4x4xf32>) -> tensor<4xf32>
+  %total = graph.reshape %sum : (tensor<4xf32>) -> tensor<1x4xf32>
+  %y = graph.div %e, %total : (tensor<4x4xf32>, tensor<1x4xf32>) -> tensor<4x4xf32>
+  func.return %y : tensor<4x4xf32>
+}
+
 // The factors of a product may come in any order.
 // CHECK-LABEL: @gelu
 // CHECK-NEXT:    %0 = graph.gelu %x

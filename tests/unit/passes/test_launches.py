@@ -117,3 +117,14 @@ def test_spellings_end_in_one_kernel(spelling: str) -> None:
     rng = np.random.default_rng(1)
     inputs = {k: rng.standard_normal((4, 4)).astype(np.float32) for k in specs}
     assert launches(model, specs, inputs) == ["gemm"]
+
+
+def test_siblings_that_store_heads_merge() -> None:
+    query, key = (nn.Linear(24, 24).init_random(seed) for seed in range(2))
+
+    def model(x: nn.Tensor) -> nn.Tensor:
+        q, k = (layer(x).unflatten(2, [4, 6]).transpose(1, 2).tanh() for layer in (query, key))
+        return q @ k.mT
+
+    x = np.random.default_rng(0).standard_normal((2, 5, 24)).astype(np.float32)
+    assert launches(model, {"x": TensorSpec((BATCH, SEQ, 24))}, {"x": x}) == ["gemm", "gemm"]
