@@ -342,9 +342,8 @@ def lowered(model: Callable[..., Any], specs: Mapping[str, TensorSpec], dtype: s
         np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE[dtype], err_msg=name)
     main = find_function(changed.module, "main")
     assert main is not None
-    return [
-        op.name.removeprefix("kernel.") for op in main.body.block.ops if isinstance(op, KernelOp)
-    ]
+    kernels = [op for op in main.walk() if isinstance(op, KernelOp)]
+    return [op.name.removeprefix("kernel.") for op in kernels]
 
 
 def kernels_of(spelling: Spelling) -> list[str]:

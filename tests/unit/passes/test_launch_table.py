@@ -389,7 +389,7 @@ def transformer_rows() -> Iterator[Any]:
         decoder(attend, rms_norm),
         rotated,
         8,
-        left="rowwise, 2 gemm, pointwise, copy, pointwise, gemm, pointwise, copy, pointwise, "
+        left="rowwise, gemm+gemm+gemm, pointwise+copy+pointwise+copy, pointwise+pointwise, "
         "attention, gemm, rowwise, 3 gemm",
     )
     yield row(
@@ -397,7 +397,7 @@ def transformer_rows() -> Iterator[Any]:
         decoder(attend_with_added_mask, rms_norm),
         rotated,
         8,
-        left="rowwise, 2 gemm, pointwise, copy, pointwise, gemm, pointwise, copy, pointwise, "
+        left="rowwise, gemm+gemm+gemm, pointwise+copy+pointwise+copy, pointwise+pointwise, "
         "attention, gemm, rowwise, 3 gemm",
     )
     yield row(
@@ -405,7 +405,7 @@ def transformer_rows() -> Iterator[Any]:
         decoder(attend_with_filled_mask, written_rms_norm),
         rotated,
         8,
-        left="rowwise, 2 gemm, pointwise, copy, pointwise, gemm, pointwise, copy, pointwise, "
+        left="rowwise, gemm+gemm+gemm, pointwise+copy+pointwise+copy, pointwise+pointwise, "
         "attention, gemm, rowwise, 3 gemm",
     )
 
