@@ -90,6 +90,8 @@ def _singles(names: str, sizes: Iterable[Dim]) -> dict[str, tuple[Dim, ...]]:
 
 
 def _conv_space(op: ConvOp) -> Space:
+    if op.input_dilations is not None:
+        raise CompileError("its input has zeros between pixels: legalize splits it")
     x, w = op.in_access[:2]
     _, p, q, _ = op.domain
     groups = _singles("n h w c", x.sizes) | _singles("o r s g", w.sizes) | _singles("p q", (p, q))

@@ -616,8 +616,10 @@ class ConvOp(KernelOp):
     """Convolution (cross-correlation) of x [N, H, W, C] with weights [O, R, S, C / groups].
 
     `outs[n, p, q, o] = epilogue(sum over r, s, c of x[n, p * stride + r * dilation - pad, ...] *
-    w[o, r, s, c], extras[n, p, q, o])`. `padding` is top, left, bottom, right. The layout in memory
-    is whatever the maps say.
+    w[o, r, s, c], extras[n, p, q, o])`. `padding` is top, left, bottom, right; where it is
+    negative, so much is cut off. With `input_dilations` d, x has d - 1 zeros between its rows and
+    between its columns, inside of the padding; legalize splits such a convolution, and no target
+    sees it. The layout in memory is whatever the maps say.
     """
 
     name = "kernel.conv"
@@ -625,11 +627,17 @@ class ConvOp(KernelOp):
     strides = prop_def(IntArray)
     padding = prop_def(IntArray)
     dilations = prop_def(IntArray)
+    input_dilations = opt_prop_def(IntArray)
     groups = prop_def(IntegerAttr[I64])
     epilogue = region_def("single_block")
     REGION_NAMES: ClassVar[tuple[str, ...]] = ("epilogue",)
     DATA_OPERANDS: ClassVar[int] = 2
     COMPUTED_ARGUMENTS: ClassVar[int] = 1
+
+    @property
+    def spread(self) -> tuple[int, ...]:
+        """How far apart the input's rows and columns are."""
+        return (1, 1) if self.input_dilations is None else self.input_dilations.get_values()
 
     def expected_domain(self, index: int) -> Sequence[Dim] | None:
         return None if index < 2 else self.domain
@@ -637,6 +645,8 @@ class ConvOp(KernelOp):
     def verify_kernel(self) -> None:
         if len(self.ins) < 2:
             raise VerifyException("a convolution needs an input and weights")
+        if len(self.spread) != 2 or min(self.spread) < 1:
+            raise VerifyException(f"input_dilations must be two of 1 or more, not {self.spread}")
         for what, access in zip(("input", "weights"), self.in_access, strict=False):
             if access.rank != 4:
                 raise VerifyException(f"the {what} must have 4 dims, not {access.rank}")

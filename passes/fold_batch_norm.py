@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp, TensorType, f32
@@ -11,10 +13,12 @@ from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern
 
 from ait.dialects import graph
-from ait.dialects.symbolic import dims_of, element_of
+from ait.dialects.symbolic import Dim, dims_of, element_of, floordiv
 from ait.passes.remarks import describe, remark
 
 NAME = "fold-batch-norm"
+
+Convolution: TypeAlias = graph.Conv2dOp | graph.ConvTranspose2dOp
 
 
 class _Arithmetic:
@@ -51,9 +55,19 @@ class _Arithmetic:
     def rsqrt(self, value: SSAValue) -> SSAValue:
         return self._add(graph.RsqrtOp(value))
 
-    def per_output_channel(self, value: SSAValue) -> SSAValue:
-        """A vector over the first dim of 4-d weights."""
-        return self._add(graph.ReshapeOp(value, (dims_of(value)[0], 1, 1, 1)))
+    def reshape(self, value: SSAValue, dims: Sequence[Dim]) -> SSAValue:
+        return self._add(graph.ReshapeOp(value, dims))
+
+    def per_output(self, convolution: Convolution, scale: SSAValue) -> SSAValue:
+        """The weights of a convolution times a vector over its outputs."""
+        weight = self.load(convolution.weight)
+        if isinstance(convolution, graph.Conv2dOp) or convolution.layout == "nhwc":
+            return self.mul(weight, self.reshape(scale, (dims_of(scale)[0], 1, 1, 1)))
+        c, o, r, s = dims_of(weight)
+        groups = convolution.groups
+        grouped = self.reshape(weight, (groups, floordiv(c, groups), o, r, s))
+        scaled = self.mul(grouped, self.reshape(scale, (groups, 1, o, 1, 1)))
+        return self.reshape(scaled, (c, o, r, s))
 
 
 def _is_constant(value: SSAValue) -> bool:
@@ -61,10 +75,11 @@ def _is_constant(value: SSAValue) -> bool:
 
 
 class FoldIntoConvolution(RewritePattern):
-    """batch_norm(conv2d(x, w, b)) -> conv2d(x, w * s, (b - mean) * s + beta), s = gamma / std."""
+    """batch_norm(conv2d(x, w, b)) -> conv2d(x, w * s, (b - mean) * s + beta), s = gamma / std;
+    transposed convolutions likewise."""
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
-        if not isinstance(op, graph.BatchNormOp) or not isinstance(op.x.owner, graph.Conv2dOp):
+        if not isinstance(op, graph.BatchNormOp) or not isinstance(op.x.owner, Convolution):
             return
         convolution = op.x.owner
         channel = 1 if convolution.layout == "nchw" else 3
@@ -85,14 +100,14 @@ class FoldIntoConvolution(RewritePattern):
         self._fold(op, convolution, rewriter)
 
     def _fold(
-        self, op: graph.BatchNormOp, convolution: graph.Conv2dOp, rewriter: PatternRewriter
+        self, op: graph.BatchNormOp, convolution: Convolution, rewriter: PatternRewriter
     ) -> None:
         a = _Arithmetic()
         mean, variance, *affine = (a.load(v) for v in (op.mean, op.variance, *op.affine))
         scale = a.rsqrt(a.add(variance, a.literal(op.eps)))
         if affine:
             scale = a.mul(scale, affine[0])
-        weight = a.mul(a.load(convolution.weight), a.per_output_channel(scale))
+        weight = a.per_output(convolution, scale)
         if convolution.bias is not None:
             bias = a.mul(a.sub(a.load(convolution.bias), mean), scale)
         else:
@@ -101,16 +116,8 @@ class FoldIntoConvolution(RewritePattern):
             bias = a.add(bias, affine[1])
         element = element_of(convolution.weight)
         weight, bias = a.cast(weight, element), a.cast(bias, element)
-        folded = graph.Conv2dOp(
-            convolution.x,
-            weight,
-            bias,
-            strides=convolution.strides,
-            padding=convolution.padding,
-            dilations=convolution.dilations,
-            groups=convolution.groups,
-            layout=convolution.layout,
-        )
+        kept = {name: getattr(convolution, name) for name in convolution.property_kinds()}
+        folded = type(convolution)(convolution.x, weight, bias, **kept)
         folded.attributes.update(convolution.attributes)
         folded.result.name_hint = op.result.name_hint
         rewriter.replace(op, [*a.ops, folded])

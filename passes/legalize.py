@@ -19,6 +19,7 @@ from ait.errors import CompileError
 from ait.passes.derived import DerivedParameters
 from ait.passes.fusion.rebuild import rebuilt
 from ait.passes.lowering.launch import Read
+from ait.passes.lowering.phases import split_phases
 from ait.passes.remarks import describe, remark
 from ait.passes.target import find_target
 
@@ -46,6 +47,27 @@ class _WeightLayouts:
         return Read(get.result, AccessMap.dense(read.access.sizes))
 
 
+def _repeats(access: AccessMap) -> bool:
+    """Whether the map is a broadcast."""
+    return any(s == 0 and n != 1 for n, s in zip(access.sizes, access.strides, strict=True))
+
+
+def _split_convolutions(function: FuncOp) -> None:
+    """A convolution of an input with zeros between pixels -> one of the input for each phase."""
+    for op in list(function.body.block.ops):
+        if not isinstance(op, ConvOp) or op.input_dilations is None:
+            continue
+        phases = split_phases(op)
+        if phases is None:
+            remark(NAME, "missed", op, "not split: a phase's padding depends on run-time sizes")
+            continue
+        remark(NAME, "applied", op, f"split into {len(phases)} kernels that skip the zeros")
+        results = list(phases[-1].res)
+        for old, result in zip(op.res, results, strict=True):
+            result.name_hint = old.name_hint
+        Rewriter.replace_op(op, phases, results)
+
+
 def _constant(value: SSAValue) -> GetParameterOp | None:
     return value.owner if isinstance(value.owner, GetParameterOp) else None
 
@@ -57,7 +79,7 @@ def _rewrite_weights(
         if not isinstance(op, GemmOp | ConvOp) or type(op) not in kinds:
             continue
         source, access = _constant(op.ins[1]), op.in_access[1]
-        if source is None or access.is_dense or 0 in access.strides:
+        if source is None or access.is_dense or _repeats(access):
             continue
         if not all(isinstance(dim, int) for dim in access.dims):
             continue
@@ -79,6 +101,10 @@ class LegalizePass(ModulePass):
 
     Before: `kernel.conv ins(%x, %w <..., strides [27, 3, 1, 9]>)`, weights stored [O, I, R, S]
     After:  `kernel.conv ins(%x, %w.packed)`, stored [O, R, S, I] by `@prepare`, if the target asks
+
+    Before: `kernel.conv ins(%x, %w) outs(%y) {input_dilations = [2, 2]}`
+    After:  four `kernel.conv`, each with a part of the weights and writing every second pixel of
+            every second row
     """
 
     name = NAME
@@ -87,6 +113,8 @@ class LegalizePass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = find_target(self.target)
         functions = functions_of(op)
+        for function in functions:
+            _split_convolutions(function)
         packed = target.capabilities.packed_weights
         if packed:
             layouts = _WeightLayouts(op)

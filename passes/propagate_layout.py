@@ -19,19 +19,19 @@ from xdsl.pattern_rewriter import (
 
 from ait.dialects import graph
 from ait.dialects.graph import ElementwiseOp, GraphOp
-from ait.dialects.symbolic import dims_of
+from ait.dialects.symbolic import dims_of, floordiv
 from ait.passes.target import find_target
 
 TO_LAST = (0, 2, 3, 1)
 """NCHW -> NHWC (and OIHW -> OHWI)."""
 TO_FIRST = (0, 3, 1, 2)
 
-_WITH_WEIGHTS = (graph.Conv2dOp,)
 _IMAGES: tuple[type[GraphOp], ...] = (
     graph.AdaptiveAvgPool2dOp,
     graph.AdaptiveMaxPool2dOp,
     graph.AvgPool2dOp,
     graph.Conv2dOp,
+    graph.ConvTranspose2dOp,
     graph.MaxPool2dOp,
     graph.ResizeOp,
 )
@@ -56,6 +56,28 @@ def _clone_onto(op: GraphOp, operands: Sequence[SSAValue], **changed: Any) -> Gr
     )
 
 
+def _moved_weights(op: Any) -> list[Operation]:
+    return [graph.PermuteOp(op.weight, TO_LAST)]
+
+
+def _moved_transposed_weights(op: Any) -> list[Operation]:
+    """[c, o / groups, r, s] -> [o, r, s, c / groups]."""
+    c, o, r, s = dims_of(op.weight)
+    if op.groups == 1:
+        return [graph.PermuteOp(op.weight, (1, 2, 3, 0))]
+    depth = floordiv(c, op.groups)
+    split = graph.ReshapeOp(op.weight, (op.groups, depth, o, r, s))
+    permute = graph.PermuteOp(split, (0, 2, 3, 4, 1))
+    return [split, permute, graph.ReshapeOp(permute, (o * op.groups, r, s, depth))]
+
+
+_WEIGHTS: Mapping[type, Callable[[Any], list[Operation]]] = {
+    graph.Conv2dOp: _moved_weights,
+    graph.ConvTranspose2dOp: _moved_transposed_weights,
+}
+"""Image ops with weights, which must be channels-last as well, and the ops that make them so."""
+
+
 class RunChannelsLast(RewritePattern):
     """conv2d {nchw} -> permute, conv2d {nhwc}, permute back; pooling and resize likewise."""
 
@@ -65,13 +87,15 @@ class RunChannelsLast(RewritePattern):
         image: Any = op
         if image.layout != "nchw" or len(dims_of(op.results[0])) != 4:
             return
-        moved = 2 if isinstance(op, _WITH_WEIGHTS) else 1
-        permutes = [graph.PermuteOp(value, TO_LAST) for value in op.operands[:moved]]
-        operands = [*(p.result for p in permutes), *op.operands[moved:]]
+        moved: list[Operation] = [graph.PermuteOp(op.operands[0], TO_LAST)]
+        operands = [moved[0].results[0], *op.operands[1:]]
+        if type(op) in _WEIGHTS:
+            moved += _WEIGHTS[type(op)](op)
+            operands[1] = moved[-1].results[0]
         last = _clone_onto(op, operands, layout="nhwc")
         back = graph.PermuteOp(last.results[0], TO_FIRST)
         back.result.name_hint = op.results[0].name_hint
-        rewriter.replace(op, [*permutes, last, back])
+        rewriter.replace(op, [*moved, last, back])
 
 
 def _sunk_elementwise(

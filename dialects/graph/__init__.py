@@ -20,6 +20,7 @@ from ait.dialects.graph.constants import (
 )
 from ait.dialects.graph.contraction import (
     Conv2dOp,
+    ConvTranspose2dOp,
     LinearOp,
     MatmulOp,
 )
@@ -126,6 +127,7 @@ Graph = Dialect(
         MatmulOp,
         LinearOp,
         Conv2dOp,
+        ConvTranspose2dOp,
         NegOp,
         AbsOp,
         ExpOp,
@@ -223,6 +225,7 @@ __all__ = [
     "ConstantMaterialization",
     "ConstantOp",
     "Conv2dOp",
+    "ConvTranspose2dOp",
     "CosOp",
     "DivOp",
     "ElementKind",

@@ -34,6 +34,7 @@ from ait.dialects.graph.windows import (
     image,
     image_dims,
     positive,
+    transposed_extent,
     window_extent,
 )
 from ait.dialects.symbolic import Dim, to_text
@@ -196,7 +197,111 @@ class Conv2dOp(GraphOp):
             )
         if outputs % groups:
             raise ShapeError(f"{weight}: groups = {groups} does not divide {outputs} outputs")
-        if bias is not None:
-            expect_dims(bias, (outputs,), f"one number for each output of {weight}")
+        _expect_bias(bias, weight, outputs)
         spatial = window_extent(x, extents, (r, s), strides, padding, dilations)
         return x.like(image_dims(layout, n, outputs, spatial))
+
+
+def _expect_bias(bias: Tensor | None, weight: Tensor, outputs: int) -> None:
+    if bias is not None:
+        expect_dims(bias, (outputs,), f"one number for each output of {weight}")
+
+
+@graph_op
+class ConvTranspose2dOp(GraphOp):
+    """Two-dimensional transposed convolution: what conv2d does to gradients, as networks enlarge
+    images. Each pixel adds its multiple of the kernel to the result.
+
+    For layout "nchw": x [n, c, h, w], weight [c, o / groups, r, s], y [n, o, oh, ow]:
+
+        y[n, group o / groups + o, i, j] = bias[o] + sum of weight[c, o, r, s] x[n, c, p, q] over
+        the c of the group and all r, s, p, q with
+        i = p strides[0] + r dilations[0] - top,  j = q strides[1] + s dilations[1] - left
+
+    For "nhwc": x [n, h, w, c], weight [o, r, s, c / groups] as conv2d takes it, y [n, oh, ow, o].
+    `padding` (top, left, bottom, right) is cut off the result, `output_padding` (height, width) is
+    added behind it:
+
+        oh = (h - 1) strides[0] + (r - 1) dilations[0] + 1 + output_padding[0] - top - bottom
+    """
+
+    name = "graph.conv_transpose2d"
+    x = operand_def(TENSOR)
+    weight = operand_def(TENSOR)
+    bias = opt_operand_def(TENSOR)
+    result = result_def(TENSOR)
+    strides = ints_property(2)
+    padding = ints_property(4)
+    output_padding = ints_property(2)
+    dilations = ints_property(2)
+    groups = int_property()
+    layout = choice_property(*LAYOUTS)
+
+    def __init__(
+        self,
+        x: SSAValue | Operation,
+        weight: SSAValue | Operation,
+        bias: SSAValue | Operation | None = None,
+        *,
+        strides: Sequence[int] = (1, 1),
+        padding: Sequence[int] = (0, 0, 0, 0),
+        output_padding: Sequence[int] = (0, 0),
+        dilations: Sequence[int] = (1, 1),
+        groups: int = 1,
+        layout: str = "nchw",
+    ):
+        super().__init__(
+            (x, weight, bias),
+            strides=strides,
+            padding=padding,
+            output_padding=output_padding,
+            dilations=dilations,
+            groups=groups,
+            layout=layout,
+        )
+
+    @override
+    @classmethod
+    def infer(
+        cls,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        *,
+        strides: tuple[int, ...],
+        padding: tuple[int, ...],
+        output_padding: tuple[int, ...],
+        dilations: tuple[int, ...],
+        groups: int,
+        layout: str,
+    ) -> AnyTensor:
+        operands = [t for t in (x, weight, bias) if t is not None]
+        expect_elements(FLOATS, *operands)
+        expect_same_element(*operands)
+        expect_rank(weight, 4)
+        positive("groups", (groups,))
+        n, c, extents = image(x, layout)
+        channels, outputs, kernel = cls._filters(weight, groups, layout)
+        if c != channels:
+            raise ShapeError(
+                f"{x} has {to_text(c)} channels, but {weight} with groups = {groups} takes "
+                f"{channels}"
+            )
+        if channels % groups or outputs % groups:
+            raise ShapeError(
+                f"{weight}: groups = {groups} does not divide {channels} inputs and "
+                f"{outputs} outputs"
+            )
+        _expect_bias(bias, weight, outputs)
+        spatial = transposed_extent(x, extents, kernel, strides, padding, output_padding, dilations)
+        return x.like(image_dims(layout, n, outputs, spatial))
+
+    @staticmethod
+    def _filters(weight: Tensor, groups: int, layout: str) -> tuple[int, int, tuple[int, int]]:
+        """(inputs, outputs, (rows, columns)) of the weights in this layout."""
+        first, *others = (static_dim(weight, axis) for axis in range(4))
+        if layout == "nchw":
+            depth, r, s = others
+            return first, depth * groups, (r, s)
+        r, s, depth = others
+        return depth * groups, first, (r, s)

@@ -81,3 +81,40 @@ def window_extent(
             count = floordiv(room, stride) + 1
         found.append(count)
     return found[0], found[1]
+
+
+def transposed_extent(
+    x: Tensor,
+    extents: Pair,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    padding: Sequence[int],
+    output_padding: Sequence[int],
+    dilations: Sequence[int],
+) -> Pair:
+    """How far windows reach that are put down at each pixel, less the padding: the extents of
+    which `window_extent` would give the image's."""
+    positive("kernel", kernel)
+    positive("strides", strides)
+    positive("dilations", dilations)
+    not_negative("padding", padding)
+    not_negative("output_padding", output_padding)
+    found: list[Dim] = []
+    for i, extent in enumerate(extents):
+        if output_padding[i] >= max(strides[i], dilations[i]):
+            raise ShapeError(
+                f"output_padding = {list(output_padding)} must be less than strides = "
+                f"{list(strides)} or dilations = {list(dilations)}"
+            )
+        if lower_bound(extent) < 1:
+            raise ShapeError(f"{x}: an image of {to_text(extent)} pixels may be empty")
+        before, after = padding[i], padding[i + 2]
+        reach = dilations[i] * (kernel[i] - 1) + 1
+        count = (extent - 1) * strides[i] + (reach + output_padding[i] - before - after)
+        if lower_bound(count) < 1:
+            raise ShapeError(
+                f"{x}: padding {before} and {after} leaves nothing of {to_text(extent)} windows "
+                f"of {reach} in steps of {strides[i]}"
+            )
+        found.append(count)
+    return found[0], found[1]

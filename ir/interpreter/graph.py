@@ -163,6 +163,21 @@ class GraphFunctions(InterpreterFunctions):
             y = y + to_compute(bias)
         return _stored_image(y, op.layout, op.result)
 
+    @impl(graph.ConvTranspose2dOp)
+    def conv_transpose2d(
+        self, _: Interpreter, op: graph.ConvTranspose2dOp, args: PythonValues
+    ) -> PythonValues:
+        x, weight = _image(args[0], op.layout), to_compute(args[1])
+        if op.layout == "nchw":
+            c, o, r, s = weight.shape
+            weight = weight.reshape(op.groups, c // op.groups, o, r, s).transpose(0, 2, 3, 4, 1)
+            weight = weight.reshape(op.groups * o, r, s, c // op.groups)
+        window = (op.strides, op.padding, op.output_padding, op.dilations)
+        y = numerics.transposed_convolution(x, weight, *window, op.groups)
+        for bias in args[2:]:
+            y = y + to_compute(bias)
+        return _stored_image(y, op.layout, op.result)
+
     # Pooling
 
     def _output(self, op: graph.ImageOp) -> tuple[int, int]:

@@ -216,6 +216,7 @@ class KernelFunctions(InterpreterFunctions):
             op.padding.get_values(),
             op.dilations.get_values(),
             op.groups.value.data,
+            op.spread,
         )
         return launch.finish(op.epilogue, [total])
 

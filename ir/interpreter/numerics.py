@@ -197,11 +197,14 @@ def convolution(
     padding: Sequence[int],
     dilations: Sequence[int],
     groups: int,
+    input_dilations: Sequence[int] = (1, 1),
 ) -> Array:
-    """x [n, h, w, c] with weight [o, r, s, c / groups] -> [n, oh, ow, o], in f32."""
+    """x [n, h, w, c] with weight [o, r, s, c / groups] -> [n, oh, ow, o], in f32.
+
+    Negative padding cuts off.
+    """
     outputs, rows, columns, depth = weight.shape
-    top, left, bottom, right = padding
-    x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    x = _framed(_spread(x, input_dilations), padding)
     seen = windows(x, (rows, columns), strides, dilations)  # [n, oh, ow, c, r, s]
     n, oh, ow = seen.shape[:3]
     seen = seen.reshape(n * oh * ow, groups, depth * rows * columns).swapaxes(0, 1)
@@ -210,11 +213,64 @@ def convolution(
     return result.swapaxes(0, 1).reshape(n, oh, ow, outputs)
 
 
+def _spread(x: Array, steps: Sequence[int]) -> Array:
+    """x [n, h, w, c] with steps - 1 zeros between its rows and between its columns."""
+    n, h, w, c = x.shape
+    height, width = (max(0, (n - 1) * step + 1) for n, step in zip((h, w), steps, strict=True))
+    spread = np.zeros((n, height, width, c), x.dtype)
+    spread[:, :: steps[0], :: steps[1]] = x
+    return spread
+
+
+def _framed(x: Array, padding: Sequence[int]) -> Array:
+    """x [n, h, w, c] with zeros (top, left, bottom, right) around it, or so much cut off."""
+    top, left, bottom, right = padding
+    more = [max(0, side) for side in padding]
+    x = np.pad(x, ((0, 0), (more[0], more[2]), (more[1], more[3]), (0, 0)))
+    rows = slice(max(0, -top), x.shape[1] - max(0, -bottom))
+    return x[:, rows, max(0, -left) : x.shape[2] - max(0, -right)]
+
+
+def transposed_convolution(
+    x: Array,
+    weight: Array,
+    strides: Sequence[int],
+    padding: Sequence[int],
+    output_padding: Sequence[int],
+    dilations: Sequence[int],
+    groups: int,
+) -> Array:
+    """x [n, h, w, c] with weight [o, r, s, c / groups] -> [n, oh, ow, o], in f32: each pixel of x
+    adds its multiple of the kernel."""
+    n, h, w, _ = x.shape
+    outputs, rows, columns, depth = weight.shape
+    taps = weight.reshape(groups, outputs // groups, rows, columns, depth)
+    x = x.reshape(n, h, w, groups, depth)
+    height, width = (
+        (extent - 1) * stride + (kernel - 1) * dilation + 1 + more
+        for extent, kernel, stride, dilation, more in zip(
+            (h, w), (rows, columns), strides, dilations, output_padding, strict=True
+        )
+    )
+    y = np.zeros((n, height, width, groups, outputs // groups), np.float32)
+    for r, s in np.ndindex(rows, columns):
+        i, j = r * dilations[0], s * dilations[1]
+        reached = y[:, i : i + h * strides[0] : strides[0], j : j + w * strides[1] : strides[1]]
+        reached += np.einsum("nhwgc,goc->nhwgo", x, taps[:, :, r, s])
+    return _framed(y.reshape(n, height, width, outputs), [-side for side in padding])
+
+
 def windows(
     x: Array, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
 ) -> Array:
     """[n, h, w, c] -> [n, oh, ow, c, r, s]: what each window sees, as a view."""
     reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True))
+    if x.shape[1] < reach[0] or x.shape[2] < reach[1]:
+        counts = (
+            max(0, (extent - size) // stride + 1)
+            for extent, size, stride in zip(x.shape[1:3], reach, strides, strict=True)
+        )
+        return np.zeros((x.shape[0], *counts, x.shape[3], *kernel), x.dtype)
     every = sliding_window_view(x, reach, axis=(1, 2))
     return every[:, :: strides[0], :: strides[1], :, :: dilations[0], :: dilations[1]]
 

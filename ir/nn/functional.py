@@ -148,6 +148,34 @@ def conv2d(
     )
 
 
+def conv_transpose2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: int = 1,
+    dilation: Pair = 1,
+) -> Tensor:
+    """Transposed convolution: x [n, c, h, w], weight [c, o / groups, r, s], bias [o].
+
+    The result [n, o, oh, ow] has oh = (h - 1) stride + dilation (r - 1) + 1 + output_padding -
+    2 padding; `padding` is cut off at both ends.
+    """
+    return apply(
+        graph.ConvTranspose2dOp,
+        x,
+        weight,
+        bias,
+        strides=pair(stride),
+        padding=_both_ends(padding),
+        output_padding=pair(output_padding),
+        dilations=pair(dilation),
+        groups=groups,
+    )
+
+
 def _conv_padding(
     weight: Tensor, padding: Pair | str, dilations: Sequence[int], strides: Sequence[int]
 ) -> tuple[int, ...]:

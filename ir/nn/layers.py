@@ -56,6 +56,46 @@ class Conv2d(Module):
         )
 
 
+class ConvTranspose2d(Module):
+    """Transposed convolution of images [n, in_channels, h, w], which it enlarges by `stride`."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        output_padding: Pair = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Pair = 1,
+        dtype: object = None,
+    ):
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ShapeError(
+                f"ConvTranspose2d: groups = {groups} must divide {in_channels} and {out_channels} "
+                "channels"
+            )
+        self.stride, self.padding, self.output_padding = stride, padding, output_padding
+        self.groups, self.dilation = groups, dilation
+        shape = (in_channels, out_channels // groups, *pair(kernel_size))
+        self.weight = Parameter(shape, dtype)
+        self.bias = Parameter((out_channels,), dtype, init=small) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose2d(
+            x,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.output_padding,
+            self.groups,
+            self.dilation,
+        )
+
+
 class Embedding(Module):
     """Rows of a table [num_embeddings, embedding_dim] by i32 or i64 index."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, UnitAttr, f32, i1, i64
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from ait.dialects import graph
 from ait.dialects.accessor import AccessMap
-from ait.dialects.kernel import AttentionOp, ConvOp, GemmOp
-from ait.dialects.symbolic import Dim, dims_of, element_of
+from ait.dialects.kernel import AttentionOp, ConvOp, CopyOp, GemmOp
+from ait.dialects.symbolic import Dim, dims_of, element_of, floordiv
 from ait.passes.lowering.launch import Lowered, Read, Rule, Write, along, broadcast, launch, read
 from ait.passes.regions import ScalarBuilder, build_region, identity_region
 
@@ -112,6 +112,110 @@ def lower_conv2d(op: graph.Conv2dOp) -> Lowered:
     return launch(ConvOp, op, ins, [out], [epilogue], properties)
 
 
+def lower_conv_transpose2d(op: graph.ConvTranspose2dOp) -> Lowered:
+    """A gemm where windows do not overlap; else a convolution, with the kernel turned around, of
+    the image with zeros between its pixels."""
+    if _is_tiling(op):
+        return _lower_tiling(op)
+    made, filters = _transposed_filters(op)
+    _, r, s, _ = filters.access.sizes
+    turned = filters.access.slice((0, r - 1, s - 1, 0), filters.access.sizes, (1, -1, -1, 1))
+    out = write_image(op.result, op.layout)
+    ins = [read_image(op.x, op.layout), read(filters.base, turned)]
+    epilogue = identity_region([f32])
+    if op.bias is not None:
+        ins.append(along(op.bias, 3, out.access.sizes))
+        epilogue = build_region([f32, f32], lambda b, args: [b.add(*args)])
+    reach = [d * (k - 1) for d, k in zip(op.dilations, _kernel(op), strict=True)]
+    before = [n - cut for n, cut in zip(reach, op.padding[:2], strict=True)]
+    behind = [
+        n - cut + more
+        for n, cut, more in zip(reach, op.padding[2:], op.output_padding, strict=True)
+    ]
+    properties = {
+        "strides": int_array((1, 1)),
+        "padding": int_array((*before, *behind)),
+        "dilations": int_array(op.dilations),
+        "input_dilations": int_array(op.strides) if max(op.strides) > 1 else None,
+        "groups": IntegerAttr(op.groups, i64),
+    }
+    lowered = launch(ConvOp, op, ins, [out], [epilogue], properties)
+    return Lowered([*made, *lowered.ops], lowered.results)
+
+
+def _kernel(op: graph.ConvTranspose2dOp) -> tuple[int, int]:
+    """Rows and columns of the weights."""
+    axes = (2, 3) if op.layout == "nchw" else (1, 2)
+    r, s = (dims_of(op.weight)[axis] for axis in axes)
+    assert isinstance(r, int) and isinstance(s, int), "the op's verifier asks for static weights"
+    return r, s
+
+
+def _grouped_filters(op: graph.ConvTranspose2dOp) -> AccessMap:
+    """The weights over [groups, o, r, s, c], o and c being those of one group."""
+    groups = op.groups
+    if op.layout == "nchw":
+        c, o, r, s = dims_of(op.weight)
+        split = AccessMap.dense((groups, floordiv(c, groups), o, r, s))
+        return split.permute((0, 2, 3, 4, 1))
+    o, r, s, c = dims_of(op.weight)
+    return AccessMap.dense((groups, floordiv(o, groups), r, s, c))
+
+
+def _transposed_filters(op: graph.ConvTranspose2dOp) -> tuple[list[Operation], Read]:
+    """The weights over [o, r, s, c / groups]; copied first where no strides can tell."""
+    grouped = _grouped_filters(op)
+    groups, o, *rest = grouped.sizes
+    dims = (groups * o, *rest)
+    access = grouped.reshape(dims)
+    if access is not None:
+        return [], read(op.weight, access)
+    element = element_of(op.weight)
+    write = Write(element, dims, AccessMap.dense(grouped.sizes))
+    copied = launch(CopyOp, op, [read(op.weight, grouped)], [write], [])
+    return copied.ops, read(copied.results[0])
+
+
+def _is_tiling(op: graph.ConvTranspose2dOp) -> bool:
+    """Whether the windows that pixels write lie side by side."""
+    dense = all(k == 1 or d == 1 for k, d in zip(_kernel(op), op.dilations, strict=True))
+    uncut = not any((*op.padding, *op.output_padding))
+    return dense and uncut and _kernel(op) == tuple(op.strides)
+
+
+def _lower_tiling(op: graph.ConvTranspose2dOp) -> Lowered:
+    """A gemm over [groups; n, h, w; r, s, o; c] that writes each pixel's window in its place."""
+    groups, o, r, s, c = _grouped_filters(op).sizes
+    image, result = (
+        AccessMap.dense(dims_of(v)).permute(_channels_last(op.layout)) for v in (op.x, op.result)
+    )
+    n, h, w, _ = image.sizes
+    sn, sh, sw, sc = image.strides
+    left = AccessMap(0, (groups, n, h, w, c), (sc * c, sn, sh, sw, sc))
+    right = _grouped_filters(op).permute((0, 4, 2, 3, 1))
+    sn, sh, sw, so = result.strides
+    sizes = (groups, n, h, w, r, s, o)
+    place = AccessMap(0, sizes, (so * o, sn, sh * r, sw * s, sh, sw, so))
+    batched = int(groups != 1)
+
+    def within(access: AccessMap) -> AccessMap:
+        return access.select(range(1 - batched, access.rank))
+
+    ins = [read(op.x, within(left)), read(op.weight, within(right))]
+    epilogue = identity_region([f32])
+    if op.bias is not None:
+        ins.append(read(op.bias, within(AccessMap(0, sizes, (o, 0, 0, 0, 0, 0, 1)))))
+        epilogue = build_region([f32, f32], lambda b, args: [b.add(*args)])
+    return launch(
+        GemmOp,
+        op,
+        ins,
+        [Write(element_of(op.result), dims_of(op.result), within(place))],
+        [epilogue],
+        {"groups": int_array((batched, 3, 3, 1))},
+    )
+
+
 def lower_attention(op: graph.AttentionOp) -> Lowered:
     """Attention whose scale and mask are region code."""
     q, k = dims_of(op.q), dims_of(op.k)
@@ -142,6 +246,7 @@ def lower_attention(op: graph.AttentionOp) -> Lowered:
 RULES: Mapping[type, Rule] = {
     graph.AttentionOp: lower_attention,
     graph.Conv2dOp: lower_conv2d,
+    graph.ConvTranspose2dOp: lower_conv_transpose2d,
     graph.LinearOp: lower_linear,
     graph.MatmulOp: lower_matmul,
 }

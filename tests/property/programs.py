@@ -483,6 +483,51 @@ def _conv2d(g: Growth, kind: Any) -> Any:
     return g.add(op, x.exact, _sum_bound(x, shape[1] * r * s, 1) + 2)
 
 
+@makes(graph.ConvTranspose2dOp)
+def _conv_transpose2d(g: Growth, kind: Any) -> Any:
+    x = _image(g)
+    if x is None:
+        return None
+    layout = g.choose(["nchw", "nhwc"])
+    channels, *extents = _image_extents(x, layout)
+    groups = g.choose([d for d in (1, 2, channels) if channels % d == 0])
+    outputs = groups * g.integer(1, 2)
+    strides, kernel = ([g.integer(1, 3), g.integer(1, 3)] for _ in range(2))
+    dilations = [g.integer(1, 2), 1]
+    if g.flag():  # windows side by side
+        kernel, dilations, output_padding = strides, [1, 1], [0, 0]
+    else:
+        output_padding = [g.integer(0, max(*p) - 1) for p in zip(strides, dilations, strict=True)]
+    full = [
+        (n - 1) * s + d * (k - 1) + 1 + more
+        for n, s, d, k, more in zip(
+            extents, strides, dilations, kernel, output_padding, strict=True
+        )
+    ]
+    padding = [0] * 4 if g.flag() else [g.integer(0, min(2, full[i % 2] // 2)) for i in range(4)]
+    if any(padding[i] + padding[i + 2] >= full[i] for i in range(2)):
+        padding = [0] * 4
+    depth = channels // groups
+    shapes = {
+        "nchw": [channels, outputs // groups, *kernel],
+        "nhwc": [outputs, *kernel, depth],
+    }
+    weight = g.parameter(shapes[layout], x.element, 1)
+    bias = g.parameter([outputs], x.element) if g.flag() else None
+    op = kind(
+        x.ssa,
+        weight.ssa,
+        bias.ssa if bias else None,
+        strides=strides,
+        padding=padding,
+        output_padding=output_padding,
+        dilations=dilations,
+        groups=groups,
+        layout=layout,
+    )
+    return g.add(op, x.exact, _sum_bound(x, depth * kernel[0] * kernel[1], 1) + 2)
+
+
 def _image_extents(x: Value, layout: str) -> tuple[int, int, int]:
     order = (1, 2, 3) if layout == "nchw" else (3, 1, 2)
     c, h, w = (x.dims[i] for i in order)

@@ -2,8 +2,10 @@
 
 // CHECK: remark: graph.batch_norm (bn): folded into graph.conv2d (conv)
 // CHECK: remark: graph.batch_norm (shared): not folded into graph.conv2d (twice): its input has other uses
+// CHECK: remark: graph.batch_norm (bn3): folded into graph.conv_transpose2d (up)
 
 graph.parameter @w : tensor<4x3x1x1xf32>
+graph.parameter @up : tensor<6x2x1x1xf32>
 graph.parameter @mean : tensor<4xf32>
 graph.parameter @variance : tensor<4xf32>
 
@@ -31,7 +33,22 @@ func.func @other_use(%x: tensor<1x3x8x8xf32>) -> (tensor<1x4x8x8xf32>, tensor<1x
   func.return %0, %1 : tensor<1x4x8x8xf32>, tensor<1x4x8x8xf32>
 }
 
+// Weights [c, o / groups, r, s] of transposed convolutions have their outputs in groups.
+// CHECK-LABEL: @transposed
+// CHECK-NOT:     graph.batch_norm
+// CHECK:         graph.conv_transpose2d %x, {{.*}} {{{.*}}groups = 2{{.*}}source = "up"}
+// CHECK-NEXT:    func.return
+func.func @transposed(%x: tensor<1x6x8x8xf32>) -> tensor<1x4x8x8xf32> {
+  %w = graph.get_parameter @up : tensor<6x2x1x1xf32>
+  %mean = graph.get_parameter @mean : tensor<4xf32>
+  %variance = graph.get_parameter @variance : tensor<4xf32>
+  %0 = graph.conv_transpose2d %x, %w {strides = [1, 1], padding = [0, 0, 0, 0], output_padding = [0, 0], dilations = [1, 1], groups = 2, layout = "nchw", source = "up"} : (tensor<1x6x8x8xf32>, tensor<6x2x1x1xf32>) -> tensor<1x4x8x8xf32>
+  %1 = graph.batch_norm %0, %mean, %variance {axis = 1, eps = 0.5, source = "bn3"} : (tensor<1x4x8x8xf32>, tensor<4xf32>, tensor<4xf32>) -> tensor<1x4x8x8xf32>
+  func.return %1 : tensor<1x4x8x8xf32>
+}
+
 // The folded weights are computed by @prepare.
 // CHECK-LABEL: @prepare
 // CHECK:         graph.rsqrt
-// CHECK:         func.return %{{.*}}, %{{.*}} : tensor<4x3x1x1xf32>, tensor<4xf32>
+// CHECK:         graph.mul {{.*}} : (tensor<2x3x2x1x1xf32>, tensor<2x1x2x1x1xf32>) -> tensor<2x3x2x1x1xf32>
+// CHECK:         func.return {{.*}} : tensor<4x3x1x1xf32>, tensor<4xf32>

@@ -44,3 +44,20 @@ func.func @cast(%x: tensor<2x4xf32>) -> tensor<2x4xf16> {
   %1 = graph.softmax %0 {axis = 0} : tensor<2x4xf16>
   func.return %1 : tensor<2x4xf16>
 }
+
+// Windows side by side are one gemm, which writes each pixel's window in its place.
+// CHECK-LABEL: @transposed_tiling
+// CHECK:         kernel.gemm ins(%x : tensor<1x5x6x3xf32>, %w <offset 0, sizes [3, 2, 2, 4], strides [1, 6, 3, 12]> : tensor<4x2x2x3xf32>) outs(%{{.*}} <offset 0, sizes [1, 5, 6, 2, 2, 4], strides [0, 96, 8, 48, 4, 1]> : tensor<1x10x12x4xf32>) {groups = array<i64: 0, 3, 3, 1>}
+func.func @transposed_tiling(%x: tensor<1x5x6x3xf32>, %w: tensor<4x2x2x3xf32>) -> tensor<1x10x12x4xf32> {
+  %0 = graph.conv_transpose2d %x, %w {strides = [2, 2], padding = [0, 0, 0, 0], output_padding = [0, 0], dilations = [1, 1], groups = 1, layout = "nhwc"} : (tensor<1x5x6x3xf32>, tensor<4x2x2x3xf32>) -> tensor<1x10x12x4xf32>
+  func.return %0 : tensor<1x10x12x4xf32>
+}
+
+// Others are convolutions of the image with zeros between its pixels, the kernel turned around.
+// CHECK-LABEL: @transposed_overlapping
+// CHECK:         kernel.conv ins(%x : tensor<1x5x6x3xf32>, %w <offset 24, sizes [4, 3, 3, 3], strides [27, -9, -3, 1]> : tensor<4x3x3x3xf32>)
+// CHECK-SAME:    padding = array<i64: 1, 2, 2, 1>, dilations = array<i64: 1, 1>, input_dilations = array<i64: 2, 2>
+func.func @transposed_overlapping(%x: tensor<1x5x6x3xf32>, %w: tensor<4x3x3x3xf32>) -> tensor<1x10x12x4xf32> {
+  %0 = graph.conv_transpose2d %x, %w {strides = [2, 2], padding = [1, 0, 1, 1], output_padding = [1, 0], dilations = [1, 1], groups = 1, layout = "nhwc"} : (tensor<1x5x6x3xf32>, tensor<4x3x3x3xf32>) -> tensor<1x10x12x4xf32>
+  func.return %0 : tensor<1x10x12x4xf32>
+}

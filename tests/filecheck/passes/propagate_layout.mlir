@@ -27,3 +27,19 @@ func.func @pooled(%x: tensor<1x4x8x8xf32>) -> tensor<1x4xf32> {
   %1 = graph.reduce_mean %0 {axes = [2, 3]} : (tensor<1x4x4x4xf32>) -> tensor<1x4xf32>
   func.return %1 : tensor<1x4xf32>
 }
+
+// The weights of a transposed convolution in groups, [c, o / groups, r, s], become those of a
+// convolution.
+// CHECK-LABEL: @transposed
+// CHECK-NEXT:    %0 = graph.permute %x {permutation = [0, 2, 3, 1]}
+// CHECK-NEXT:    %1 = graph.reshape %w : (tensor<6x4x3x3xf32>) -> tensor<2x3x4x3x3xf32>
+// CHECK-NEXT:    %2 = graph.permute %1 {permutation = [0, 2, 3, 4, 1]}
+// CHECK-NEXT:    %3 = graph.reshape %2 : (tensor<2x4x3x3x3xf32>) -> tensor<8x3x3x3xf32>
+// CHECK-NEXT:    %4 = graph.conv_transpose2d %0, %3 {{.*}}groups = 2, layout = "nhwc"
+// CHECK-NEXT:    %5 = graph.relu %4 : tensor<1x16x16x8xf32>
+// CHECK-NEXT:    graph.permute %5 {permutation = [0, 3, 1, 2]}
+func.func @transposed(%x: tensor<1x6x8x8xf32>, %w: tensor<6x4x3x3xf32>) -> tensor<1x8x16x16xf32> {
+  %0 = graph.conv_transpose2d %x, %w {strides = [2, 2], padding = [1, 1, 1, 1], output_padding = [1, 1], dilations = [1, 1], groups = 2, layout = "nchw"} : (tensor<1x6x8x8xf32>, tensor<6x4x3x3xf32>) -> tensor<1x8x16x16xf32>
+  %1 = graph.relu %0 : tensor<1x8x16x16xf32>
+  func.return %1 : tensor<1x8x16x16xf32>
+}

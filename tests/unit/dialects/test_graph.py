@@ -38,6 +38,7 @@ from ait.dialects.graph import (
     ConcatOp,
     ConstantOp,
     Conv2dOp,
+    ConvTranspose2dOp,
     ExpandOp,
     GatherOp,
     GeluOp,
@@ -128,6 +129,18 @@ CASES: list[tuple[Build, list[object], object]] = [
         lambda x, w: Conv2dOp(x, w, groups=2, dilations=(2, 1), layout="nhwc"),
         [(B, S + 8, 9, 6), (8, 3, 2, 3)],
         (B, S + 4, 8, 8),
+    ),
+    (
+        lambda x, w, b: ConvTranspose2dOp(x, w, b, strides=(2, 2), padding=(1, 1, 1, 1)),
+        [(B, 6, 8, S), (6, 8, 4, 4), (8,)],
+        (B, 8, 16, S * 2),
+    ),
+    (
+        lambda x, w: ConvTranspose2dOp(
+            x, w, strides=(2, 3), output_padding=(1, 0), dilations=(1, 2), groups=2, layout="nhwc"
+        ),
+        [(B, 5, S, 6), (8, 3, 2, 3)],
+        (B, 12, S * 3, 8),
     ),
     (
         lambda x: MaxPool2dOp(x, kernel=(3, 3), strides=(2, 2), padding=(1, 1, 1, 1)),

@@ -127,6 +127,8 @@ def test_symbolic_extents_of_windows() -> None:
     assert dims_of(conv.result) == (B, 8, (h - 1) // 2 + 1, (w - 1) // 2 + 1)
     same = graph.Conv2dOp(x, value(8, 3, 3, 3), padding=(1, 1, 1, 1))
     assert dims_of(same.result) == (B, 8, h, w)
+    back = graph.ConvTranspose2dOp(x, value(3, 8, 3, 3), strides=(2, 2), padding=(1, 1, 1, 1))
+    assert dims_of(back.result) == (B, 8, h * 2 - 1, w * 2 - 1)
     doubled = graph.ResizeOp(x, size=(h * 2, w * 2))
     halved = graph.AvgPool2dOp(doubled.result, kernel=(2, 2))
     assert dims_of(halved.result) == (B, 3, h, w)

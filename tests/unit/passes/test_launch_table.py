@@ -467,6 +467,13 @@ def shuffled(x: Tensor, channels: int) -> Tensor:
     return F.pixel_shuffle(conv(x, 4 * channels, 1), 2)
 
 
+def deconvolved(kernel: int, padding: int) -> Callable[[Tensor, int], Tensor]:
+    """Twice the size by a transposed convolution."""
+    return lambda x, channels: made(nn.ConvTranspose2d(width(x, 1), channels, kernel, 2, padding))(
+        x
+    )
+
+
 def group_norm_silu(x: Tensor) -> Tensor:
     return F.silu(made(nn.GroupNorm(2, width(x, 1)))(x))
 
@@ -519,6 +526,9 @@ def image_rows() -> Iterator[Any]:
         6,
         left="2 conv, pool, 2 conv, copy, conv",
     )
+    yield row("u-net-transposed", u_net(F.relu, deconvolved(2, 0)), image, 6)
+    # A transposed convolution whose windows overlap is one kernel for each of four phases.
+    yield row("u-net-transposed-overlapping", u_net(F.relu, deconvolved(4, 1)), image, 9)
     yield row("u-net-group-norm", u_net(group_norm_silu, upsampled), image, 10)
 
 

@@ -51,3 +51,18 @@ func.func @conv2d_2(%x: tensor<?x?x9x6xf32, #sym.dims<[batch, seq + 8, 9, 6], ba
   %y = graph.conv2d %x, %weight {strides = [1, 1], padding = [0, 0, 0, 0], dilations = [2, 1], groups = 2, layout = "nhwc"} : (tensor<?x?x9x6xf32, #sym.dims<[batch, seq + 8, 9, 6], batch in [1, 64], seq in [1, 256]>>, tensor<8x3x2x3xf32>) -> tensor<?x?x8x8xf32, #sym.dims<[batch, seq + 4, 8, 8], batch in [1, 64], seq in [1, 256]>>
   func.return %y : tensor<?x?x8x8xf32, #sym.dims<[batch, seq + 4, 8, 8], batch in [1, 64], seq in [1, 256]>>
 }
+
+// CHECK-LABEL: func.func @conv_transpose2d_1(
+// CHECK-NEXT: %y = graph.conv_transpose2d %x, %weight, %bias {strides = [2, 2], padding = [1, 1, 1, 1], output_padding = [1, 0], dilations = [1, 1], groups = 2, layout = "nchw"} : (tensor<?x6x8x8xf32, #sym.dims<[batch, 6, 8, 8], batch in [1, 64]>>, tensor<6x4x3x4xf32>, tensor<8xf32>) -> tensor<?x8x16x16xf32, #sym.dims<[batch, 8, 16, 16], batch in [1, 64]>>
+func.func @conv_transpose2d_1(%x: tensor<?x6x8x8xf32, #sym.dims<[batch, 6, 8, 8], batch in [1, 64]>>, %weight: tensor<6x4x3x4xf32>, %bias: tensor<8xf32>) -> tensor<?x8x16x16xf32, #sym.dims<[batch, 8, 16, 16], batch in [1, 64]>> {
+  %y = graph.conv_transpose2d %x, %weight, %bias {strides = [2, 2], padding = [1, 1, 1, 1], output_padding = [1, 0], dilations = [1, 1], groups = 2, layout = "nchw"} : (tensor<?x6x8x8xf32, #sym.dims<[batch, 6, 8, 8], batch in [1, 64]>>, tensor<6x4x3x4xf32>, tensor<8xf32>) -> tensor<?x8x16x16xf32, #sym.dims<[batch, 8, 16, 16], batch in [1, 64]>>
+  func.return %y : tensor<?x8x16x16xf32, #sym.dims<[batch, 8, 16, 16], batch in [1, 64]>>
+}
+
+// Channels-last weights are those of conv2d: [o, r, s, c / groups].
+// CHECK-LABEL: func.func @conv_transpose2d_2(
+// CHECK-NEXT: %y = graph.conv_transpose2d %x, %weight {strides = [1, 2], {{.*}}layout = "nhwc"} : (tensor<2x?x5x6xf16, #sym.dims<[2, seq, 5, 6], seq in [1, 256]>>, tensor<8x3x2x3xf16>) -> tensor<2x?x10x8xf16, #sym.dims<[2, seq + 4, 10, 8], seq in [1, 256]>>
+func.func @conv_transpose2d_2(%x: tensor<2x?x5x6xf16, #sym.dims<[2, seq, 5, 6], seq in [1, 256]>>, %weight: tensor<8x3x2x3xf16>) -> tensor<2x?x10x8xf16, #sym.dims<[2, seq + 4, 10, 8], seq in [1, 256]>> {
+  %y = graph.conv_transpose2d %x, %weight {strides = [1, 2], padding = [0, 0, 0, 0], output_padding = [0, 0], dilations = [2, 1], groups = 2, layout = "nhwc"} : (tensor<2x?x5x6xf16, #sym.dims<[2, seq, 5, 6], seq in [1, 256]>>, tensor<8x3x2x3xf16>) -> tensor<2x?x10x8xf16, #sym.dims<[2, seq + 4, 10, 8], seq in [1, 256]>>
+  func.return %y : tensor<2x?x10x8xf16, #sym.dims<[2, seq + 4, 10, 8], seq in [1, 256]>>
+}

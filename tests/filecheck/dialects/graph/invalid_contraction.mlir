@@ -149,3 +149,51 @@ func.func @conv2d_weight(%x: tensor<1x3x8x8xf32>, %w: tensor<4x3x?x3xf32, #sym.d
   %r = graph.conv2d %x, %w {strides = [1, 1], padding = [0, 0, 0, 0], dilations = [1, 1], groups = 1, layout = "nchw"} : (tensor<1x3x8x8xf32>, tensor<4x3x?x3xf32, #sym.dims<[4, 3, k, 3], k in [1, 3]>>) -> tensor<1x4x6x6xf32>
   func.return
 }
+
+// -----
+
+func.func @conv_transpose2d_channels(%x: tensor<1x3x8x8xf32>, %w: tensor<4x3x2x2xf32>) {
+  // expected-error@+1 {{x [1, 3, 8, 8] has 3 channels, but weight [4, 3, 2, 2] with groups = 1 takes 4}}
+  %r = graph.conv_transpose2d %x, %w {strides = [2, 2], padding = [0, 0, 0, 0], output_padding = [0, 0], dilations = [1, 1], groups = 1, layout = "nchw"} : (tensor<1x3x8x8xf32>, tensor<4x3x2x2xf32>) -> tensor<1x3x16x16xf32>
+  func.return
+}
+
+// -----
+
+func.func @conv_transpose2d_groups(%x: tensor<1x3x8x8xf32>, %w: tensor<3x2x2x2xf32>) {
+  // expected-error@+1 {{weight [3, 2, 2, 2]: groups = 2 does not divide 3 inputs and 4 outputs}}
+  %r = graph.conv_transpose2d %x, %w {strides = [2, 2], padding = [0, 0, 0, 0], output_padding = [0, 0], dilations = [1, 1], groups = 2, layout = "nchw"} : (tensor<1x3x8x8xf32>, tensor<3x2x2x2xf32>) -> tensor<1x4x16x16xf32>
+  func.return
+}
+
+// -----
+
+func.func @conv_transpose2d_bias(%x: tensor<1x4x8x8xf32>, %w: tensor<4x3x2x2xf32>, %b: tensor<3xf32>) {
+  // expected-error@+1 {{bias [3] must be [6]: one number for each output of weight [4, 3, 2, 2]}}
+  %r = graph.conv_transpose2d %x, %w, %b {strides = [2, 2], padding = [0, 0, 0, 0], output_padding = [0, 0], dilations = [1, 1], groups = 2, layout = "nchw"} : (tensor<1x4x8x8xf32>, tensor<4x3x2x2xf32>, tensor<3xf32>) -> tensor<1x6x16x16xf32>
+  func.return
+}
+
+// -----
+
+func.func @conv_transpose2d_output_padding(%x: tensor<1x3x8x8xf32>, %w: tensor<3x4x2x2xf32>) {
+  // expected-error@+1 {{output_padding = [0, 2] must be less than strides = [2, 2] or dilations = [1, 1]}}
+  %r = graph.conv_transpose2d %x, %w {strides = [2, 2], padding = [0, 0, 0, 0], output_padding = [0, 2], dilations = [1, 1], groups = 1, layout = "nchw"} : (tensor<1x3x8x8xf32>, tensor<3x4x2x2xf32>) -> tensor<1x4x16x18xf32>
+  func.return
+}
+
+// -----
+
+func.func @conv_transpose2d_padding(%x: tensor<1x3x1x8xf32>, %w: tensor<3x4x2x2xf32>) {
+  // expected-error@+1 {{x [1, 3, 1, 8]: padding 1 and 1 leaves nothing of 1 windows of 2 in steps of 2}}
+  %r = graph.conv_transpose2d %x, %w {strides = [2, 2], padding = [1, 0, 1, 0], output_padding = [0, 0], dilations = [1, 1], groups = 1, layout = "nchw"} : (tensor<1x3x1x8xf32>, tensor<3x4x2x2xf32>) -> tensor<1x4x1x16xf32>
+  func.return
+}
+
+// -----
+
+func.func @conv_transpose2d_empty(%x: tensor<1x3x?x8xf32, #sym.dims<[1, 3, h, 8], h in [0, 9]>>, %w: tensor<3x4x4x2xf32>) {
+  // expected-error@+1 {{x [1, 3, h, 8]: an image of h pixels may be empty}}
+  %r = graph.conv_transpose2d %x, %w {strides = [2, 2], padding = [0, 0, 0, 0], output_padding = [0, 0], dilations = [1, 1], groups = 1, layout = "nchw"} : (tensor<1x3x?x8xf32, #sym.dims<[1, 3, h, 8], h in [0, 9]>>, tensor<3x4x4x2xf32>) -> tensor<1x4x1x16xf32>
+  func.return
+}

@@ -247,6 +247,31 @@ CONVS = [
             "w": "<offset 0, sizes [6, 3, 3, 5], strides [45, 3, 1, 9]>",
         },
     ),
+    conv(
+        "conv_cut_and_turned",
+        "tensor<1x7x8x16xf32>",
+        "tensor<6x3x3x16xf32>",
+        "tensor<6xf32>",
+        "tensor<1x3x7x6xf32>",
+        windows("1, 1", "-1, 0, -1, 1", "1, 1", 1),
+        {"w": "<offset 128, sizes [6, 3, 3, 16], strides [144, -48, -16, 1]>"},
+    ),
+    conv(
+        "conv_1x1_cut",
+        "tensor<1x5x5x16xf32>",
+        "tensor<9x1x1x16xf32>",
+        "tensor<9xf32>",
+        "tensor<1x4x3x9xf32>",
+        windows("1, 1", "-1, -2, 0, 0", "1, 1", 1),
+    ),
+    conv(
+        "conv_depthwise_cut",
+        "tensor<1x6x6x40xf32>",
+        "tensor<40x3x3x1xf32>",
+        "tensor<40xf32>",
+        "tensor<1x4x3x40xf32>",
+        windows("1, 1", "1, -2, -1, 1", "1, 1", 40),
+    ),
 ]
 
 

@@ -293,6 +293,59 @@ def test_conv2d(
     close(run_op(conv, x, weight), plain, 1e-5)
 
 
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+@pytest.mark.parametrize(
+    ("groups", "strides", "padding", "output_padding", "dilations"),
+    [
+        (1, (1, 1), (0, 0, 0, 0), (0, 0), (1, 1)),
+        (2, (2, 1), (1, 0, 2, 3), (1, 0), (1, 2)),
+        (4, (3, 2), (4, 1, 0, 0), (0, 1), (2, 1)),
+    ],
+)
+def test_conv_transpose2d(
+    run_op: Run,
+    layout: str,
+    groups: int,
+    strides: Any,
+    padding: Any,
+    output_padding: Any,
+    dilations: Any,
+) -> None:
+    """Each pixel adds its multiple of the kernel, where that falls into the result."""
+    c, o, height, width, r, s = 4, 8, 4, 5, 3, 2
+    x, weight, bias = normal(2, c, height, width), normal(c, o // groups, r, s), normal(o)
+    top, left, bottom, right = padding
+    oh = (height - 1) * strides[0] + dilations[0] * (r - 1) + 1 + output_padding[0] - top - bottom
+    ow = (width - 1) * strides[1] + dilations[1] * (s - 1) + 1 + output_padding[1] - left - right
+    want = np.zeros((2, o, oh, ow))
+    for n, i, y, z in product(range(2), range(c), range(height), range(width)):
+        first = i // (c // groups) * (o // groups)
+        for q, p, t in product(range(o // groups), range(r), range(s)):
+            row = y * strides[0] + p * dilations[0] - top
+            column = z * strides[1] + t * dilations[1] - left
+            if 0 <= row < oh and 0 <= column < ow:
+                want[n, first + q, row, column] += float(x[n, i, y, z]) * float(weight[i, q, p, t])
+
+    def conv(*operands: Any) -> graph.ConvTranspose2dOp:
+        return graph.ConvTranspose2dOp(
+            *operands,
+            strides=strides,
+            padding=padding,
+            output_padding=output_padding,
+            dilations=dilations,
+            groups=groups,
+            layout=layout,
+        )
+
+    if layout == "nhwc":
+        x, want = x.transpose(0, 2, 3, 1), want.transpose(0, 2, 3, 1)
+        parts = np.split(weight, groups)  # of each group: [c / groups, o / groups, r, s]
+        weight = np.concatenate([part.transpose(1, 2, 3, 0) for part in parts])
+    close(run_op(conv, x, weight), want, 1e-5)
+    with_bias = want + (bias if layout == "nhwc" else bias[:, None, None])
+    close(run_op(conv, x, weight, bias), with_bias, 1e-5)
+
+
 # Pooling --------------------------------------------------------------------------------------
 
 

@@ -108,6 +108,27 @@ def test_conv2d_same_padding_keeps_the_size() -> None:
         result(lambda *t: F.conv2d(*t, padding="same", stride=2), x, w)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "output_padding", "groups", "dilation"),
+    [
+        ((3, 2), 1, 0, 0, 1, 1),
+        ((2, 2), 2, 0, 0, 1, 1),
+        ((4, 4), 2, 1, 0, 2, 1),
+        ((3, 3), (2, 3), (1, 0), (1, 2), 4, 1),
+        ((3, 1), 2, (2, 0), 1, 1, (3, 1)),
+        ((1, 2), 3, 0, (2, 0), 2, 2),
+    ],
+)
+def test_conv_transpose2d_is_pytorchs(
+    kernel: Any, stride: Any, padding: Any, output_padding: Any, groups: int, dilation: Any
+) -> None:
+    torch = pytest.importorskip("torch")
+    x, w, b = normal(2, 4, 5, 3), normal(4, 8 // groups, *kernel), normal(8)
+    options = (stride, padding, output_padding, groups, dilation)
+    expected = torch.nn.functional.conv_transpose2d(*map(torch.tensor, (x, w, b)), *options)
+    close(result(lambda *t: F.conv_transpose2d(*t, *options), x, w, b), expected.numpy())
+
+
 def test_embedding_and_one_hot() -> None:
     table, ids = normal(6, 3), np.array([[0, 5], [2, 2]])
     same(result(lambda t, i: F.embedding(i, t), table, ids), table[ids])
@@ -298,6 +319,11 @@ LAYERS: list[tuple[Callable[[], nn.Module], tuple[int, ...], Callable[[Any, Any]
         lambda: nn.Conv2d(4, 6, 3, 2, 1, groups=2),
         (1, 4, 5, 5),
         lambda m, x: F.conv2d(x, m.weight, m.bias, 2, 1, 1, 2),
+    ),
+    (
+        lambda: nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, groups=2, bias=False),
+        (1, 4, 5, 5),
+        lambda m, x: F.conv_transpose2d(x, m.weight, None, 2, 1, 1, 2),
     ),
     (
         lambda: nn.LayerNorm(5, eps=0.1),

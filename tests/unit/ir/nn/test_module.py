@@ -264,5 +264,7 @@ def test_bad_parameters_are_refused() -> None:
         nn.Parameter((-1,))
     with pytest.raises(ShapeError, match="groups = 3"):
         nn.Conv2d(4, 6, 1, groups=3)
+    with pytest.raises(ShapeError, match="groups = 4"):
+        nn.ConvTranspose2d(4, 6, 1, groups=4)
     with pytest.raises(ShapeError, match="3 heads"):
         nn.MultiheadAttention(8, 3)
