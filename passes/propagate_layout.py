@@ -19,6 +19,7 @@ from xdsl.pattern_rewriter import (
 
 from ait.dialects import graph
 from ait.dialects.graph import ElementwiseOp, GraphOp
+from ait.dialects.graph.windows import channel_axis
 from ait.dialects.symbolic import dims_of, floordiv
 from ait.passes.target import find_target
 
@@ -129,14 +130,28 @@ def _sunk_pad(op: Any, permutation: Sequence[int], inner: Sequence[SSAValue]) ->
     return [_clone_onto(op, inner, **changed)]
 
 
-SINKS: Mapping[type, Callable[..., list[GraphOp]]] = {
+def _sunk_group_norm(
+    op: Any, permutation: Sequence[int], inner: Sequence[SSAValue]
+) -> list[GraphOp] | None:
+    """What lies between the batch and the channels is one group, in any order."""
+    rank = len(permutation)
+    layouts = {1: "nchw", rank - 1: "nhwc"}
+    channel = permutation[channel_axis(op.layout, rank)]
+    if permutation[0] != 0 or channel not in layouts:
+        return None
+    return [_clone_onto(op, inner, layout=layouts[channel])]
+
+
+SINKS: Mapping[type, Callable[..., list[GraphOp] | None]] = {
     graph.BatchNormOp: _sunk_axis,
     graph.ConcatOp: _sunk_axis,
+    graph.GroupNormOp: _sunk_group_norm,
     graph.PadOp: _sunk_pad,
     graph.SliceOp: _sunk_slice,
     graph.SplitOp: _sunk_axis,
 }
-"""Ops that a permute of their first operands can pass, and how their properties change."""
+"""Ops that a permute of their first operands can pass, and how their properties change; None if
+not this permute."""
 
 _REDUCTIONS = (
     graph.ReduceMaxOp,
@@ -149,13 +164,13 @@ _REDUCTIONS = (
 
 def _permuted_operands(op: GraphOp) -> int:
     """How many leading operands have the rank of the image that is permuted."""
-    return 1 if isinstance(op, graph.BatchNormOp) else len(op.operands)
+    return 1 if isinstance(op, graph.BatchNormOp | graph.GroupNormOp) else len(op.operands)
 
 
 class SinkPermute(RewritePattern):
     """f(permute(x), permute(y)) -> permute(f(x, y)), for what works on each element or dim alone.
 
-    Other operands must be small: at most one dim that is not 1, which a reshape moves.
+    The dims of other operands that are not 1 must keep their order, so that a reshape moves them.
     """
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
@@ -183,6 +198,8 @@ class SinkPermute(RewritePattern):
                 return
             inner.append(carried)
         sunk = rule(op, permutation, [*inner, *op.operands[moved:]])
+        if sunk is None:
+            return
         backs = [graph.PermuteOp(result, permutation) for result in sunk[0].results]
         for back, old in zip(backs, op.results, strict=True):
             back.result.name_hint = old.name_hint
@@ -199,7 +216,10 @@ class SinkPermute(RewritePattern):
         if all(dim == 1 for dim in dims):
             return operand
         wide = (*([1] * (len(permutation) - len(dims))), *dims)
-        if sum(dim != 1 for dim in wide) != 1 or len(wide) != len(permutation):
+        if len(wide) != len(permutation):
+            return None
+        moved = [permutation[i] for i, dim in enumerate(wide) if dim != 1]
+        if moved != sorted(moved):
             return None
         reshaped = graph.ReshapeOp(operand, _carried(wide, permutation))
         new_ops.append(reshaped)

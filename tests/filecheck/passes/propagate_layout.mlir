@@ -43,3 +43,30 @@ func.func @transposed(%x: tensor<1x6x8x8xf32>, %w: tensor<6x4x3x3xf32>) -> tenso
   %1 = graph.relu %0 : tensor<1x8x16x16xf32>
   func.return %1 : tensor<1x8x16x16xf32>
 }
+
+// A group norm runs channels-last as well, and so does what is added to each channel of each image.
+// CHECK-LABEL: @group_norm
+// CHECK:         %[[C:.*]] = graph.conv2d {{.*}}layout = "nhwc"
+// CHECK-NEXT:    %[[T:.*]] = graph.reshape %t : (tensor<2x4x1x1xf32>) -> tensor<2x1x1x4xf32>
+// CHECK-NEXT:    %[[A:.*]] = graph.add %[[C]], %[[T]] : (tensor<2x8x8x4xf32>, tensor<2x1x1x4xf32>) -> tensor<2x8x8x4xf32>
+// CHECK-NEXT:    %[[N:.*]] = graph.group_norm %[[A]] {{.*}}layout = "nhwc"{{.*}} : tensor<2x8x8x4xf32>
+// CHECK-NEXT:    graph.permute %[[N]] {permutation = [0, 3, 1, 2]}
+func.func @group_norm(%x: tensor<2x4x8x8xf32>, %w: tensor<4x4x1x1xf32>, %t: tensor<2x4x1x1xf32>) -> tensor<2x4x8x8xf32> {
+  %0 = graph.conv2d %x, %w {strides = [1, 1], padding = [0, 0, 0, 0], dilations = [1, 1], groups = 1, layout = "nchw"} : (tensor<2x4x8x8xf32>, tensor<4x4x1x1xf32>) -> tensor<2x4x8x8xf32>
+  %1 = graph.add %0, %t : (tensor<2x4x8x8xf32>, tensor<2x4x1x1xf32>) -> tensor<2x4x8x8xf32>
+  %2 = graph.group_norm %1 {num_groups = 2, eps = 1.0e-05, layout = "nchw"} : tensor<2x4x8x8xf32>
+  func.return %2 : tensor<2x4x8x8xf32>
+}
+
+// Two dims that change places would be copied: the add stays. So does a norm of other groups.
+// CHECK-LABEL: @not_sunk
+// CHECK-NEXT:    %0 = graph.permute %x {permutation = [0, 2, 1, 3]}
+// CHECK-NEXT:    %1 = graph.add %0, %t
+// CHECK-NEXT:    %2 = graph.group_norm %0 {{.*}}layout = "nchw"
+// CHECK-NEXT:    func.return %1, %2
+func.func @not_sunk(%x: tensor<2x4x6x8xf32>, %t: tensor<6x4x1xf32>) -> (tensor<2x6x4x8xf32>, tensor<2x6x4x8xf32>) {
+  %0 = graph.permute %x {permutation = [0, 2, 1, 3]} : (tensor<2x4x6x8xf32>) -> tensor<2x6x4x8xf32>
+  %1 = graph.add %0, %t : (tensor<2x6x4x8xf32>, tensor<6x4x1xf32>) -> tensor<2x6x4x8xf32>
+  %2 = graph.group_norm %0 {num_groups = 2, eps = 1.0e-05, layout = "nchw"} : tensor<2x6x4x8xf32>
+  func.return %1, %2 : tensor<2x6x4x8xf32>, tensor<2x6x4x8xf32>
+}

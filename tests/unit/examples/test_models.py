@@ -10,10 +10,13 @@ import minilm
 import numpy as np
 import pytest
 import resnet50
+import unet
 import vit
 
 import ait
 from ait import nn
+from ait.dialects.kernel import ConvOp, CopyOp, KernelOp, ResizeOp
+from ait.passes.pipelines import run_pipeline
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -120,6 +123,30 @@ def test_numbers_of_parameters_are_those_published() -> None:
     assert count(minilm.SentenceEncoder()) == 22_713_216
     assert count(resnet50.resnet50()) == 25_557_032
     assert count(vit.VisionTransformer()) == 86_567_656
+    assert count(unet.UNet(unet.UNetConfig())) == 859_520_964
+
+
+def test_unet_has_diffusers_names() -> None:
+    shapes = {name: p.shape for name, p in unet.UNet(unet.UNetConfig()).state_dict().items()}
+    attention = "up_blocks.1.attentions.2.transformer_blocks.0"
+    some: Shapes = {
+        **affine("conv_in", 320, 4, 3, 3),
+        **affine("time_embedding.linear_2", 1280, 1280),
+        **affine("down_blocks.1.resnets.0.time_emb_proj", 640, 1280),
+        **affine("down_blocks.1.resnets.0.conv_shortcut", 640, 320, 1, 1),
+        **affine("down_blocks.2.downsamplers.0.conv", 1280, 1280, 3, 3),
+        **affine("mid_block.attentions.0.proj_in", 1280, 1280, 1, 1),
+        f"{attention}.attn2.to_k.weight": (1280, 768),
+        **affine(f"{attention}.attn2.to_out.0", 1280, 1280),
+        **affine(f"{attention}.ff.net.0.proj", 10240, 1280),
+        **affine(f"{attention}.ff.net.2", 1280, 5120),
+        **affine("up_blocks.3.resnets.0.norm1", 960),
+        **affine("up_blocks.0.upsamplers.0.conv", 1280, 1280, 3, 3),
+        **affine("conv_norm_out", 320),
+        **affine("conv_out", 4, 320, 3, 3),
+    }
+    assert len(shapes) == 686
+    assert some.items() <= shapes.items()
 
 
 def test_early_berts_names() -> None:
@@ -189,6 +216,34 @@ def test_small_images_through_the_vision_models(dtype: str) -> None:
         y = evaluated(model.init_random().to(dtype), specs, {"x": images})["output"]
         assert y.shape == (2, 5)
         assert np.isfinite(y).all()
+
+
+TINY_UNET = unet.UNetConfig(
+    channels=(8, 16, 16, 24),
+    latent_size=16,
+    context_width=12,
+    context_length=5,
+    heads=2,
+    norm_groups=4,
+)
+
+
+def test_unet_through_the_pipeline() -> None:
+    """The passes keep what it computes, and its images are channels-last but at the ends."""
+    program = ait.trace(unet.UNet(TINY_UNET).init_random(), unet.specs(TINY_UNET))
+    inputs = unet.example_inputs(TINY_UNET, 2)
+    want = ait.evaluate(program, inputs)["output"]
+    assert want.shape == (2, 4, 16, 16) and np.abs(want).max() > 0.1
+    run_pipeline(program.module, verify=True)
+    got = ait.evaluate(program, inputs)["output"]
+    np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+    kernels = [op for op in program.main.body.block.ops if isinstance(op, KernelOp)]
+    images = [op for op in kernels if isinstance(op, ConvOp | ResizeOp)]
+    first = [op.source for op in images if op.in_access[0].strides[-1] != 1]
+    last = [op.source for op in images if op.out_access[0].strides[-1] != 1]
+    assert (first, last) == (["conv_in"], ["conv_out"])
+    assert len(kernels) <= 360
+    assert sum(isinstance(op, CopyOp) for op in kernels) <= 1
 
 
 # The real encoder -----------------------------------------------------------------------------
