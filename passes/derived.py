@@ -7,7 +7,7 @@ it again when weights are replaced.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
@@ -83,13 +83,11 @@ class DerivedParameters:
         of_type: AnyTensor = tensor_type(element_of(value), dims_of(value))
         unique = self._declare(name, lambda n: ParameterOp(n, of_type, derived=True))
         self._values[unique] = value
-        names = [*self.names, unique]
         old = self._return
-        values = [*old.operands, value]
         block = self.function.body.block
-        block.insert_op_after(ReturnOp(*values), old)
+        block.insert_op_after(ReturnOp(*old.operands, value), old)
         block.erase_op(old)
-        self._set_signature(names, values)
+        self._append_to_signature(unique, of_type)
         return unique
 
     def declare(self, name: str, value: Dense) -> str:
@@ -106,9 +104,11 @@ class DerivedParameters:
         Rewriter.insert_op(self.declared[unique], InsertPoint.at_start(self.module.body.block))
         return unique
 
-    def _set_signature(self, names: Sequence[str], values: Sequence[SSAValue]) -> None:
-        assert self.function is not None
-        self.function.function_type = FunctionType.from_lists([], [v.type for v in values])
-        self.function.res_attrs = ArrayAttr(
-            [DictionaryAttr({NAME: StringAttr(name)}) for name in names]
-        )
+    def _append_to_signature(self, name: str, of_type: AnyTensor) -> None:
+        """Adds one result; what is known of the others is kept, for there may be hundreds."""
+        function = self.function
+        assert function is not None and function.res_attrs is not None
+        types = [*function.function_type.outputs.data, of_type]
+        function.function_type = FunctionType.from_lists([], types)
+        named = DictionaryAttr({NAME: StringAttr(name)})
+        function.res_attrs = ArrayAttr((*function.res_attrs.data, named))
