@@ -234,7 +234,8 @@ def test_unet_through_the_pipeline() -> None:
     inputs = unet.example_inputs(TINY_UNET, 2)
     want = ait.evaluate(program, inputs)["output"]
     assert want.shape == (2, 4, 16, 16) and np.abs(want).max() > 0.1
-    run_pipeline(program.module, verify=True)
+    run_pipeline(program.module)
+    program.verify()
     got = ait.evaluate(program, inputs)["output"]
     np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
     kernels = [op for op in program.main.body.block.ops if isinstance(op, KernelOp)]
