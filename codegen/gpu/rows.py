@@ -32,6 +32,10 @@ _MOST_KEPT = 32
 """Elements that a thread can keep in registers beside all else."""
 _KEPT = 16
 """Elements of a thread that gave the best times for rows of 2048 and 4096 f16 (H100)."""
+_ACROSS_WIDTHS = (4, 8, 2, 1)
+"""Elements of as many rows at once, the best first (f16 on an H100)."""
+_KEEPING_BLOCK = 512
+"""Threads of a block that have the registers for that and leave room for a second block."""
 _RUN_BYTES = 64
 """Shorter runs of neighbours cost bandwidth: a fifth with 32 bytes (H100)."""
 
@@ -122,24 +126,34 @@ class Rows:
         rows_bound = max(1, upper_bound(self.outer.dim))
         length = max(1, upper_bound(self.inner.dim))
         width = min((operand.element.bytes for operand in self.ins), default=4)
-        for vector in (w for w in WIDTHS if w <= widest):
+        for vector in (width for width in _ACROSS_WIDTHS if width <= widest):
             # As many threads side by side as leave work for all multiprocessors.
             rows = max(1, min(_WARP, power_of_two(rows_bound // vector)))
             while rows * vector * width > _RUN_BYTES and rows > 1:
                 if -(-rows_bound // (rows * vector)) >= device.units:
                     break
                 rows //= 2
-            if rows * vector * width < _RUN_BYTES and vector < widest:
+            if rows * vector * width < _RUN_BYTES and vector < min(widest, _ACROSS_WIDTHS[0]):
                 continue
             blocks = -(-rows_bound // (rows * vector))
             most = 256 if blocks > 4 * device.units else _LARGEST_TEAM
-            team = max(1, min(most // rows, power_of_two(length)))
-            while team * rows < _WARP:
-                team *= 2
+            team = max(_WARP // rows, min(most // rows, power_of_two(length)))
+            if self.keeps:
+                team, rows = self._keeping(team, rows, vector, length, width)
             items = self._items(length, team)
-            yield RowsConfig(
-                Along.OUTER, vector, team, rows, items if items * vector <= _MOST_KEPT else 0
-            )
+            kept = items * vector <= _MOST_KEPT
+            yield RowsConfig(Along.OUTER, vector, team, rows, items if kept else 0)
+
+    @staticmethod
+    def _keeping(team: int, rows: int, vector: int, length: int, width: int) -> tuple[int, int]:
+        """(team, rows) with a team that can keep its row, where a block has room for that."""
+        needed = power_of_two(-(-length * vector // _MOST_KEPT))
+        narrow = rows
+        while narrow * needed > _KEEPING_BLOCK and narrow * vector * width > _RUN_BYTES:
+            narrow //= 2
+        if team >= needed or narrow * needed > _LARGEST_TEAM:
+            return team, rows
+        return needed, narrow
 
     def _items(self, packs: int, team: int) -> int:
         return -(-packs // team) if self.keeps else 0
@@ -204,6 +218,12 @@ class Rowwise(_RowKernel):
         }
 
 
+def _reduction(kind: str, value: str) -> str:
+    """The C++ type of a kind of reduction."""
+    operation = f"ait::gpu::{kind.capitalize()}<{value}>"
+    return operation if kind == "argmax" else f"ait::gpu::Fold<{operation}, {value}>"
+
+
 class Reduce(_RowKernel):
     """The kernel family of reductions."""
 
@@ -218,7 +238,7 @@ class Reduce(_RowKernel):
         value = view.region("prologue").results[0].type
         return {
             **self._values(view, cast(RowsAttr, config).data, self.rows(view)),
-            "kind": f"{kind.capitalize()}<{value}>",
+            "kind": _reduction(kind, value),
             "value": value,
             "result": "int64_t" if kind == "argmax" else value,
         }

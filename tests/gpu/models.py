@@ -67,6 +67,6 @@ MODELS = {
     "mlp_odd": Model(lambda: mlp(45, 77, 130), ({"batch": 1}, {"batch": 33}, {"batch": 130})),
     "tagger": Model(
         lambda: tagger(40, 72, 17),
-        ({"batch": 1, "length": 1}, {"batch": 16, "length": 100}, {"batch": 3, "length": 41}),
+        ({"batch": 1, "length": 1}, {"batch": 3, "length": 41}, {"batch": 16, "length": 100}),
     ),
 }

@@ -10,8 +10,9 @@
 
 namespace ait::gpu {
 
-// Kinds. `State` is what is known of a part, beginning with that of nothing; `of` is that of one
-// value and the index of its element, `result` what the epilogue gets.
+// Kinds. `State` is what is known of a part, beginning with `nothing`; the call makes one of two
+// parts, `add` extends one by a value, whose elements come in order, and `result` is what the
+// epilogue gets.
 
 template <class T>
 constexpr T lowest_value() {
@@ -31,42 +32,41 @@ struct Value {
 };
 
 template <class T>
-struct ValueKind {
+struct Sum {
+  static __device__ __forceinline__ T start() { return T(0); }
+  static __device__ __forceinline__ T apply(T a, T b) { return ait::add(a, b); }
+};
+
+template <class T>
+struct Prod {
+  static __device__ __forceinline__ T start() { return T(1); }
+  static __device__ __forceinline__ T apply(T a, T b) { return ait::mul(a, b); }
+};
+
+template <class T>
+struct Max {
+  static __device__ __forceinline__ T start() { return lowest_value<T>(); }
+  static __device__ __forceinline__ T apply(T a, T b) { return ait::maximum(a, b); }
+};
+
+template <class T>
+struct Min {
+  static __device__ __forceinline__ T start() { return highest_value<T>(); }
+  static __device__ __forceinline__ T apply(T a, T b) { return ait::minimum(a, b); }
+};
+
+/// A kind that needs to know no more than one value.
+template <class Operation, class T>
+struct Fold {
   using State = Value<T>;
   using Result = T;
-  static __device__ __forceinline__ State of(T value, int64_t) { return {value}; }
+  static __device__ __forceinline__ State nothing() { return {Operation::start()}; }
   static __device__ __forceinline__ T result(const State& state) { return state.value; }
-};
-
-template <class T>
-struct Sum : ValueKind<T> {
-  static __device__ __forceinline__ Value<T> nothing() { return {T(0)}; }
-  __device__ __forceinline__ Value<T> operator()(Value<T> a, Value<T> b) const {
-    return {ait::add(a.value, b.value)};
+  static __device__ __forceinline__ void add(State& state, T value, int64_t, bool is_held) {
+    state.value = is_held ? Operation::apply(state.value, value) : state.value;
   }
-};
-
-template <class T>
-struct Prod : ValueKind<T> {
-  static __device__ __forceinline__ Value<T> nothing() { return {T(1)}; }
-  __device__ __forceinline__ Value<T> operator()(Value<T> a, Value<T> b) const {
-    return {ait::mul(a.value, b.value)};
-  }
-};
-
-template <class T>
-struct Max : ValueKind<T> {
-  static __device__ __forceinline__ Value<T> nothing() { return {lowest_value<T>()}; }
-  __device__ __forceinline__ Value<T> operator()(Value<T> a, Value<T> b) const {
-    return {ait::maximum(a.value, b.value)};
-  }
-};
-
-template <class T>
-struct Min : ValueKind<T> {
-  static __device__ __forceinline__ Value<T> nothing() { return {highest_value<T>()}; }
-  __device__ __forceinline__ Value<T> operator()(Value<T> a, Value<T> b) const {
-    return {ait::minimum(a.value, b.value)};
+  __device__ __forceinline__ State operator()(const State& a, const State& b) const {
+    return {Operation::apply(a.value, b.value)};
   }
 };
 
@@ -74,26 +74,26 @@ struct Min : ValueKind<T> {
 template <class T>
 struct Argmax {
   struct State {
-    int64_t index;  // -1: of no element
+    int64_t index;
     T value;
   };
   using Result = int64_t;
 
-  static __device__ __forceinline__ State nothing() { return {-1, T(0)}; }
-  static __device__ __forceinline__ State of(T value, int64_t index) { return {index, value}; }
-  static __device__ __forceinline__ int64_t result(const State& state) {
-    return state.index < 0 ? 0 : state.index;
-  }
+  // Where no element exceeds the lowest value, all are that, and the first of them is element 0.
+  static __device__ __forceinline__ State nothing() { return {0, lowest_value<T>()}; }
+  static __device__ __forceinline__ int64_t result(const State& state) { return state.index; }
 
   static __device__ __forceinline__ bool exceeds(T a, T b) {
     return a > b || (a != a && b == b);
   }
+  static __device__ __forceinline__ void add(State& state, T value, int64_t index, bool is_held) {
+    const bool is_better = is_held && exceeds(value, state.value);
+    state.value = is_better ? value : state.value;
+    state.index = is_better ? index : state.index;
+  }
   __device__ __forceinline__ State operator()(const State& a, const State& b) const {
-    const bool is_tie = !exceeds(a.value, b.value) && !exceeds(b.value, a.value);
-    const bool is_a = a.index < 0   ? false
-                      : b.index < 0 ? true
-                      : is_tie      ? a.index < b.index
-                                    : exceeds(a.value, b.value);
+    const bool is_a = exceeds(a.value, b.value) ||
+                      (!exceeds(b.value, a.value) && a.index < b.index);
     // Field by field: a choice between whole structs goes through memory.
     return {is_a ? a.index : b.index, is_a ? a.value : b.value};
   }
@@ -139,10 +139,8 @@ __global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
       const bool is_held = red < arguments.cols;
 #pragma unroll
       for (int lane = 0; lane < kVector; ++lane) {
-        const int r = row_of<Kernel>(lane);
-        const State next = combine(
-            parts[r], Kind::of(values[i][lane], Kernel::kAcross ? red : red + lane));
-        parts[r] = is_held ? next : parts[r];
+        Kind::add(parts[row_of<Kernel>(lane)], values[i][lane],
+                  Kernel::kAcross ? red : red + lane, is_held);
       }
     }
 #pragma unroll
