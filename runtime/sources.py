@@ -22,6 +22,7 @@ _SHARED_SOURCES = (
     "binding.cpp",
     "tensors.cpp",
     "weights.cpp",
+    "report.cpp",
     "safetensors.cpp",
     "json.cpp",
     "mapped_file.cpp",

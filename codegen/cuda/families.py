@@ -8,8 +8,21 @@ from dataclasses import dataclass, field
 from ait.codegen.cuda.gemm_sm90 import GemmSm90
 from ait.codegen.gpu.elementwise import Elementwise
 from ait.codegen.gpu.family import KernelFamily
+from ait.codegen.gpu.gather import Gather
 from ait.codegen.gpu.own_gemm import Engine, OwnGemm
-from ait.dialects.kernel import CopyOp, GemmOp, KernelOp, PointwiseOp
+from ait.codegen.gpu.rows import Reduce, Rowwise
+from ait.codegen.gpu.window import Pool, Resize
+from ait.dialects.kernel import (
+    CopyOp,
+    GatherOp,
+    GemmOp,
+    KernelOp,
+    PointwiseOp,
+    PoolOp,
+    ReduceOp,
+    ResizeOp,
+    RowwiseOp,
+)
 from ait.passes.target import Capabilities, KernelCapability
 
 _ELEMENTWISE = Elementwise()
@@ -38,6 +51,11 @@ OPS: Mapping[type[KernelOp], OpRow] = {
     GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmSm90()]}),
     PointwiseOp: OpRow(KernelCapability(), [_ELEMENTWISE]),
     CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), [_ELEMENTWISE]),
+    RowwiseOp: OpRow(KernelCapability(), [Rowwise()]),
+    ReduceOp: OpRow(KernelCapability(), [Reduce()]),
+    GatherOp: OpRow(KernelCapability(), [Gather()]),
+    PoolOp: OpRow(KernelCapability(), [Pool()]),
+    ResizeOp: OpRow(KernelCapability(), [Resize()]),
 }
 
 CAPABILITIES = Capabilities({kind: row.capability for kind, row in OPS.items()})

@@ -3,6 +3,7 @@
 ```mlir
 #plain.gemm<tile = [64, 64, 32], units = tensor>
 #plain.elementwise<vector = 8>
+#plain.rows<lanes = inner, vector = 8, team = 32, rows = 4, items = 2>
 ```
 """
 
@@ -48,13 +49,54 @@ class OwnGemmConfig:
 
 @dataclass(frozen=True)
 class ElementwiseConfig:
-    """A pointwise or copy kernel: elements a thread handles at once."""
+    """A kernel that makes each element of its results by itself: elements a thread handles at
+    once."""
 
     vector: int
 
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
         return [] if self.vector in (1, 2, 4, 8, 16) else ["vector must be 1, 2, 4, 8 or 16"]
+
+
+class Along(StrEnum):
+    """Where the neighbours lie that a thread of a row kernel reads at once."""
+
+    INNER = auto()
+    """In one row."""
+    OUTER = auto()
+    """In as many rows."""
+
+
+@dataclass(frozen=True)
+class RowsConfig:
+    """A kernel that works on rows: normalises them, or reduces each to one value.
+
+    `vector`: elements that a thread reads at once. `team`: threads that share a row. `rows`: teams
+    of a block. `items`: packs of its row that a thread keeps between two passes; 0: none are kept.
+    """
+
+    lanes: Along
+    vector: int
+    team: int
+    rows: int
+    items: int
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        found: list[str] = []
+        if self.vector not in (1, 2, 4, 8, 16):
+            found.append("vector must be 1, 2, 4, 8 or 16")
+        powers = [1 << i for i in range(11)]
+        if self.team not in powers or self.rows not in powers:
+            found.append("team and rows must be powers of two up to 1024")
+        if not 32 <= self.team * self.rows <= 1024:
+            found.append(f"a block has 32 to 1024 threads, not {self.team * self.rows}")
+        if self.lanes is Along.INNER and self.team > 32 and self.rows > 1:
+            found.append("a team that is larger than a warp is the whole block")
+        if not 0 <= self.items * self.vector <= 64:
+            found.append("a thread keeps at most 64 elements")
+        return found
 
 
 @irdl_attr_definition
@@ -81,7 +123,7 @@ class OwnGemmAttr(Data[OwnGemmConfig]):
 
 @irdl_attr_definition
 class ElementwiseAttr(Data[ElementwiseConfig]):
-    """Config of a pointwise or copy kernel."""
+    """Config of a pointwise, copy, gather, pool or resize kernel."""
 
     name = "plain.elementwise"
 
@@ -99,4 +141,30 @@ class ElementwiseAttr(Data[ElementwiseConfig]):
         print_fields(printer, [f"vector = {self.data.vector}"])
 
 
-Plain = Dialect("plain", [], [ElementwiseAttr, OwnGemmAttr])
+@irdl_attr_definition
+class RowsAttr(Data[RowsConfig]):
+    """Config of a rowwise or reduce kernel."""
+
+    name = "plain.rows"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> RowsConfig:
+        fields = ConfigFields(parser)
+        config = RowsConfig(
+            fields.choice("lanes", Along),
+            *(fields.number(name) for name in ("vector", "team", "rows", "items")),
+        )
+        fields.finish()
+        return config
+
+    def print_parameter(self, printer: Printer) -> None:
+        c = self.data
+        numbers = {"vector": c.vector, "team": c.team, "rows": c.rows, "items": c.items}
+        texts = [f"{name} = {value}" for name, value in numbers.items()]
+        print_fields(printer, [f"lanes = {c.lanes.value}", *texts])
+
+
+Plain = Dialect("plain", [], [ElementwiseAttr, OwnGemmAttr, RowsAttr])

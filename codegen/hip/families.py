@@ -6,9 +6,22 @@ from collections.abc import Mapping, Sequence
 
 from ait.codegen.gpu.elementwise import Elementwise
 from ait.codegen.gpu.family import KernelFamily
+from ait.codegen.gpu.gather import Gather
 from ait.codegen.gpu.own_gemm import OwnGemm
+from ait.codegen.gpu.rows import Reduce, Rowwise
+from ait.codegen.gpu.window import Pool, Resize
 from ait.codegen.hip.gemm_ck import CkGemmFamily
-from ait.dialects.kernel import CopyOp, GemmOp, KernelOp, PointwiseOp
+from ait.dialects.kernel import (
+    CopyOp,
+    GatherOp,
+    GemmOp,
+    KernelOp,
+    PointwiseOp,
+    PoolOp,
+    ReduceOp,
+    ResizeOp,
+    RowwiseOp,
+)
 from ait.passes.target import Capabilities, KernelCapability
 
 _ELEMENTWISE = Elementwise()
@@ -17,6 +30,11 @@ FAMILIES: Mapping[type[KernelOp], Sequence[KernelFamily]] = {
     GemmOp: [CkGemmFamily(), OwnGemm()],
     PointwiseOp: [_ELEMENTWISE],
     CopyOp: [_ELEMENTWISE],
+    RowwiseOp: [Rowwise()],
+    ReduceOp: [Reduce()],
+    GatherOp: [Gather()],
+    PoolOp: [Pool()],
+    ResizeOp: [Resize()],
 }
 
 CAPABILITIES = Capabilities(
@@ -24,5 +42,6 @@ CAPABILITIES = Capabilities(
         GemmOp: KernelCapability(max_outs=8),
         PointwiseOp: KernelCapability(),
         CopyOp: KernelCapability(max_ins=1, max_outs=1),
+        **dict.fromkeys((RowwiseOp, ReduceOp, GatherOp, PoolOp, ResizeOp), KernelCapability()),
     }
 )

@@ -133,15 +133,15 @@ def reduce_mean(x: Array, axes: Axes) -> Array:
 
 
 def reduce_max(x: Array, axes: Axes) -> Array:
-    """NaN wins; the maximum of nothing is -inf or the least integer."""
-    least = np.iinfo(x.dtype).min if x.dtype.kind == "i" else -np.inf
-    return np.max(x, axis=axes, initial=least)
+    """NaN wins; the maximum of nothing is -inf, the least integer or false."""
+    least = {"i": lambda: np.iinfo(x.dtype).min, "b": lambda: False}.get(x.dtype.kind)
+    return np.max(x, axis=axes, initial=least() if least else -np.inf)
 
 
 def reduce_min(x: Array, axes: Axes) -> Array:
-    """NaN wins; the minimum of nothing is +inf or the greatest integer."""
-    greatest = np.iinfo(x.dtype).max if x.dtype.kind == "i" else np.inf
-    return np.min(x, axis=axes, initial=greatest)
+    """NaN wins; the minimum of nothing is +inf, the greatest integer or true."""
+    greatest = {"i": lambda: np.iinfo(x.dtype).max, "b": lambda: True}.get(x.dtype.kind)
+    return np.min(x, axis=axes, initial=greatest() if greatest else np.inf)
 
 
 def argmax(x: Array, axes: Axes) -> Array:

@@ -216,7 +216,9 @@ AIT_API ait_status ait_context_output_shapes(ait_context* context, const ait_ten
                                              size_t output_count);
 
 /* Runs the model.  Inputs and outputs come in the declared order; outputs may overlap nothing.
- * On a GPU the work is put on the context's stream and the call returns early. */
+ * On a GPU the work is put on the context's stream and the call returns early.  What kernels find
+ * wrong with the data then (an index out of range) is the error of the next synchronize, or of the
+ * next run if that comes first; the outputs of the run that it belongs to are not valid. */
 AIT_API ait_status ait_context_run(ait_context* context, const ait_tensor* inputs,
                                    size_t input_count, const ait_tensor* outputs,
                                    size_t output_count);

@@ -42,6 +42,7 @@ Status Context::create(std::shared_ptr<Model> model, const ait_context_options& 
     AIT_TRY(device::create_stream(&created->stream_));
     created->owns_stream_ = true;
   }
+  AIT_TRY(created->report_.open());
   AIT_TRY(created->set_workspace(options.workspace, options.workspace_bytes));
   *context = std::move(created);
   return ok();
@@ -111,6 +112,8 @@ Status Context::run(const TensorList& inputs, const TensorList& outputs) {
   AIT_TRY(check_outputs(model, outputs, symbols_));
   device::Scope scope(model_->device_index);
   AIT_TRY(scope.take_status());
+  // An earlier run that nobody has waited for since has failed: say so now, once.
+  if (report_.is_raised()) AIT_TRY(synchronize_locked());
   const std::size_t needed = workspace_bytes(model, symbols_);
   AIT_TRY(reserve_workspace(needed));
   AIT_TRY(check_overlap(model, inputs, outputs, workspace_, needed));
@@ -119,7 +122,7 @@ Status Context::run(const TensorList& inputs, const TensorList& outputs) {
   collect_pointers(inputs, &input_pointers_);
   collect_pointers(outputs, &output_pointers_);
   RunArguments arguments{};
-  arguments.launch = Launch{pool_.get(), stream_};
+  arguments.launch = Launch{pool_.get(), stream_, report_.record()};
   arguments.inputs = input_pointers_.data();
   arguments.outputs = output_pointers_.data();
   arguments.weights = weights_->pointers.data();
@@ -142,7 +145,7 @@ Status Context::synchronize_locked() {
   if (weights_ == nullptr) return ok();
   AIT_TRY(device::synchronize(stream_));
   weights_.reset();
-  return ok();
+  return report_.take();
 }
 
 Status Context::reserve_workspace(std::size_t bytes) {

@@ -7,6 +7,7 @@
 
 #include "ait/device.hpp"
 #include "ait/model.hpp"
+#include "report.hpp"
 #include "tensors.hpp"
 #include "thread_pool.hpp"
 #include "weights.hpp"
@@ -56,6 +57,9 @@ class Context {
   std::size_t workspace_bytes_ = 0;
   bool workspace_is_users_ = false;
   Buffer own_workspace_;
+
+  // What kernels of runs that have not been waited for found wrong.
+  Report report_;
 
   // Weights that work on the stream may still read.
   std::shared_ptr<const WeightSet> weights_;

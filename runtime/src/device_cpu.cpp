@@ -46,6 +46,14 @@ Status allocate(std::size_t bytes, void** memory) {
 
 void release(void* memory) noexcept { std::free(memory); }
 
+Status allocate_mapped(std::size_t bytes, void** memory) {
+  AIT_TRY(allocate(bytes, memory));
+  std::memset(*memory, 0, bytes);
+  return ok();
+}
+
+void release_mapped(void* memory) noexcept { release(memory); }
+
 static Status copy(void* to, const void* from, std::size_t bytes) {
   if (bytes != 0) std::memcpy(to, from, bytes);
   return ok();

@@ -3,6 +3,10 @@
 //   AIT_GPU(Name)   the prefixed name, for example cudaMalloc for AIT_GPU(Malloc)
 //   AIT_GPU_KIND    ait_device of this file
 //   AIT_GPU_LABEL   the vendor's name for messages
+//   AIT_GPU_ALLOCATE_MAPPED(memory, bytes), AIT_GPU_FREE_MAPPED(memory)
+//                   host memory at the same address for the device
+
+#include <cstring>
 
 #include "ait/device.hpp"
 
@@ -55,6 +59,17 @@ Status allocate(std::size_t bytes, void** memory) {
 
 void release(void* memory) noexcept {
   if (memory != nullptr) (void)AIT_GPU(Free)(memory);
+}
+
+Status allocate_mapped(std::size_t bytes, void** memory) {
+  *memory = nullptr;
+  AIT_TRY(check(AIT_GPU_ALLOCATE_MAPPED(memory, bytes), "allocating host memory for reports"));
+  std::memset(*memory, 0, bytes);
+  return ok();
+}
+
+void release_mapped(void* memory) noexcept {
+  if (memory != nullptr) (void)AIT_GPU_FREE_MAPPED(memory);
 }
 
 Status copy_from_host(void* device, const void* host, std::size_t bytes) {

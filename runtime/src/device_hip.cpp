@@ -7,5 +7,9 @@
 #define AIT_GPU(Name) hip##Name
 #define AIT_GPU_KIND AIT_HIP
 #define AIT_GPU_LABEL "HIP"
+// Not coherent: atomics of the device then need none of the bus.
+#define AIT_GPU_ALLOCATE_MAPPED(memory, bytes) \
+  hipHostMalloc(memory, bytes, hipHostMallocPortable | hipHostMallocMapped | hipHostMallocNonCoherent)
+#define AIT_GPU_FREE_MAPPED(memory) hipHostFree(memory)
 
 #include "device_gpu.hpp"

@@ -7,6 +7,7 @@
 #include "device_memory.hpp"
 #include "mapped_file.hpp"
 #include "problems.hpp"
+#include "report.hpp"
 #include "safetensors.hpp"
 #include "thread_pool.hpp"
 
@@ -59,12 +60,16 @@ Status derive(const ModelDescription& model, WeightSet* set) {
   AIT_TRY(allocate_shared(static_cast<std::size_t>(model.prepare_workspace_bytes), &workspace));
   ThreadPool pool(device::kind() == AIT_CPU ? resolve_thread_count(0) : 1);
   RunArguments arguments{};
+  Report report;
+  AIT_TRY(report.open());
   arguments.launch.pool = pool.size() > 1 ? &pool : nullptr;
+  arguments.launch.report = report.record();
   arguments.outputs = outputs.data();
   arguments.weights = set->pointers.data();
   arguments.workspace = workspace.get();
   AIT_TRY(model.prepare(arguments));
   AIT_TRY(device::synchronize(nullptr));
+  AIT_TRY(report.take());
   for (Index i = 0; i < derived.size(); ++i) set->set(derived[i], std::move(buffers[i]));
   return ok();
 }

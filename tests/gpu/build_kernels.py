@@ -21,6 +21,7 @@ import numpy as np
 
 from tests.compile.cuda.cases import ELEMENTWISE, HOPPER_GEMMS, OWN_GEMMS
 from tests.compile.cuda.kernels import TARGET, Array, Case
+from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
 
 _HARNESS = Path(__file__).parent / "harness.inc"
 _RUNNER = Path(__file__).parent / "run_prebuilt.py"
@@ -30,7 +31,7 @@ _LINK = ("-shared", "-lcudart_static", "-ldl", "-lrt", "-lpthread")
 def all_cases() -> list[Case]:
     """Every CUDA case, with distinct names."""
     cases: dict[str, Case] = {}
-    for case in (*HOPPER_GEMMS, *OWN_GEMMS, *ELEMENTWISE):
+    for case in (*HOPPER_GEMMS, *OWN_GEMMS, *ELEMENTWISE, *ROWS, *OUT_OF_RANGE):
         name, count = case.name, 1
         while name in cases:
             count += 1
@@ -54,7 +55,7 @@ def build_case(folder: Path, case: Case) -> dict[str, object]:
     """Compiles one case and saves its data; returns what the runner must know."""
     _compile(case, folder)
     inputs = case.inputs()
-    expected = dict(zip(case.outs, case.expected(inputs), strict=True))
+    expected = {} if case.error else dict(zip(case.outs, case.expected(inputs), strict=True))
     arrays = {f"in_{name}": _plain(value) for name, value in inputs.items()}
     arrays |= {f"out_{name}": _plain(value) for name, value in expected.items()}
     np.savez(folder / f"{case.name}.npz", **arrays)  # pyright: ignore[reportArgumentType]
@@ -64,6 +65,7 @@ def build_case(folder: Path, case: Case) -> dict[str, object]:
         "operands": [[name, value.dtype.name] for name, value in inputs.items()],
         "outs": list(case.outs),
         "extents": case.extents(),
+        "error": case.error,
     }
 
 

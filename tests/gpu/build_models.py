@@ -12,10 +12,12 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import ait
 from ait.dialects.symbolic import dims_of, element_of, evaluate
@@ -49,9 +51,11 @@ def build_model(folder: Path, name: str, model: Model) -> dict[str, object]:
     data = {f"weight:{key}": value for key, value in replaced.items()}
     for index, dims in enumerate(model.dims):
         inputs = {
-            port.name: generator.uniform(
-                -1, 1, [evaluate(dim, dims) for dim in dims_of(port.type)]
-            ).astype(dtype_of(element_of(port.type)).numpy)
+            port.name: random_input(
+                generator,
+                [evaluate(dim, dims) for dim in dims_of(port.type)],
+                dtype_of(element_of(port.type)).numpy,
+            )
             for port in inputs_of(program.main)
         }
         data |= {f"{index}:in:{key}": value for key, value in inputs.items()}
@@ -59,6 +63,15 @@ def build_model(folder: Path, name: str, model: Model) -> dict[str, object]:
         data |= {f"{index}:replaced:{k}": v for k, v in ait.evaluate(changed, inputs).items()}
     np.savez(folder / f"{name}.npz", **data)  # pyright: ignore[reportArgumentType]
     return {"launches": artifact.report.launches, "dims": [dict(dims) for dims in model.dims]}
+
+
+def random_input(
+    generator: np.random.Generator, shape: Sequence[int], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Numbers between -1 and 1, or indices below 40."""
+    if dtype.kind == "i":
+        return generator.integers(0, 40, shape).astype(dtype)
+    return generator.uniform(-1, 1, shape).astype(dtype)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,20 @@ class Mlp(nn.Module):
         return x + self.down(nn.functional.gelu(self.up(x)))
 
 
+class Tagger(nn.Module):
+    """Words to probabilities of tags, and a norm of their mean: a gather, rows and a reduction."""
+
+    def __init__(self, words: int, width: int, tags: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(words, width)
+        self.norm = nn.LayerNorm(width)
+        self.tag = nn.Linear(width, tags)
+
+    def forward(self, words: nn.Tensor) -> tuple[nn.Tensor, nn.Tensor]:
+        x = self.norm(self.embed(words))
+        return nn.functional.softmax(self.tag(x), -1), x.mean(1)
+
+
 @dataclass(frozen=True)
 class Model:
     """A model, and the values of its dynamic dims to run it at."""
@@ -36,6 +50,13 @@ def mlp(width: int, hidden: int, most: int) -> Program:
     return ait.trace(model, {"x": ait.TensorSpec((ait.Dim("batch", 1, most), width), "f16")})
 
 
+def tagger(words: int, width: int, tags: int) -> Program:
+    """An f16 tagger of up to 16 sentences of up to 100 words."""
+    model = Tagger(words, width, tags).init_random(seed=2).half()
+    dims = (ait.Dim("batch", 1, 16), ait.Dim("length", 1, 100))
+    return ait.trace(model, {"words": ait.TensorSpec(dims, "i64")})
+
+
 MODELS = {
     # CUTLASS kernels: every size is a multiple of 8.
     "mlp": Model(
@@ -44,4 +65,8 @@ MODELS = {
     ),
     # No row begins at 16 bytes: the plain kernels.
     "mlp_odd": Model(lambda: mlp(45, 77, 130), ({"batch": 1}, {"batch": 33}, {"batch": 130})),
+    "tagger": Model(
+        lambda: tagger(40, 72, 17),
+        ({"batch": 1, "length": 1}, {"batch": 3, "length": 41}, {"batch": 16, "length": 100}),
+    ),
 }

@@ -35,6 +35,9 @@ def run_case(folder: Path, case: dict[str, Any]) -> tuple[str, float]:
         count, pointers, sizes, count - len(outs), extents, _REPEATS,
         ctypes.byref(microseconds), message,
     )  # fmt: skip
+    if case["error"]:
+        raised = message.value.decode()
+        return "" if raised == case["error"] else f"{raised!r}, not {case['error']!r}", 0.0
     if code:
         return f"error {code}: {message.value.decode()}", 0.0
     types = dict(case["operands"])

@@ -21,6 +21,11 @@ Status activate(int32_t index);
 Status allocate(std::size_t bytes, void** memory);
 void release(void* memory) noexcept;  // null is fine; waits for work that uses it
 
+// Zeroed host memory that kernels can write too. The host sees their writes once it has waited for
+// them.
+Status allocate_mapped(std::size_t bytes, void** memory);
+void release_mapped(void* memory) noexcept;  // null is fine
+
 // Complete, as seen by the host and by all streams, when they return.
 Status copy_from_host(void* device, const void* host, std::size_t bytes);
 Status copy_to_host(void* host, const void* device, std::size_t bytes);

@@ -8,9 +8,21 @@ namespace ait {
 
 class ThreadPool;
 
+// What the first kernel to find its input data wrong says of it. On a GPU the kernel function has
+// long returned by then: the record lies in host memory that kernels can write, and is read when
+// the stream has been synchronized.
+struct DeviceReport {
+  int32_t is_raised;  // claimed by the one thread that fills in the rest
+  int32_t reserved;
+  int64_t index;     // an index from the data,
+  int64_t position;  // its place among the indices,
+  int64_t extent;    // and the number of things that it chooses from
+};
+
 struct Launch {
-  ThreadPool* pool = nullptr;  // CPU; null: run in the calling thread alone
-  void* stream = nullptr;      // GPU: cudaStream_t or hipStream_t
+  ThreadPool* pool = nullptr;      // CPU; null: run in the calling thread alone
+  void* stream = nullptr;          // GPU: cudaStream_t or hipStream_t
+  DeviceReport* report = nullptr;  // GPU; null: nobody wants to know
 };
 
 namespace detail {

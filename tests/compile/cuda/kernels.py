@@ -34,13 +34,20 @@ TARGET = make_target("cuda:sm_90a")
 
 # A kernel as a C function: 0, or an error and its message.
 _WRAPPER = """
+#include <cstdio>
 #include <cstring>
 ait::Status kernel(const ait::Launch&, void* const*, const int64_t*);
 extern "C" __attribute__((visibility("default"))) int call(
     void* stream, void* const* pointers, const int64_t* extents, char* message) {
-  const ait::Launch launch{nullptr, stream};
+  ait::DeviceReport report{};
+  const ait::Launch launch{nullptr, stream, &report};
   const ait::Status status = kernel(launch, pointers, extents);
   std::strcpy(message, status.message());
+  if (status.is_ok() && report.is_raised) {
+    std::sprintf(message, "index %lld at %lld of %lld", static_cast<long long>(report.index),
+                 static_cast<long long>(report.position), static_cast<long long>(report.extent));
+    return -1;
+  }
   return status.code();
 }
 """
@@ -51,7 +58,8 @@ class Case:
     """One kernel op: operands (name -> type, the last ones are destinations) and its text.
 
     `op` is the op without its result. `dims`: values of symbols. `config`: text of a config, or the
-    first candidate of the class of that name, or the first of all.
+    first candidate of the class of that name, or the first of all. `ranges`: [low, high) of random
+    integers. `special`: values at flat positions. `error`: what the kernel reports, if it does.
     """
 
     name: str
@@ -60,6 +68,12 @@ class Case:
     outs: Sequence[str] = ("o",)
     dims: Mapping[str, int] = field(default_factory=dict[str, int])
     config: str = ""
+    ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    special: Mapping[str, Mapping[int, float]] = field(
+        default_factory=dict[str, Mapping[int, float]]
+    )
+
+    error: str = ""
 
     @property
     def text(self) -> str:
@@ -107,8 +121,11 @@ class Case:
             if dtype == np.bool_:
                 values[name] = generator.integers(0, 2, shape).astype(dtype)
             else:
+                low, high = self.ranges.get(name, (-8, 9))
                 scale = 8 if dtype.kind not in "iu" else 1
-                values[name] = np.array(generator.integers(-8, 9, shape) / scale, dtype)
+                values[name] = np.array(generator.integers(low, high, shape) / scale, dtype)
+            for position, value in self.special.get(name, {}).items():
+                values[name].reshape(-1)[position] = value
         return values
 
     def expected(self, inputs: Mapping[str, Array]) -> list[Array]:

@@ -9,14 +9,21 @@ import pytest
 
 from tests.compile.cuda.cases import ELEMENTWISE, OWN_GEMMS
 from tests.compile.cuda.kernels import Case, assert_close, emulated
+from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
 
 pytestmark = pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 
 
-@pytest.mark.parametrize("case", [*OWN_GEMMS, *ELEMENTWISE], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*OWN_GEMMS, *ELEMENTWISE, *ROWS], ids=lambda case: case.name)
 def test_matches_the_interpreter(case: Case, tmp_path: Path) -> None:
     actual = emulated(case, tmp_path)
     expected = case.expected(case.inputs())
     assert len(actual) == len(expected) == len(case.outs)
     for one, other in zip(actual, expected, strict=True):
         assert_close(one, other.reshape(one.shape))
+
+
+@pytest.mark.parametrize("case", OUT_OF_RANGE, ids=lambda case: case.name)
+def test_reports_an_index_that_is_out_of_range(case: Case, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=f"{case.error}$"):
+        emulated(case, tmp_path)

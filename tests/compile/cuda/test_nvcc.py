@@ -12,11 +12,21 @@ from ait.codegen.cuda import toolchain
 from ait.errors import ToolchainError
 from tests.compile.cuda.cases import ELEMENTWISE, OWN_GEMMS, all_leaves
 from tests.compile.cuda.kernels import TARGET, Case
+from tests.compile.cuda.row_cases import ROWS
 
 pytestmark = pytest.mark.compile
 
 # A Hopper gemm takes a minute to compile; the plain kernels take seconds each.
 _PLAIN = ["linear_odd", "linear_f32", "grouped_dims", "broadcast", "dynamic_indices"]
+_ROWS = [
+    "softmax_block",
+    "layer_norm_streamed_128",
+    "softmax_columns_3",
+    "argmax_columns_2",
+    "embedding",
+    "max_pool",
+    "bilinear_half_pixel_10",
+]
 
 
 def compile_kernel(case: Case, folder: Path) -> str:
@@ -43,7 +53,9 @@ def assert_clean(log: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [c for c in [*OWN_GEMMS, *ELEMENTWISE] if c.name in _PLAIN], ids=lambda case: case.name
+    "case",
+    [c for c in [*OWN_GEMMS, *ELEMENTWISE, *ROWS] if c.name in [*_PLAIN, *_ROWS]],
+    ids=lambda case: case.name,
 )
 def test_plain_kernels(case: Case, tmp_path: Path) -> None:
     assert_clean(compile_kernel(case, tmp_path))

@@ -60,6 +60,13 @@ void release(void* memory) noexcept {
   std::free(memory);
 }
 
+Status allocate_mapped(std::size_t bytes, void** memory) {
+  *memory = std::calloc(1, bytes);
+  return ok();
+}
+
+void release_mapped(void* memory) noexcept { std::free(memory); }
+
 Status copy_from_host(void* device, const void* host, std::size_t bytes) {
   return copy(device, host, bytes, true, false);
 }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ait.errors import AitError, InputError
-from ait.runtime import sources
+from ait.runtime import arrays, sources
 from ait.runtime.loader import load
 
 HERE = Path(__file__).parent
@@ -71,6 +71,45 @@ def test_host_workspace_and_weights(fake_gpu, reference):
         np.testing.assert_allclose(model(x, s), reference(x, s, b=0))
         with pytest.raises(AitError, match="no device 7"):
             load(fake_gpu, device_index=7)
+
+
+REPORTED = r"gather: index -7 \(element 3 of the indices\) is outside of \[0, 5\)"
+
+
+def infinite(position):
+    bad = s.copy()
+    bad[position] = np.inf
+    return bad
+
+
+def test_what_a_kernel_reports_is_the_error_of_the_run(fake_gpu, reference):
+    with load(fake_gpu) as model:
+        with pytest.raises(InputError, match=REPORTED):
+            model(x, infinite(3))
+        np.testing.assert_allclose(model(x, s), reference(x, s))
+
+
+def test_a_report_that_nobody_has_waited_for_fails_the_next_run_once(fake_gpu, reference):
+    with load(fake_gpu) as model, model.context() as context:
+        library, handle = context._handle.get()
+        borrowed = context._borrow_inputs([x, infinite(3)])
+        written = [arrays.borrow_output(y, "y") for y in context._new_outputs(borrowed, None)]
+        ins = arrays.tensor_structs(
+            [context._on_device(a, "in", i) for i, a in enumerate(borrowed)]
+        )
+        outs = arrays.tensor_structs(
+            [context._on_device(a, "out", i) for i, a in enumerate(written)]
+        )
+        for host, device in zip(borrowed, ins, strict=True):
+            library.call("ait_device_copy_from_host", device.data, host.pointer, host.bytes)
+        run = ("ait_context_run", handle, ins, len(ins), outs, len(outs))
+        library.call(*run)
+        with pytest.raises(AitError, match=REPORTED):
+            library.call(*run)
+        # The run that failed did not run, so nothing has been reported since.
+        library.call("ait_context_synchronize", handle)
+        results = context.run([x, s])
+        np.testing.assert_allclose(results["y"], reference(x, s))
 
 
 def test_cpu_model_refuses_device_arrays(tiny):

@@ -58,6 +58,12 @@ __device__ __forceinline__ void let_next_start() {
 #endif
 }
 
+/// The word of the thread whose number in its warp differs in the bits of `mask`. All threads of
+/// the warp take part.
+__device__ __forceinline__ std::uint32_t shuffle_word(std::uint32_t word, int mask) {
+  return __shfl_xor_sync(0xffffffffu, word, mask);
+}
+
 /// Starts `kernel` on the launch's stream, where it may overlap the end of the kernel before it
 /// (programmatic dependent launch, compute capability 9.0). An empty grid is no launch at all.
 template <class... Parameters, class... Arguments>

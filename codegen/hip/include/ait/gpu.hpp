@@ -44,6 +44,11 @@ inline int multiprocessors() {
   return counts[device];
 }
 
+/// The word of the thread whose number differs in the bits of `mask`, which is less than 32.
+__device__ __forceinline__ std::uint32_t shuffle_word(std::uint32_t word, int mask) {
+  return static_cast<std::uint32_t>(__shfl_xor(static_cast<int>(word), mask));
+}
+
 /// Starts `kernel` on the launch's stream. An empty grid is no launch at all.
 template <class... Parameters, class... Arguments>
 Status launch(const Launch& launch, void (*kernel)(Parameters...), dim3 grid, dim3 block,

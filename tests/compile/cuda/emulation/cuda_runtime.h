@@ -34,17 +34,26 @@ inline dim3 threadIdx, blockIdx, gridDim, blockDim;
 
 namespace emulation {
 
+enum class Waits { no, warp, block };
+
 struct Fiber {
   ucontext_t context;
   std::unique_ptr<char[]> stack;
   bool done = false;
+  Waits waits = Waits::no;
 };
+
+constexpr unsigned kWarp = 32;
 
 inline ucontext_t scheduler;
 inline Fiber* current = nullptr;
 inline std::function<void()>* body = nullptr;
+inline std::vector<Fiber> fibers;
 
-inline void barrier() { swapcontext(&current->context, &scheduler); }
+inline void barrier(Waits what) {
+  current->waits = what;
+  swapcontext(&current->context, &scheduler);
+}
 
 inline void enter() {
   (*body)();
@@ -52,10 +61,22 @@ inline void enter() {
   swapcontext(&current->context, &scheduler);
 }
 
-// Runs one block: every fiber up to its next barrier, again and again until all are done.
+// Lets the threads [first, last) go on if all that live wait for each other.
+inline bool release(unsigned first, unsigned last, Waits what) {
+  bool any = false;
+  for (unsigned i = first; i < last; ++i) {
+    if (fibers[i].done) continue;
+    if (fibers[i].waits != what) return false;
+    any = true;
+  }
+  for (unsigned i = first; i < last; ++i) fibers[i].waits = Waits::no;
+  return any;
+}
+
+// Runs one block: every fiber up to its next barrier, again and again until all are done. A barrier
+// that some thread of the warp or block never reaches is an error, as it is on the device.
 inline void run_block(unsigned threads) {
   constexpr std::size_t kStack = 256 << 10;
-  static std::vector<Fiber> fibers;
   if (fibers.size() < threads) fibers.resize(threads);
   for (unsigned i = 0; i < threads; ++i) {
     Fiber& fiber = fibers[i];
@@ -66,23 +87,53 @@ inline void run_block(unsigned threads) {
     fiber.context.uc_link = nullptr;
     makecontext(&fiber.context, enter, 0);
     fiber.done = false;
+    fiber.waits = Waits::no;
   }
   for (bool alive = true; alive;) {
+    bool moved = false;
     alive = false;
     for (unsigned i = 0; i < threads; ++i) {
       if (fibers[i].done) continue;
+      alive = true;
+      if (fibers[i].waits != Waits::no) continue;
       threadIdx = dim3(i, 0, 0);
       current = &fibers[i];
       swapcontext(&scheduler, &fibers[i].context);
-      alive = alive || !fibers[i].done;
+      moved = true;
+    }
+    for (unsigned first = 0; first < threads; first += kWarp) {
+      moved |= release(first, first + kWarp < threads ? first + kWarp : threads, Waits::warp);
+    }
+    moved |= release(0, threads, Waits::block);
+    if (alive && !moved) {
+      std::fprintf(stderr, "threads wait for others that have taken another way\n");
+      std::abort();
     }
   }
 }
 
+// What each thread shows the others of its warp.
+inline std::uint32_t shown[1024];
+
 }  // namespace emulation
 
-inline void __syncthreads() { emulation::barrier(); }
-inline void __syncwarp() { emulation::barrier(); }
+inline void __syncthreads() { emulation::barrier(emulation::Waits::block); }
+inline void __syncwarp() { emulation::barrier(emulation::Waits::warp); }
+
+inline std::uint32_t __shfl_xor_sync(unsigned, std::uint32_t value, int mask) {
+  const unsigned self = threadIdx.x;
+  emulation::shown[self] = value;
+  __syncwarp();
+  const std::uint32_t result = emulation::shown[self ^ static_cast<unsigned>(mask)];
+  __syncwarp();
+  return result;
+}
+
+inline int atomicCAS(int* address, int expected, int value) {
+  const int old = *address;
+  if (old == expected) *address = value;
+  return old;
+}
 
 using cudaStream_t = void*;
 enum cudaError_t { cudaSuccess = 0 };

@@ -8,9 +8,9 @@
 
 namespace ait::gpu {
 
-/// `Count` elements that are read or written by one instruction (up to 16 bytes).
+/// `Count` elements that are read or written by one instruction, or one for each 16 bytes.
 template <class Element, int Count>
-struct alignas(sizeof(Element) * Count) Pack {
+struct alignas(sizeof(Element) * Count < 16 ? sizeof(Element) * Count : 16) Pack {
   Element value[Count];
 };
 

@@ -1,0 +1,163 @@
+// Reductions over some dims of a domain, between a generated prologue and a generated epilogue.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "ait/gpu/access.hpp"
+#include "ait/gpu/team.hpp"
+
+namespace ait::gpu {
+
+// Kinds. `State` is what is known of a part, beginning with `nothing`; the call makes one of two
+// parts, `add` extends one by a value, whose elements come in order, and `result` is what the
+// epilogue gets.
+
+template <class T>
+constexpr T lowest_value() {
+  if constexpr (std::is_floating_point_v<T>) return -std::numeric_limits<T>::infinity();
+  return std::numeric_limits<T>::lowest();
+}
+
+template <class T>
+constexpr T highest_value() {
+  if constexpr (std::is_floating_point_v<T>) return std::numeric_limits<T>::infinity();
+  return std::numeric_limits<T>::max();
+}
+
+template <class T>
+struct Value {
+  T value;
+};
+
+template <class T>
+struct Sum {
+  static __device__ __forceinline__ T start() { return T(0); }
+  static __device__ __forceinline__ T apply(T a, T b) { return ait::add(a, b); }
+};
+
+template <class T>
+struct Prod {
+  static __device__ __forceinline__ T start() { return T(1); }
+  static __device__ __forceinline__ T apply(T a, T b) { return ait::mul(a, b); }
+};
+
+template <class T>
+struct Max {
+  static __device__ __forceinline__ T start() { return lowest_value<T>(); }
+  static __device__ __forceinline__ T apply(T a, T b) { return ait::maximum(a, b); }
+};
+
+template <class T>
+struct Min {
+  static __device__ __forceinline__ T start() { return highest_value<T>(); }
+  static __device__ __forceinline__ T apply(T a, T b) { return ait::minimum(a, b); }
+};
+
+/// A kind that needs to know no more than one value.
+template <class Operation, class T>
+struct Fold {
+  using State = Value<T>;
+  using Result = T;
+  static __device__ __forceinline__ State nothing() { return {Operation::start()}; }
+  static __device__ __forceinline__ T result(const State& state) { return state.value; }
+  static __device__ __forceinline__ void add(State& state, T value, int64_t, bool is_held) {
+    state.value = is_held ? Operation::apply(state.value, value) : state.value;
+  }
+  __device__ __forceinline__ State operator()(const State& a, const State& b) const {
+    return {Operation::apply(a.value, b.value)};
+  }
+};
+
+/// The first of the largest elements; NaN is largest.
+template <class T>
+struct Argmax {
+  struct State {
+    int64_t index;
+    T value;
+  };
+  using Result = int64_t;
+
+  // Where no element exceeds the lowest value, all are that, and the first of them is element 0.
+  static __device__ __forceinline__ State nothing() { return {0, lowest_value<T>()}; }
+  static __device__ __forceinline__ int64_t result(const State& state) { return state.index; }
+
+  static __device__ __forceinline__ bool exceeds(T a, T b) {
+    return a > b || (a != a && b == b);
+  }
+  static __device__ __forceinline__ void add(State& state, T value, int64_t index, bool is_held) {
+    const bool is_better = is_held && exceeds(value, state.value);
+    state.value = is_better ? value : state.value;
+    state.index = is_better ? index : state.index;
+  }
+  __device__ __forceinline__ State operator()(const State& a, const State& b) const {
+    const bool is_a = exceeds(a.value, b.value) ||
+                      (!exceeds(b.value, a.value) && a.index < b.index);
+    // Field by field: a choice between whole structs goes through memory.
+    return {is_a ? a.index : b.index, is_a ? a.value : b.value};
+  }
+};
+
+/// What a thread has seen of its rows: of floats, sums of `kRun` packs are added up, so that the
+/// error does not grow with the length.
+constexpr int kRun = 4;
+
+/// `Kernel` is generated: as for `rowwise`, with `Value`, the type of what is combined, `keep` for a
+/// row's index and `red` for an element's, and `epilogue(arguments, row, results)` for the rows of a
+/// thread.
+template <class Kernel, class Kind>
+__global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
+    reduce(const __grid_constant__ typename Kernel::Arguments arguments) {
+  using Index = typename Kernel::Index;
+  using State = typename Kind::State;
+  constexpr int kRows = kRowsPerThread<Kernel>, kVector = Kernel::kVector;
+  wait_for_inputs();
+  let_next_start();
+  const int64_t first = first_row<Kernel>();
+  const bool is_row = first < arguments.rows;
+  const Index row = static_cast<Index>(is_row ? first : 0);
+  const Kind combine{};
+  State states[kRows];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) states[r] = Kind::nothing();
+  for (int64_t n = 0; element_of<Kernel>(n) < arguments.cols; n += kRun) {
+    typename Kernel::Value values[kRun][kVector];
+#pragma unroll
+    for (int i = 0; i < kRun; ++i) {
+      // No branch around the loads, so that all are under way before the first is waited for.
+      const int64_t red = element_of<Kernel>(n + i);
+      Kernel::prologue(arguments, row, static_cast<Index>(red < arguments.cols ? red : 0),
+                       values[i]);
+    }
+    State parts[kRows];
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) parts[r] = Kind::nothing();
+#pragma unroll
+    for (int i = 0; i < kRun; ++i) {
+      const int64_t red = element_of<Kernel>(n + i);
+      const bool is_held = red < arguments.cols;
+#pragma unroll
+      for (int lane = 0; lane < kVector; ++lane) {
+        Kind::add(parts[row_of<Kernel>(lane)], values[i][lane],
+                  Kernel::kAcross ? red : red + lane, is_held);
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) states[r] = combine(states[r], parts[r]);
+  }
+  TeamOf<Kernel>::combine(states, combine);
+  if (!is_row || TeamOf<Kernel>::rank() != 0) return;
+  typename Kind::Result results[kRows];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) results[r] = Kind::result(states[r]);
+  Kernel::epilogue(arguments, row, results);
+}
+
+template <class Kernel, class Kind>
+ait::Status run_reduce(const ait::Launch& launch, const typename Kernel::Arguments& arguments) {
+  if (arguments.rows <= 0) return ait::ok();
+  return run_rows<Kernel>(launch, reduce<Kernel, Kind>, arguments);
+}
+
+}  // namespace ait::gpu

@@ -1,0 +1,350 @@
+// Softmax and norms over rows, between a generated prologue and a generated epilogue. A row that the
+// registers of its team can hold is read once; of a longer one, statistics are gathered in a first
+// pass and the results made in a second, which reads it again (mostly out of a cache).
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "ait/gpu/access.hpp"
+#include "ait/gpu/team.hpp"
+
+namespace ait::gpu {
+
+struct AddFloats {
+  __device__ __forceinline__ float operator()(float a, float b) const { return a + b; }
+};
+
+/// The larger number. NaN loses: the sum of exponentials keeps it.
+struct LargerNumber {
+  __device__ __forceinline__ float operator()(float a, float b) const { return ::fmaxf(a, b); }
+};
+
+/// The elements of a thread's rows that it keeps, and folds over whole rows.
+template <class Kernel>
+struct KeptRows {
+  static constexpr int kItems = Kernel::kItems > 0 ? Kernel::kItems : 1;
+  static constexpr int kRows = kRowsPerThread<Kernel>;
+
+  float v[kItems][Kernel::kVector];
+  float y[kItems][Kernel::kVector];
+  int64_t count;  // elements of a row
+
+  __device__ __forceinline__ bool holds(int item) const {
+    return element_of<Kernel>(item) < count;
+  }
+
+  /// totals[r] = `combine` over the row of map(item, lane, r).
+  template <class Map, class Combine>
+  __device__ __forceinline__ void fold(float (&totals)[kRows], float identity, const Map& map,
+                                       const Combine& combine) const {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) totals[r] = identity;
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const bool is_held = holds(i);
+#pragma unroll
+      for (int lane = 0; lane < Kernel::kVector; ++lane) {
+        const int r = row_of<Kernel>(lane);
+        totals[r] = combine(totals[r], is_held ? map(i, lane, r) : identity);
+      }
+    }
+    TeamOf<Kernel>::combine(totals, combine);
+  }
+
+  /// y = map(item, lane, r).
+  template <class Map>
+  __device__ __forceinline__ void finish(const Map& map) {
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+#pragma unroll
+      for (int lane = 0; lane < Kernel::kVector; ++lane) {
+        y[i][lane] = map(i, lane, row_of<Kernel>(lane));
+      }
+    }
+  }
+};
+
+// Kinds of normalisation. `keep(rows)` makes y of the v of kept rows. For rows that are not kept:
+// `State` describes a part of a row, `nothing` that without elements, `add` extends it by elements, `merge` makes one of two, and
+// after `close`, `make` gives y of one v.
+
+/// Online softmax: the sum is relative to the largest number so far.
+struct Exponentials {
+  struct State {
+    float largest, sum;
+  };
+
+  static __device__ __forceinline__ State nothing() {
+    return {-std::numeric_limits<float>::infinity(), 0.0f};
+  }
+
+  /// What exponents are relative to: of a part with nothing but -inf, e^(v - it) is 0, not NaN.
+  static __device__ __forceinline__ float shift_of(float largest) {
+    return largest == -std::numeric_limits<float>::infinity() ? 0.0f : largest;
+  }
+
+  template <int Count>
+  static __device__ __forceinline__ void add(State& state, const float (&v)[Count]) {
+    float largest = state.largest;
+#pragma unroll
+    for (int i = 0; i < Count; ++i) largest = LargerNumber{}(largest, v[i]);
+    const float shift = shift_of(largest);
+    float sum = state.sum * ait::exp(state.largest - shift);
+#pragma unroll
+    for (int i = 0; i < Count; ++i) sum += ait::exp(v[i] - shift);
+    state.largest = largest;
+    state.sum = sum;
+  }
+
+  static __device__ __forceinline__ State merge(const State& a, const State& b) {
+    State both;
+    both.largest = LargerNumber{}(a.largest, b.largest);
+    const float shift = shift_of(both.largest);
+    both.sum = a.sum * ait::exp(a.largest - shift) + b.sum * ait::exp(b.largest - shift);
+    return both;
+  }
+
+  template <class Kernel>
+  static __device__ __forceinline__ void largest(const KeptRows<Kernel>& rows,
+                                                 float (&result)[KeptRows<Kernel>::kRows]) {
+    rows.fold(result, -std::numeric_limits<float>::infinity(),
+              [&](int i, int lane, int) { return rows.v[i][lane]; }, LargerNumber{});
+  }
+};
+
+struct Softmax : Exponentials {
+  template <class Kernel>
+  static __device__ __forceinline__ void keep(KeptRows<Kernel>& rows) {
+    constexpr int kRows = KeptRows<Kernel>::kRows;
+    float top[kRows], sum[kRows];
+    largest(rows, top);
+    rows.finish([&](int i, int lane, int r) { return ait::exp(rows.v[i][lane] - top[r]); });
+    rows.fold(sum, 0.0f, [&](int i, int lane, int) { return rows.y[i][lane]; }, AddFloats{});
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) sum[r] = 1.0f / sum[r];
+    rows.finish([&](int i, int lane, int r) { return rows.y[i][lane] * sum[r]; });
+  }
+
+  template <class Kernel>
+  static __device__ __forceinline__ void close(State& state, int64_t) {
+    state.sum = 1.0f / state.sum;
+  }
+  static __device__ __forceinline__ float make(const State& state, float v) {
+    return ait::exp(v - state.largest) * state.sum;
+  }
+};
+
+struct LogSoftmax : Exponentials {
+  template <class Kernel>
+  static __device__ __forceinline__ void keep(KeptRows<Kernel>& rows) {
+    constexpr int kRows = KeptRows<Kernel>::kRows;
+    float top[kRows], sum[kRows];
+    largest(rows, top);
+    rows.fold(sum, 0.0f,
+              [&](int i, int lane, int r) { return ait::exp(rows.v[i][lane] - top[r]); },
+              AddFloats{});
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) sum[r] = ait::log(sum[r]);
+    rows.finish([&](int i, int lane, int r) { return (rows.v[i][lane] - top[r]) - sum[r]; });
+  }
+
+  template <class Kernel>
+  static __device__ __forceinline__ void close(State& state, int64_t) {
+    state.sum = ait::log(state.sum);
+  }
+  static __device__ __forceinline__ float make(const State& state, float v) {
+    return (v - state.largest) - state.sum;
+  }
+};
+
+struct LayerNorm {
+  template <class Kernel>
+  static __device__ __forceinline__ void keep(KeptRows<Kernel>& rows) {
+    constexpr int kRows = KeptRows<Kernel>::kRows;
+    const float size = static_cast<float>(rows.count);
+    float mean[kRows], factor[kRows];
+    rows.fold(mean, 0.0f, [&](int i, int lane, int) { return rows.v[i][lane]; }, AddFloats{});
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) mean[r] /= size;
+    rows.fold(factor, 0.0f,
+              [&](int i, int lane, int r) {
+                const float distance = rows.v[i][lane] - mean[r];
+                return distance * distance;
+              },
+              AddFloats{});
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) factor[r] = ait::rsqrt(factor[r] / size + Kernel::kEps);
+    rows.finish([&](int i, int lane, int r) { return (rows.v[i][lane] - mean[r]) * factor[r]; });
+  }
+
+  /// The squares are those of distances from the mean of the part, so that nothing cancels.
+  struct State {
+    float count, mean, squares;
+  };
+
+  static __device__ __forceinline__ State nothing() { return {0.0f, 0.0f, 0.0f}; }
+
+  template <int Count>
+  static __device__ __forceinline__ void add(State& state, const float (&v)[Count]) {
+    State part = nothing();
+    part.count = static_cast<float>(Count);
+#pragma unroll
+    for (int i = 0; i < Count; ++i) part.mean += v[i];
+    part.mean /= part.count;
+#pragma unroll
+    for (int i = 0; i < Count; ++i) part.squares += (v[i] - part.mean) * (v[i] - part.mean);
+    state = merge(state, part);
+  }
+
+  static __device__ __forceinline__ State merge(const State& a, const State& b) {
+    State both;
+    both.count = a.count + b.count;
+    const float per_element = both.count > 0.0f ? 1.0f / both.count : 0.0f;
+    const float distance = a.mean - b.mean;
+    // Written so that both orders give the same bits.
+    both.mean = (a.mean * a.count + b.mean * b.count) * per_element;
+    both.squares = (a.squares + b.squares) + distance * distance * (a.count * b.count * per_element);
+    return both;
+  }
+
+  template <class Kernel>
+  static __device__ __forceinline__ void close(State& state, int64_t count) {
+    state.squares = ait::rsqrt(state.squares / static_cast<float>(count) + Kernel::kEps);
+  }
+  static __device__ __forceinline__ float make(const State& state, float v) {
+    return (v - state.mean) * state.squares;
+  }
+};
+
+struct RmsNorm {
+  template <class Kernel>
+  static __device__ __forceinline__ void keep(KeptRows<Kernel>& rows) {
+    constexpr int kRows = KeptRows<Kernel>::kRows;
+    float factor[kRows];
+    rows.fold(factor, 0.0f,
+              [&](int i, int lane, int) { return rows.v[i][lane] * rows.v[i][lane]; }, AddFloats{});
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      factor[r] = ait::rsqrt(factor[r] / static_cast<float>(rows.count) + Kernel::kEps);
+    }
+    rows.finish([&](int i, int lane, int r) { return rows.v[i][lane] * factor[r]; });
+  }
+
+  struct State {
+    float squares;
+  };
+
+  static __device__ __forceinline__ State nothing() { return {0.0f}; }
+
+  template <int Count>
+  static __device__ __forceinline__ void add(State& state, const float (&v)[Count]) {
+    float squares = 0.0f;
+#pragma unroll
+    for (int i = 0; i < Count; ++i) squares += v[i] * v[i];
+    state.squares += squares;
+  }
+
+  static __device__ __forceinline__ State merge(const State& a, const State& b) {
+    return State{a.squares + b.squares};
+  }
+
+  template <class Kernel>
+  static __device__ __forceinline__ void close(State& state, int64_t count) {
+    state.squares = ait::rsqrt(state.squares / static_cast<float>(count) + Kernel::kEps);
+  }
+  static __device__ __forceinline__ float make(const State& state, float v) {
+    return v * state.squares;
+  }
+};
+
+template <class Kernel, class Kind>
+__device__ __forceinline__ void kept_rows(const typename Kernel::Arguments& arguments, int64_t row,
+                                          bool is_row) {
+  using Index = typename Kernel::Index;
+  KeptRows<Kernel> rows;
+  rows.count = arguments.cols;
+#pragma unroll
+  for (int i = 0; i < Kernel::kItems; ++i) {
+    // No branch around the loads, so that all are under way before the first is waited for.
+    const int64_t col = rows.holds(i) ? element_of<Kernel>(i) : 0;
+    Kernel::prologue(arguments, static_cast<Index>(row), static_cast<Index>(col), rows.v[i]);
+  }
+  Kind::keep(rows);
+#pragma unroll
+  for (int i = 0; i < Kernel::kItems; ++i) {
+    if (!is_row || !rows.holds(i)) continue;
+    Kernel::epilogue(arguments, static_cast<Index>(row), static_cast<Index>(element_of<Kernel>(i)),
+                     rows.v[i], rows.y[i]);
+  }
+}
+
+template <class Kernel, class Kind>
+__device__ __forceinline__ void streamed_rows(const typename Kernel::Arguments& arguments,
+                                              int64_t row, bool is_row) {
+  using Index = typename Kernel::Index;
+  using State = typename Kind::State;
+  constexpr int kRows = kRowsPerThread<Kernel>, kVector = Kernel::kVector;
+  State states[kRows];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) states[r] = Kind::nothing();
+#pragma unroll 4
+  for (int64_t n = 0; element_of<Kernel>(n) < arguments.cols; ++n) {
+    float v[kVector];
+    Kernel::prologue(arguments, static_cast<Index>(row), static_cast<Index>(element_of<Kernel>(n)),
+                     v);
+    if constexpr (Kernel::kAcross) {
+#pragma unroll
+      for (int lane = 0; lane < kVector; ++lane) {
+        const float one[1] = {v[lane]};
+        Kind::add(states[row_of<Kernel>(lane)], one);
+      }
+    } else {
+      Kind::add(states[0], v);
+    }
+  }
+  TeamOf<Kernel>::combine(states,
+                          [](const State& a, const State& b) { return Kind::merge(a, b); });
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) Kind::template close<Kernel>(states[r], arguments.cols);
+  if (!is_row) return;
+#pragma unroll 2
+  for (int64_t n = 0; element_of<Kernel>(n) < arguments.cols; ++n) {
+    const Index col = static_cast<Index>(element_of<Kernel>(n));
+    float v[kVector], y[kVector];
+    Kernel::prologue(arguments, static_cast<Index>(row), col, v);
+#pragma unroll
+    for (int lane = 0; lane < kVector; ++lane) {
+      y[lane] = Kind::make(states[row_of<Kernel>(lane)], v[lane]);
+    }
+    Kernel::epilogue(arguments, static_cast<Index>(row), col, v, y);
+  }
+}
+
+/// `Kernel` is generated: `Index`, `Arguments` (pointers, extents, `rows` and `cols`), the constants
+/// `kVector`, `kTeam`, `kRows`, `kAcross`, `kItems` (packs of a row that a thread keeps; 0: none)
+/// and `kEps`, and for the `kVector` elements from (row, col) on, along the row or across rows,
+/// `prologue(arguments, row, col, v)` and `epilogue(arguments, row, col, v, y)`.
+template <class Kernel, class Kind>
+__global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
+    rowwise(const __grid_constant__ typename Kernel::Arguments arguments) {
+  wait_for_inputs();
+  let_next_start();
+  const int64_t first = first_row<Kernel>();
+  const bool is_row = first < arguments.rows;
+  // The last teams of the last block may have no row: they go along and store nothing.
+  const int64_t row = is_row ? first : 0;
+  if constexpr (Kernel::kItems > 0) {
+    kept_rows<Kernel, Kind>(arguments, row, is_row);
+  } else {
+    streamed_rows<Kernel, Kind>(arguments, row, is_row);
+  }
+}
+
+template <class Kernel, class Kind>
+ait::Status run_rowwise(const ait::Launch& launch, const typename Kernel::Arguments& arguments) {
+  if (arguments.rows <= 0 || arguments.cols <= 0) return ait::ok();
+  return run_rows<Kernel>(launch, rowwise<Kernel, Kind>, arguments);
+}
+
+}  // namespace ait::gpu

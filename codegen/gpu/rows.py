@@ -1,0 +1,244 @@
+"""Kernels that work on rows: normalisations (rowwise) and reductions.
+
+Both have rows (an outer group of axes) of elements (an inner group). A *team* of threads shares a
+row; the lanes of a thread are neighbours in its row, or, where memory runs across the rows, in as
+many rows. See include/ait/gpu/team.hpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from xdsl.ir import Attribute
+
+from ait.codegen.axes import Axis, Group
+from ait.codegen.gpu.cost import stream_seconds
+from ait.codegen.gpu.dialect import Along, RowsAttr, RowsConfig
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.lanes import PACK_BYTES, WIDTHS, Lanes, fits, read_by, shared_values
+from ait.codegen.kernel_view import KernelView
+from ait.codegen.operand import Operand
+from ait.codegen.scalar import float_literal
+from ait.dialects.symbolic import upper_bound
+from ait.passes.target import DeviceDescription
+
+_WARP = 32
+_BLOCK = 128
+"""Threads of a block of small teams."""
+_LARGEST_TEAM = 1024
+_MOST_KEPT = 32
+"""Elements that a thread can keep in registers beside all else."""
+_KEPT = 16
+"""Elements of a thread that gave the best times for rows of 2048 and 4096 f16 (H100)."""
+_ACROSS_WIDTHS = (4, 8, 2, 1)
+"""Elements of as many rows at once, the best first (f16 on an H100)."""
+_KEEPING_BLOCK = 512
+"""Threads of a block that have the registers for that and leave room for a second block."""
+_RUN_BYTES = 64
+"""Shorter runs of neighbours cost bandwidth: a fifth with 32 bytes (H100)."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An op as rows: its groups of axes, and the operands that move most data."""
+
+    view: KernelView
+    outer: Group
+    inner: Group
+    ins: tuple[Operand, ...]
+    """Those over both groups."""
+    outs: tuple[Operand, ...]
+    """Those over both groups; none of a reduction."""
+    keeps: bool
+    """Whether a row is passed over twice, so that keeping it pays."""
+
+    def axis(self, along: Along) -> Axis | None:
+        """The axis along which lanes lie."""
+        axes = (self.inner if along is Along.INNER else self.outer).axes
+        return axes[-1] if axes else None
+
+    def lanes(self, config: RowsConfig) -> Lanes:
+        """The lanes of elements: their first is at (row, col). Raises Refusal if they cannot be."""
+        if not self.fits(config.lanes, config.vector):
+            raise Refusal(f"elements cannot be accessed {config.vector} at once")
+        outer, inner = self.outer.name, self.inner.name
+        first = {outer: "row", inner: "col"}
+        moved = {inner: "(col + lane)"} if config.lanes is Along.INNER else {outer: "(row + lane)"}
+        return Lanes(config.vector, self.axis(config.lanes), first, {**first, **moved})
+
+    def row_lanes(self, config: RowsConfig) -> Lanes:
+        """The lanes of what a row has once: as many as a thread has rows."""
+        outer = self.outer.name
+        count = config.vector if config.lanes is Along.OUTER else 1
+        first, each = {outer: "row"}, {outer: "(row + lane)"}
+        return Lanes(count, self.axis(Along.OUTER), first, each)
+
+    def fits(self, along: Along, vector: int) -> bool:
+        outs = self.outs
+        if not outs and along is Along.OUTER:
+            outs = self.view.outs
+        # Wide operands may take two accesses where that gives narrow ones whole packs.
+        narrowest = min(operand.element.bytes for operand in (*self.ins, *outs))
+        return vector * narrowest <= PACK_BYTES and fits(
+            self.axis(along), self.ins, outs, vector, in_bytes=2 * PACK_BYTES
+        )
+
+    def widest(self, along: Along) -> int:
+        return next(width for width in WIDTHS if self.fits(along, width))
+
+    def runs_across(self) -> bool:
+        """Whether neighbours in memory are in different rows."""
+        inner, outer = self.axis(Along.INNER), self.axis(Along.OUTER)
+        if inner is None or outer is None:
+            return False
+        main = [*self.outs, *self.ins][:1]
+        return all(o.stride(inner.name) != 1 and o.stride(outer.name) == 1 for o in main)
+
+    # Configs
+
+    def configs(self, device: DeviceDescription) -> Iterator[RowsConfig]:
+        """Configs, the likely best first."""
+        if self.runs_across():
+            yield from self._across(device)
+        else:
+            yield from self._within()
+
+    def _within(self) -> Iterator[RowsConfig]:
+        vector = self.widest(Along.INNER)
+        packs = -(-max(1, upper_bound(self.inner.dim)) // vector)
+        if packs * vector <= _MOST_KEPT * _WARP:
+            team = min(_WARP, power_of_two(packs))
+            rows = max(_BLOCK // team, 1)
+            yield RowsConfig(Along.INNER, vector, team, rows, self._items(packs, team))
+            return
+        wanted = power_of_two(-(-packs * vector // _KEPT))
+        best = min(_LARGEST_TEAM, max(2 * _WARP, wanted))
+        for team in (best, best * 2, best // 2):
+            if 2 * _WARP <= team <= _LARGEST_TEAM:
+                items = self._items(packs, team)
+                kept = items * vector <= _MOST_KEPT
+                yield RowsConfig(Along.INNER, vector, team, 1, items if kept else 0)
+
+    def _across(self, device: DeviceDescription) -> Iterator[RowsConfig]:
+        widest = self.widest(Along.OUTER)
+        rows_bound = max(1, upper_bound(self.outer.dim))
+        length = max(1, upper_bound(self.inner.dim))
+        width = min((operand.element.bytes for operand in self.ins), default=4)
+        for vector in (width for width in _ACROSS_WIDTHS if width <= widest):
+            # As many threads side by side as leave work for all multiprocessors.
+            rows = max(1, min(_WARP, power_of_two(rows_bound // vector)))
+            while rows * vector * width > _RUN_BYTES and rows > 1:
+                if -(-rows_bound // (rows * vector)) >= device.units:
+                    break
+                rows //= 2
+            if rows * vector * width < _RUN_BYTES and vector < min(widest, _ACROSS_WIDTHS[0]):
+                continue
+            blocks = -(-rows_bound // (rows * vector))
+            most = 256 if blocks > 4 * device.units else _LARGEST_TEAM
+            team = max(_WARP // rows, min(most // rows, power_of_two(length)))
+            if self.keeps:
+                team, rows = self._keeping(team, rows, vector, length, width)
+            items = self._items(length, team)
+            kept = items * vector <= _MOST_KEPT
+            yield RowsConfig(Along.OUTER, vector, team, rows, items if kept else 0)
+
+    @staticmethod
+    def _keeping(team: int, rows: int, vector: int, length: int, width: int) -> tuple[int, int]:
+        """(team, rows) with a team that can keep its row, where a block has room for that."""
+        needed = power_of_two(-(-length * vector // _MOST_KEPT))
+        narrow = rows
+        while narrow * needed > _KEEPING_BLOCK and narrow * vector * width > _RUN_BYTES:
+            narrow //= 2
+        if team >= needed or narrow * needed > _LARGEST_TEAM:
+            return team, rows
+        return needed, narrow
+
+    def _items(self, packs: int, team: int) -> int:
+        return -(-packs // team) if self.keeps else 0
+
+
+def power_of_two(number: int) -> int:
+    """The least power of two that is at least `number`."""
+    return 1 << max(0, number - 1).bit_length()
+
+
+class _RowKernel:
+    """What the families have in common; see family.py."""
+
+    config_type = RowsAttr
+
+    def rows(self, view: KernelView) -> Rows:
+        raise NotImplementedError
+
+    def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
+        seconds = stream_seconds(view.operands, device)
+        return [
+            Candidate(RowsAttr(config), seconds * (1 + i / 10))
+            for i, config in enumerate(self.rows(view).configs(device))
+        ]
+
+    def _values(self, view: KernelView, config: RowsConfig, rows: Rows) -> TemplateValues:
+        lanes, row_lanes = rows.lanes(config), rows.row_lanes(config)
+        prologue, epilogue = view.region("prologue"), view.region("epilogue")
+        once = not rows.outs
+        packs = dict.fromkeys(lanes.packs(read_by(prologue)))
+        finish = row_lanes if once else lanes
+        packs |= dict.fromkeys(finish.packs([*read_by(epilogue), *view.outs]))
+        return {
+            **shared_values(view, f"ait/gpu/{view.kind}.hpp", list(packs)),
+            "rows": rows,
+            "config": config,
+            "across": config.lanes is Along.OUTER,
+            "lanes": lanes,
+            "finish": finish,
+            "prologue": prologue,
+            "epilogue": epilogue,
+            "prologue_operands": read_by(prologue),
+            "epilogue_operands": read_by(epilogue),
+        }
+
+
+class Rowwise(_RowKernel):
+    """The kernel family of softmax and norms."""
+
+    template = "rowwise.j2"
+
+    def rows(self, view: KernelView) -> Rows:
+        return Rows(view, view.group("row"), view.group("col"), view.ins, view.outs, True)
+
+    def values(self, view: KernelView, config: Attribute) -> TemplateValues:
+        kind = str(view.attribute("kind"))
+        eps = view.attribute("eps", 0.0)
+        return {
+            **self._values(view, cast(RowsAttr, config).data, self.rows(view)),
+            "kind": "".join(word.capitalize() for word in kind.split("_")),
+            "eps": float_literal(cast(float, eps)),
+        }
+
+
+def _reduction(kind: str, value: str) -> str:
+    """The C++ type of a kind of reduction."""
+    operation = f"ait::gpu::{kind.capitalize()}<{value}>"
+    return operation if kind == "argmax" else f"ait::gpu::Fold<{operation}, {value}>"
+
+
+class Reduce(_RowKernel):
+    """The kernel family of reductions."""
+
+    template = "reduce.j2"
+
+    def rows(self, view: KernelView) -> Rows:
+        reduced = view.region("prologue").operands
+        return Rows(view, view.group("keep"), view.group("red"), reduced, (), False)
+
+    def values(self, view: KernelView, config: Attribute) -> TemplateValues:
+        kind = str(view.attribute("kind"))
+        value = view.region("prologue").results[0].type
+        return {
+            **self._values(view, cast(RowsAttr, config).data, self.rows(view)),
+            "kind": _reduction(kind, value),
+            "value": value,
+            "result": "int64_t" if kind == "argmax" else value,
+        }

@@ -1,0 +1,511 @@
+"""Cases of the kernels on rows, gathers and images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tests.compile.cuda.kernels import Case
+
+NAN, INF = float("nan"), float("inf")
+
+FLOAT = """{
+^bb0(%a : f32):
+  kernel.yield %a : f32
+}"""
+NORMAL = """{
+^bb0(%y : f32, %v : f32, %a : f32):
+  kernel.yield %y : f32
+}"""
+
+
+def _map(offset: int, sizes: Sequence[int | str], strides: Sequence[int | str]) -> str:
+    return f"<offset {offset}, sizes [{_list(sizes)}], strides [{_list(strides)}]>"
+
+
+def _list(values: Sequence[int | str]) -> str:
+    return ", ".join(map(str, values))
+
+
+# Rows -----------------------------------------------------------------------------------------
+
+
+def rowwise(
+    name: str,
+    kind: str,
+    x: str,
+    out: str = "",
+    reduced: int = 1,
+    maps: tuple[str, str] = ("", ""),
+    config: str = "",
+    dims: Mapping[str, int] | None = None,
+    special: Mapping[int, float] | None = None,
+) -> Case:
+    """One operand, identity regions."""
+    out = out or x
+    eps = "" if "softmax" in kind else "eps = 1.0e-5 : f64, "
+    return Case(
+        name,
+        {"x": x, "o": out},
+        f"""kernel.rowwise ins(%x {maps[0]} : {x}) outs(%o {maps[1]} : {out})
+          {{{eps}kind = #kernel.rowwise_kind {kind}, reduced = {reduced} : i64}}
+          prologue {FLOAT} epilogue {NORMAL}""",
+        config=config,
+        dims=dims or {},
+        special={"x": special or {}},
+    )
+
+
+def layer_norm(
+    rows: int,
+    cols: int,
+    element: str = "f16",
+    affine: str = "f16",
+    config: str = "",
+    name: str = "",
+) -> Case:
+    """layer_norm(x + r) * gamma + beta, and x + r as a second result."""
+    x, g = f"tensor<{rows}x{cols}x{element}>", f"tensor<{cols}x{affine}>"
+    per_col = _map(0, [rows, cols], [0, 1])
+    return Case(
+        name or f"layer_norm_{cols}",
+        {"x": x, "r": x, "g": g, "b": g, "o": x, "s": x},
+        f"""kernel.rowwise ins(%x : {x}, %r : {x}, %g {per_col} : {g}, %b {per_col} : {g})
+          outs(%o : {x}, %s : {x})
+          {{eps = 1.0e-5 : f64, kind = #kernel.rowwise_kind layer_norm, reduced = 1 : i64}}
+          prologue {{
+          ^bb0(%p : f32, %q : f32, %c : f32, %d : f32):
+            %0 = arith.addf %p, %q : f32
+            kernel.yield %0 : f32
+          }} epilogue {{
+          ^bb0(%y : f32, %v : f32, %p : f32, %q : f32, %c : f32, %d : f32):
+            %0 = arith.mulf %y, %c : f32
+            %1 = arith.addf %0, %d : f32
+            kernel.yield %1, %v : f32, f32
+          }}""",
+        outs=("o", "s"),
+        config=config,
+    )
+
+
+def masked_softmax(config: str = "") -> Case:
+    """softmax of half of the scores where the column does not exceed the row, else of -inf."""
+    x = "tensor<3x5x24xf16>"
+    sizes = [3, 5, 24]
+    return Case(
+        "masked_softmax",
+        {"x": x, "o": "tensor<3x5x24xf32>"},
+        f"""kernel.rowwise ins(%x : {x}) outs(%o : tensor<3x5x24xf32>)
+          {{kind = #kernel.rowwise_kind softmax, reduced = 1 : i64}}
+          prologue {{
+          ^bb0(%p : f32):
+            %i = kernel.index {_map(0, sizes, [0, 1, 0])}
+            %j = kernel.index {_map(0, sizes, [0, 0, 1])}
+            %hidden = arith.cmpi sgt, %j, %i : i64
+            %least = arith.constant 0xFF800000 : f32
+            %half = arith.constant 0.5 : f32
+            %0 = arith.mulf %p, %half : f32
+            %1 = arith.select %hidden, %least, %0 : f32
+            kernel.yield %1 : f32
+          }} epilogue {NORMAL}""",
+        config=config,
+    )
+
+
+def dynamic_softmax(rows: int, cols: int, config: str = "") -> Case:
+    symbols = "n in [0, 40], m in [1, 300]"
+    x = f"tensor<?x?xf32, #sym.dims<[n, m], {symbols}>>"
+    case = rowwise(f"dynamic_softmax_{rows}x{cols}", "softmax", x, config=config)
+    case.dims = {"n": rows, "m": cols}
+    return case
+
+
+_SPECIAL = {3: NAN, 40: INF, 70: -INF, **dict.fromkeys(range(96, 128), -INF)}
+_STREAM = "#plain.rows<lanes = inner, vector = 4, team = {team}, rows = {rows}, items = 0>"
+_KEPT = "#plain.rows<lanes = inner, vector = 2, team = 64, rows = 1, items = 3>"
+_COLUMNS = "#plain.rows<lanes = outer, vector = {vector}, team = 8, rows = 4, items = {items}>"
+# Groups of 8 of 32 channels, of images of 9 pixels
+_GROUPS = _map(0, [2, 4, 9, 8], [288, 8, 32, 1])
+# Rows of 21 elements, 40 beside each other, two planes: [2, 40, 21] in memory [2, 21, 40]
+_PLANES = _map(0, [2, 40, 21], [840, 1, 40])
+
+ROWWISE = [
+    rowwise("softmax_short", "softmax", "tensor<9x4xf32>"),
+    rowwise("softmax_odd", "softmax", "tensor<7x37xf16>"),
+    rowwise("softmax_warp", "softmax", "tensor<5x256xbf16>"),
+    rowwise("softmax_block", "softmax", "tensor<3x1536xf16>"),
+    rowwise("softmax_kept", "softmax", "tensor<2x370xf32>", config=_KEPT),
+    rowwise("softmax_special", "softmax", "tensor<5x32xf32>", special=_SPECIAL),
+    *(
+        rowwise(
+            f"{kind}_streamed_{team}",
+            kind,
+            "tensor<3x500xf32>",
+            config=_STREAM.format(team=team, rows=rows),
+            special={600: -INF} if "softmax" in kind else None,
+        )
+        for kind in ("softmax", "log_softmax", "layer_norm", "rms_norm")
+        for team, rows in ((32, 2), (128, 1))
+    ),
+    rowwise(
+        "softmax_special_streamed",
+        "softmax",
+        "tensor<5x32xf32>",
+        special=_SPECIAL,
+        config=_STREAM.format(team=4, rows=8),
+    ),
+    rowwise("log_softmax_special", "log_softmax", "tensor<5x32xf32>", special=_SPECIAL),
+    rowwise("rms_norm", "rms_norm", "tensor<6x72xf16>", "tensor<6x72xf32>"),
+    # The reduced dims are two axes: a group of channels of an image
+    rowwise(
+        "group_norm",
+        "layer_norm",
+        "tensor<2x9x32xf16>",
+        reduced=2,
+        maps=(_GROUPS, _GROUPS),
+    ),
+    *(
+        rowwise(
+            f"{kind}_columns_{items}",
+            kind,
+            "tensor<2x21x40xf16>",
+            "tensor<2x21x40xf16>",
+            maps=(_PLANES, _PLANES),
+            config=_COLUMNS.format(vector=vector, items=items),
+        )
+        for kind, vector, items in (
+            ("softmax", 8, 3),
+            ("softmax", 2, 0),
+            ("layer_norm", 4, 3),
+            ("layer_norm", 4, 0),
+            ("log_softmax", 1, 3),
+            ("rms_norm", 8, 0),
+        )
+    ),
+    rowwise("columns", "softmax", "tensor<2x21x40xf16>", maps=(_PLANES, _PLANES)),
+    # Read across, written along
+    rowwise("transposed", "softmax", "tensor<2x21x40xf16>", maps=(_PLANES, "<offset 0, sizes "
+            "[2, 40, 21], strides [840, 21, 1]>")),
+    layer_norm(3, 768),
+    layer_norm(5, 40, "bf16", "f32", name="layer_norm_mixed"),
+    layer_norm(4, 33, "f32", "f32"),
+    masked_softmax(),
+    dynamic_softmax(13, 300),
+    dynamic_softmax(3, 1),
+    dynamic_softmax(0, 7),
+]  # fmt: skip
+
+
+def reduce(
+    name: str,
+    kind: str,
+    x: str,
+    out: str,
+    map: str = "",
+    out_map: str = "",
+    reduced: int = 1,
+    config: str = "",
+    value: str = "f32",
+    special: Mapping[int, float] | None = None,
+) -> Case:
+    """One operand, identity regions."""
+    combined = "i64" if kind == "argmax" else value
+    region = "{{\n^bb0(%a : {0}):\n  kernel.yield %a : {0}\n}}"
+    return Case(
+        name,
+        {"x": x, "o": out},
+        f"""kernel.reduce ins(%x {map} : {x}) outs(%o {out_map} : {out})
+          {{extras = 0 : i64, kind = #kernel.reduce_kind {kind}, reduced = {reduced} : i64}}
+          prologue {region.format(value)} epilogue {region.format(combined)}""",
+        config=config,
+        special={"x": special or {}},
+    )
+
+
+def squares(config: str = "", map: str = "", name: str = "squares") -> Case:
+    """sqrt(sum over j of (x[i, j] - y[j])^2) * e[i], and the sum itself."""
+    x, y, e = "tensor<24x50xf16>", "tensor<50xf32>", "tensor<24xf16>"
+    return Case(
+        name,
+        {"x": x, "y": y, "e": e, "o": "tensor<24xf16>", "s": "tensor<24xf32>"},
+        f"""kernel.reduce ins(%x {map} : {x}, %y {_map(0, [24, 50], [0, 1])} : {y}, %e : {e})
+          outs(%o : tensor<24xf16>, %s : tensor<24xf32>)
+          {{extras = 1 : i64, kind = #kernel.reduce_kind sum, reduced = 1 : i64}}
+          prologue {{
+          ^bb0(%p : f32, %q : f32):
+            %0 = arith.subf %p, %q : f32
+            %1 = arith.mulf %0, %0 : f32
+            kernel.yield %1 : f32
+          }} epilogue {{
+          ^bb0(%sum : f32, %f : f32):
+            %0 = math.sqrt %sum : f32
+            %1 = arith.mulf %0, %f : f32
+            kernel.yield %1, %sum : f32, f32
+          }}""",
+        outs=("o", "s"),
+        config=config,
+    )
+
+
+def dynamic_mean(rows: int, cols: int) -> Case:
+    """The mean over the first dim of [n, 24]."""
+    symbol = "n in [0, 500]"
+    x, o = f"tensor<?x24xf16, #sym.dims<[n, 24], {symbol}>>", "tensor<24xf32>"
+    return Case(
+        f"dynamic_mean_{rows}",
+        {"x": x, "o": o},
+        f"""kernel.reduce ins(%x <offset 0, sizes [24, n], strides [1, 24], {symbol}> : {x})
+          outs(%o : {o})
+          {{extras = 0 : i64, kind = #kernel.reduce_kind sum, reduced = 1 : i64}}
+          prologue {FLOAT} epilogue {{
+          ^bb0(%sum : f32):
+            %n = kernel.extent <n, {symbol}>
+            %f = arith.sitofp %n : i64 to f32
+            %0 = arith.divf %sum, %f : f32
+            kernel.yield %0 : f32
+          }}""",
+        dims={"n": rows},
+    )
+
+
+_ACROSS = _map(0, [48, 35], [1, 48])
+_REDUCE_COLUMNS = "#plain.rows<lanes = outer, vector = {vector}, team = 16, rows = 4, items = 0>"
+_REDUCE_ROWS = (
+    "#plain.rows<lanes = inner, vector = {vector}, team = {team}, rows = {rows}, items = 0>"
+)
+
+REDUCE = [
+    reduce("sum_rows", "sum", "tensor<6x333xf32>", "tensor<6xf32>"),
+    reduce("sum_all", "sum", "tensor<5000xf16>", "tensor<f32>"),
+    reduce("sum_nothing", "sum", "tensor<6x0xf32>", "tensor<6xf32>"),
+    reduce("max_nothing", "max", "tensor<6x0xf16>", "tensor<6xf32>"),
+    reduce("max_rows", "max", "tensor<6x96xf16>", "tensor<6xf16>", special={100: NAN, 200: INF}),
+    reduce("min_short", "min", "tensor<60x5xbf16>", "tensor<60xbf16>", special={9: -INF, 7: NAN}),
+    reduce("prod", "prod", "tensor<4x7xf32>", "tensor<4xf32>"),
+    reduce("sum_i32", "sum", "tensor<3x70xi32>", "tensor<3xi32>", value="i32"),
+    reduce("max_i8", "max", "tensor<3x70xi8>", "tensor<3xi8>", value="i8"),
+    reduce("min_i64", "min", "tensor<3x64xi64>", "tensor<3xi64>", value="i64"),
+    reduce("any", "max", "tensor<30x3xi1>", "tensor<30xi1>", value="i1"),
+    reduce(
+        "all", "min", "tensor<35x48xi1>", "tensor<48xi1>", value="i1", map=_ACROSS,
+    ),
+    *(
+        reduce(
+            f"argmax_{team}",
+            "argmax",
+            "tensor<5x64xf16>",
+            "tensor<5xi64>",
+            config=_REDUCE_ROWS.format(vector=vector, team=team, rows=rows),
+            special={70: NAN, 90: NAN, 130: 4, 140: 4, 190: INF},
+        )
+        for vector, team, rows in ((8, 8, 4), (1, 64, 1), (2, 128, 1))
+    ),
+    reduce("argmax_i64", "argmax", "tensor<5x64xi64>", "tensor<5xi64>", value="i64"),
+    *(
+        reduce(
+            f"{kind}_columns_{vector}",
+            kind,
+            "tensor<35x48xf16>",
+            f"tensor<48x{'i64' if kind == 'argmax' else 'f16'}>",
+            map=_ACROSS,
+            config=_REDUCE_COLUMNS.format(vector=vector),
+            special={100: NAN, 1000: NAN, 148: NAN} if kind != "sum" else None,
+        )
+        for kind, vector in (("sum", 8), ("max", 4), ("argmax", 2), ("argmax", 1))
+    ),
+    # The mean of an image, channels last: kept dims outside and inside of the reduced ones
+    reduce(
+        "pool_all",
+        "sum",
+        "tensor<2x7x5x24xf16>",
+        "tensor<2x24xf16>",
+        map=_map(0, [2, 24, 7, 5], [840, 1, 120, 24]),
+        reduced=2,
+    ),
+    reduce(
+        "strided",
+        "sum",
+        "tensor<999xf32>",
+        "tensor<20xf32>",
+        map=_map(3, [20, 10], [2, 90]),
+    ),
+    squares(),
+    squares(config=_REDUCE_ROWS.format(vector=1, team=32, rows=1), name="squares_single"),
+    squares(map=_map(0, [24, 50], [1, 24]), name="squares_columns"),
+    dynamic_mean(0, 24),
+    dynamic_mean(203, 24),
+]  # fmt: skip
+
+
+# Gathers ----------------------------------------------------------------------------------------
+
+
+def gather(
+    name: str,
+    table: str,
+    indices: str,
+    out: str,
+    maps: tuple[str, str, str] = ("", "", ""),
+    value: str = "f32",
+    entries: int = 12,
+    config: str = "",
+) -> Case:
+    return Case(
+        name,
+        {"t": table, "i": indices, "o": out},
+        f"""kernel.gather ins(%t {maps[0]} : {table}, %i {maps[1]} : {indices})
+          outs(%o {maps[2]} : {out}) epilogue {{
+          ^bb0(%e : {value}):
+            kernel.yield %e : {value}
+          }}""",
+        ranges={"i": (0, entries)},
+        config=config,
+    )
+
+
+def embedding(rows: int = 6, width: int = 40, name: str = "embedding") -> Case:
+    """table[ids] * 2 + positions."""
+    t, p, o = (
+        f"tensor<12x{width}xf16>",
+        f"tensor<{rows}x{width}xf16>",
+        f"tensor<3x{rows}x{width}xf16>",
+    )
+    i = f"tensor<3x{rows}xi64>"
+    return Case(
+        name,
+        {"t": t, "i": i, "p": p, "o": o},
+        f"""kernel.gather ins(%t : {t}, %i : {i},
+            %p {_map(0, [3, rows, width], [0, width, 1])} : {p}) outs(%o : {o}) epilogue {{
+          ^bb0(%e : f32, %q : f32):
+            %0 = arith.addf %e, %e : f32
+            %1 = arith.addf %0, %q : f32
+            kernel.yield %1 : f32
+          }}""",
+        ranges={"i": (0, 12)},
+    )
+
+
+GATHER = [
+    embedding(),
+    gather("gather_i32", "tensor<12x16xf32>", "tensor<9xi32>", "tensor<9x16xf32>"),
+    gather("gather_bytes", "tensor<12x48xi8>", "tensor<9xi32>", "tensor<9x48xi8>", value="i8"),
+    gather("gather_odd", "tensor<12x5xbf16>", "tensor<4x3xi64>", "tensor<4x3x5xbf16>"),
+    gather("gather_scalars", "tensor<12xf32>", "tensor<40xi64>", "tensor<40xf16>"),
+    gather("gather_one", "tensor<12x64xf16>", "tensor<i64>", "tensor<64xf16>"),
+    gather("gather_only_entry", "tensor<1x8xf16>", "tensor<5xi64>", "tensor<5x8xf16>", entries=1),
+    # A column of a transposed table, an output that is a slice
+    gather(
+        "gather_transposed",
+        "tensor<16x12xf16>",
+        "tensor<5x2xi64>",
+        "tensor<5x32xf16>",
+        maps=(
+            _map(0, [12, 16], [1, 12]),
+            _map(1, [5], [2]),
+            _map(16, [5, 16], [32, 1]),
+        ),
+    ),
+]
+
+
+def out_of_range(
+    name: str, table: str, out: str, at: int, index: int, indices: str = "tensor<9xi64>"
+) -> Case:
+    """A gather with one index that is none of the 12 entries."""
+    case = gather(name, table, indices, out)
+    case.special = {"i": {at: index}}
+    case.error = f"index {index} at {at} of 12"
+    return case
+
+
+OUT_OF_RANGE = [
+    out_of_range("index_too_large", "tensor<12x16xf16>", "tensor<9x16xf16>", 4, 12),
+    out_of_range("index_negative", "tensor<12x5xf32>", "tensor<9x5xf32>", 8, -1),
+    out_of_range("index_of_scalars", "tensor<12xf32>", "tensor<9xf32>", 7, 1 << 40),
+    out_of_range("index_i32", "tensor<12xf32>", "tensor<8xf32>", 5, -(1 << 31), "tensor<8xi32>"),
+]
+
+
+# Images -----------------------------------------------------------------------------------------
+
+
+def pool(
+    name: str,
+    kind: str,
+    x: tuple[int, int, int, int],
+    out: tuple[int, int],
+    kernel: int = 3,
+    stride: int = 2,
+    padding: tuple[int, int, int, int] = (1, 1, 1, 1),
+    dilation: int = 1,
+    element: str = "f16",
+    flags: str = "",
+    nchw: bool = False,
+) -> Case:
+    """A pool with an addition behind it; `nchw`: as the images lie in memory."""
+    outs = (x[0], *out, x[3])
+    order = (0, 3, 1, 2) if nchw else (0, 1, 2, 3)
+    types: list[str] = []
+    maps: list[str] = []
+    for sizes in (x, outs):
+        stored = [sizes[i] for i in order]
+        strides = [0] * 4
+        step = 1
+        for i in reversed(order):
+            strides[i] = step
+            step *= sizes[i]
+        types.append(f"tensor<{'x'.join(map(str, stored))}x{element}>")
+        maps.append(_map(0, sizes, strides))
+    return Case(
+        name,
+        {"x": types[0], "r": types[1], "o": types[1]},
+        f"""kernel.pool ins(%x {maps[0]} : {types[0]}, %r {maps[1]} : {types[1]})
+          outs(%o {maps[1]} : {types[1]})
+          {{kind = #kernel.pool_kind {kind}, kernel = array<i64: {kernel}, {kernel}>,
+            strides = array<i64: {stride}, {stride}>, padding = array<i64: {_list(padding)}>,
+            dilations = array<i64: {dilation}, {dilation}>{flags}}} epilogue {{
+          ^bb0(%v : f32, %e : f32):
+            %0 = arith.addf %v, %e : f32
+            kernel.yield %0 : f32
+          }}""",
+    )
+
+
+def resize(
+    name: str, mode: str, coordinates: str, x: tuple[int, int, int, int], out: tuple[int, int]
+) -> Case:
+    n, h, w, c = x
+    a, o = f"tensor<{n}x{h}x{w}x{c}xf16>", f"tensor<{n}x{out[0]}x{out[1]}x{c}xf32>"
+    return Case(
+        name,
+        {"x": a, "o": o},
+        f"""kernel.resize ins(%x : {a}) outs(%o : {o})
+          {{mode = #kernel.resize_mode {mode}, coordinates = #kernel.coordinates {coordinates}}}
+          epilogue {FLOAT}""",
+    )
+
+
+_COUNT = ", count_include_pad"
+_ADAPTIVE = ", adaptive"
+
+IMAGES = [
+    pool("max_pool", "max", (2, 9, 8, 16), (5, 4)),
+    pool("max_pool_odd", "max", (1, 7, 7, 5), (4, 4), element="f32"),
+    pool("max_pool_nchw", "max", (2, 7, 8, 3), (4, 4), nchw=True),
+    pool("max_pool_dilated", "max", (1, 9, 9, 8), (7, 7), 2, 1, (0, 0, 0, 0), 2, "bf16"),
+    # ceil_mode: the last windows hang over the padding
+    pool("average_pool_ceil", "average", (1, 8, 8, 8), (4, 4), 3, 2, (0, 0, 1, 1), flags=_COUNT),
+    pool("average_pool_padded", "average", (1, 6, 5, 8), (3, 3), flags=_COUNT),
+    pool("average_pool", "average", (1, 6, 5, 8), (3, 3)),
+    pool("average_pool_large", "average", (1, 11, 11, 8), (1, 1), 11, 1, (0, 0, 0, 0)),
+    pool("adaptive_average", "average", (1, 7, 10, 8), (3, 4), flags=_ADAPTIVE),
+    pool("adaptive_max", "max", (2, 5, 3, 6), (2, 2), flags=_ADAPTIVE, element="f32"),
+    *(
+        resize(f"{mode}_{coordinates}_{out[0]}", mode, coordinates, (1, 5, 4, 8), out)
+        for mode in ("nearest", "bilinear")
+        for coordinates in ("half_pixel", "align_corners", "asymmetric")
+        for out in ((10, 8), (3, 7))
+    ),
+    resize("bilinear_to_one", "bilinear", "align_corners", (2, 4, 4, 3), (1, 1)),
+]
+
+ROWS = [*ROWWISE, *REDUCE, *GATHER, *IMAGES]

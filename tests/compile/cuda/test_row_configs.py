@@ -1,0 +1,144 @@
+"""How threads share rows, and what the kernels on rows, gathers and images refuse."""
+
+from __future__ import annotations
+
+import pytest
+from xdsl.parser import Parser
+from xdsl.utils.exceptions import VerifyException
+
+from ait.codegen.gpu.dialect import Along, ElementwiseAttr, Plain, RowsAttr, RowsConfig
+from ait.codegen.kernel_view import KernelView
+from ait.dialects.kernel import KernelOp
+from ait.errors import CompileError
+from ait.ir.context import make_context
+from tests.compile.cuda.kernels import TARGET, Case
+from tests.compile.cuda.row_cases import ROWS, gather, pool, reduce, rowwise
+
+
+def best(case: Case) -> RowsConfig:
+    config = TARGET.candidates(case.kernel())[0]
+    assert isinstance(config, RowsAttr)
+    return config.data
+
+
+def width(case: Case) -> int:
+    """Elements that a thread of the best kernel handles at once."""
+    config = TARGET.candidates(case.kernel())[0]
+    assert isinstance(config, ElementwiseAttr)
+    return config.data.vector
+
+
+@pytest.mark.parametrize("case", ROWS, ids=lambda case: case.name)
+def test_every_candidate_renders(case: Case) -> None:
+    op = case.kernel()
+    candidates = TARGET.candidates(op)
+    assert candidates
+    for config in candidates:
+        op.properties["config"] = config
+        assert "ait::Status kernel(" in TARGET.render(KernelView(op), "kernel")
+
+
+@pytest.mark.parametrize("length", [1, 4, 31, 64, 1000, 1024])
+def test_a_short_row_belongs_to_a_part_of_a_warp(length: int) -> None:
+    config = best(rowwise("x", "softmax", f"tensor<100x{length}xf16>"))
+    assert config.team <= 32 and config.team * config.rows == 128
+    assert config.team * config.items * config.vector >= length
+
+
+@pytest.mark.parametrize("length", [1032, 4096, 30000, 32768])
+def test_a_long_row_belongs_to_a_block_and_stays_in_its_registers(length: int) -> None:
+    config = best(rowwise("x", "softmax", f"tensor<100x{length}xf16>"))
+    assert config.rows == 1 and 64 <= config.team <= 1024
+    assert config.items * config.vector <= 32
+    assert config.team * config.items * config.vector >= length
+
+
+def test_a_row_too_long_for_registers_is_read_twice() -> None:
+    assert best(rowwise("x", "softmax", "tensor<4x128256xf16>")).items == 0
+
+
+def test_a_dynamic_row_is_kept_if_its_bound_fits() -> None:
+    x = "tensor<?x?xf16, #sym.dims<[n, m], n in [1, 8], m in [1, {}]>>"
+    assert best(rowwise("x", "softmax", x.format(4096))).items > 0
+    assert best(rowwise("x", "softmax", x.format(100000))).items == 0
+
+
+def test_lanes_lie_along_memory() -> None:
+    across = "<offset 0, sizes [64, 512], strides [1, 64]>"
+    config = best(reduce("x", "sum", "tensor<512x64xf16>", "tensor<64xf32>", map=across))
+    assert config.lanes is Along.OUTER
+    assert best(reduce("x", "sum", "tensor<64x512xf16>", "tensor<64xf32>")).lanes is Along.INNER
+
+
+def test_reductions_over_columns_leave_work_for_all_multiprocessors() -> None:
+    """[16384, 4096] over its rows: measured, runs of 64 bytes and 1024 threads a block."""
+    across = "<offset 0, sizes [4096, 16384], strides [1, 4096]>"
+    case = reduce("x", "sum", "tensor<16384x4096xf16>", "tensor<4096xf16>", map=across)
+    config = best(case)
+    assert config.rows * config.vector * 2 == 64
+    assert config.team * config.rows == 1024
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        (gather("x", "tensor<12x64xf16>", "tensor<9xi64>", "tensor<9x64xf16>"), 8),
+        (gather("x", "tensor<12x64xf32>", "tensor<9xi64>", "tensor<9x64xf32>"), 4),
+        (gather("x", "tensor<12x5xf16>", "tensor<9xi64>", "tensor<9x5xf16>"), 1),
+        (pool("x", "max", (1, 8, 8, 16), (4, 4)), 8),
+        (pool("x", "max", (1, 8, 8, 16), (4, 4), nchw=True), 1),
+    ],
+    ids=["f16", "f32", "odd", "channels_last", "channels_first"],
+)
+def test_accesses_are_16_bytes_where_they_can_be(case: Case, expected: int) -> None:
+    assert width(case) == expected
+
+
+def test_an_image_of_integers_is_refused() -> None:
+    case = Case(
+        "x",
+        {"x": "tensor<1x8x8x16xi32>", "o": "tensor<1x4x4x16xf32>"},
+        """kernel.resize ins(%x : tensor<1x8x8x16xi32>) outs(%o : tensor<1x4x4x16xf32>)
+          {mode = #kernel.resize_mode nearest, coordinates = #kernel.coordinates asymmetric}
+          epilogue {
+          ^bb0(%v : f32):
+            kernel.yield %v : f32
+          }""",
+    )
+    (op,) = (op for op in case.program().module.walk() if isinstance(op, KernelOp))
+    assert TARGET.refusal(op) == "an image of i32"
+
+
+def test_a_config_that_does_not_fit_is_an_error() -> None:
+    op = rowwise("x", "softmax", "tensor<4x37xf16>").kernel()
+    op.properties["config"] = RowsAttr(RowsConfig(Along.INNER, 8, 32, 4, 1))
+    with pytest.raises(CompileError, match="8 at once"):
+        TARGET.render(KernelView(op), "kernel")
+
+
+def test_configs_round_trip() -> None:
+    text = "#plain.rows<lanes = outer, vector = 8, team = 16, rows = 32, items = 0>"
+    assert str(parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ("inner, vector = 3, team = 32, rows = 4, items = 1", "vector"),
+        ("inner, vector = 8, team = 24, rows = 4, items = 1", "powers of two"),
+        ("inner, vector = 8, team = 64, rows = 2, items = 1", "whole block"),
+        ("outer, vector = 8, team = 64, rows = 32, items = 1", "threads"),
+        ("inner, vector = 8, team = 32, rows = 4, items = 9", "64 elements"),
+    ],
+)
+def test_wrong_configs_are_refused(fields: str, message: str) -> None:
+    with pytest.raises(VerifyException, match=message):
+        parse(f"#plain.rows<lanes = {fields}>")
+
+
+def parse(text: str) -> RowsAttr:
+    context = make_context()
+    context.load_dialect(Plain)
+    config = Parser(context, text).parse_attribute()
+    assert isinstance(config, RowsAttr)
+    return config

@@ -1,0 +1,43 @@
+"""The kernels on rows, gathers and images compile for AMD GPUs: one of each path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ait.codegen.hip.target import make_target
+from ait.codegen.kernel_view import KernelView
+from tests.compile.cuda.kernels import Case
+from tests.compile.cuda.row_cases import ROWS
+from tests.compile.hip.device_code import MACHINES, compile_device
+
+pytestmark = pytest.mark.compile
+
+# Teams within a warp, between warps, across rows; kept and streamed; packs of each family.
+_PATHS = (
+    "softmax_block",
+    "layer_norm_mixed",
+    "log_softmax_streamed_128",
+    "softmax_columns_3",
+    "argmax_128",
+    "sum_columns_8",
+    "embedding",
+    "max_pool",
+    "bilinear_half_pixel_10",
+)
+_ARCHITECTURE = "gfx90a"
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in ROWS if case.name in _PATHS], ids=lambda case: case.name
+)
+def test_kernels(case: Case, tmp_path: Path) -> None:
+    target = make_target(f"hip:{_ARCHITECTURE}")
+    op = case.kernel()
+    assert target.refusal(op) is None
+    source = target.render(KernelView(op), "the_kernel")
+    code = compile_device(source, _ARCHITECTURE, tmp_path)
+    assert code.machine == MACHINES[_ARCHITECTURE]
+    assert max(code.metadata("vgpr_spill_count")) == 0
+    assert max(code.metadata("private_segment_fixed_size")) == 0
