@@ -214,7 +214,7 @@ class AccessMap:
     ) -> AccessMap | None:
         """This map with its offset, which is `start`, and strides taken as numbers of digits
         `0 <= digit[i] < sizes[i]` that weigh `steps`, weighed by `strides` instead."""
-        digits = _digits(start, steps)
+        digits = mixed_radix(start, steps)
         if digits is None:
             return None
         low, high = list(digits), list(digits)
@@ -228,7 +228,12 @@ class AccessMap:
                 return None
             position, count = found
             restated.append(count * strides[position])
-            reach = low if provably_le(count, 0) else high
+            if provably_le(0, count):
+                reach = high
+            elif provably_le(count, 0):
+                reach = low
+            else:
+                return None
             reach[position] = reach[position] + count * (size - 1)
         for size, first, last in zip(sizes, low, high, strict=True):
             if not (provably_le(0, first) and provably_le(last, size - 1)):
@@ -288,7 +293,7 @@ class AccessMap:
         return f"offset {to_text(self.offset)}, sizes [{sizes}], strides [{strides}]"
 
 
-def _digits(value: Dim, steps: Sequence[Dim]) -> list[Dim] | None:
+def mixed_radix(value: Dim, steps: Sequence[Dim]) -> list[Dim] | None:
     """`value` as a mixed-radix number whose digits weigh `steps`; None if not provable."""
     digits: list[Dim] = []
     for step in steps:

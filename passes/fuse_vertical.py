@@ -17,7 +17,7 @@ from xdsl.pattern_rewriter import (
     RewritePattern,
 )
 
-from ait.dialects.accessor import AccessMap
+from ait.dialects.accessor import AccessMap, AssembleOp
 from ait.dialects.kernel import (
     AttentionOp,
     CopyOp,
@@ -34,6 +34,7 @@ from ait.passes.fusion.attention import FuseAttention
 from ait.passes.fusion.factors import FoldPreparations
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
+from ait.passes.fusion.sink import SinkThroughAssemble
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
 from ait.passes.regions import Remap, inline, only_rounds
@@ -278,6 +279,8 @@ class FuseIntoProducer(RewritePattern):
         for value in _producers(stage):
             try:
                 joint = joint_of(stage, value)
+                _check_extra_result(joint, self.target)
+                _check_places(joint)
                 moved = _dependents(joint)
                 fused = fuse_epilogue(joint, self.target)
             except Refusal as reason:
@@ -333,6 +336,46 @@ def _dependents(joint: Joint) -> list[Operation]:
     if reaches(dependents, others):
         raise Refusal("another operand depends on it too: fusing would make a cycle")
     return dependents
+
+
+def _check_extra_result(joint: Joint, target: TargetInfo) -> None:
+    """Refuses to store a result and what a stage makes of it, if only one kernel reads the latter
+    and can compute it from the former as well: no launch is saved, but a tensor more is stored."""
+    if joint.result.index not in joint.surviving_results or len(joint.stage.results) != 1:
+        return
+    made = joint.stage.results[0]
+    if made.has_one_use() and _computes_itself(made, joint.stage, target):
+        raise Refusal("its reader computes it from the result, which is stored anyway")
+
+
+def _check_places(joint: Joint) -> None:
+    """Refuses to compute two pieces of one assembled tensor in one kernel, which could write only
+    one of them in place."""
+    survivors = [joint.producer.res[i] for i in joint.surviving_results]
+    if _assembled(survivors) & _assembled(joint.stage.results):
+        raise Refusal("another of its results is a piece of the same tensor")
+
+
+def _assembled(values: Sequence[SSAValue]) -> set[Operation]:
+    """The ops that assemble one of the values with others."""
+    users = {use.operation for value in values for use in value.uses}
+    return {user for user in users if isinstance(user, AssembleOp)}
+
+
+def _computes_itself(value: SSAValue, stage: Stage, target: TargetInfo) -> bool:
+    """Whether the kernel that reads what a stage computes can take the stage's code."""
+    use = next(iter(value.uses))
+    user = use.operation
+    if not isinstance(user, KernelOp) or user.parent is not stage.op.parent:
+        return False
+    if use.index >= len(user.ins) or not user.regions or not _can_compute(user, use.index):
+        return False
+    try:
+        fused = fuse_prologue(user, use.index, stage, target)
+    except Refusal:
+        return False
+    fused.erase()
+    return True
 
 
 def _producer_text(value: SSAValue) -> str:
@@ -559,9 +602,17 @@ class FuseVerticalPass(ModulePass):
     what the factor was made from, and scales its sums. Then softmax between gemms is attention.
 
     A stage goes into the epilogue of a producer if it reads each element of its result once; a
-    result that has other uses becomes one more result. Else it goes into the prologue of its
-    consumer, if nothing expensive would be computed twice. Copies are stages, so a kernel also
-    writes its result permuted.
+    result that has other uses becomes one more result, unless the stage's only reader can compute
+    the stage of what is stored anyway. Else it goes into the prologue of its consumer, if nothing
+    expensive would be computed twice. Copies are stages, so a kernel also writes its result
+    permuted.
+
+    Before: `%c = accessor.assemble %a, %b`, `%y = kernel.pointwise ins(%c, %r) ...`
+    After:  `%0 = kernel.pointwise ins(%a, %r <part>)`, `%1 = kernel.pointwise ins(%b, %r <part>)`,
+            `%y = accessor.assemble %0, %1`
+
+    A stage of a concat is computed piece by piece where that saves copies of pieces that no kernel
+    can write in place (the halves that a rotary embedding swaps), or the launch.
     """
 
     name = NAME
@@ -576,6 +627,9 @@ class FuseVerticalPass(ModulePass):
             [FoldPreparations(target, NAME)],
             [MergeEqualOperands(), FuseIntoProducer(target)],
             [FuseAttention(target, NAME), FoldPreparations(target, NAME)],
+            [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
+            # Then only: a kernel that is taken apart goes into no consumer any more.
+            [SinkThroughAssemble(target, NAME)],
             [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
             [DropUnusedResults(), MergeEqualOperands()],
         )

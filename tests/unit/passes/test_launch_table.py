@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -376,38 +377,198 @@ def transformer_rows() -> Iterator[Any]:
     yield row("encoder-post-norm-written-out", encoder(False, *written), masked, 7)
     angles = f32(BATCH, 1, SEQ, 6)
     heads = {"q": f32(BATCH, 4, SEQ, 6), "k": f32(BATCH, 2, SEQ, 6), "cos": angles, "sin": angles}
-    yield row(
-        "rotary-of-two",
-        rotated_pair,
-        heads,
-        1,
-        left="pointwise, copy, 2 pointwise, copy, pointwise",
-    )
+    yield row("rotary-of-two", rotated_pair, heads, 1)
     rotated = {"x": tokens, "cos": f32(BATCH, SEQ, 6), "sin": f32(BATCH, SEQ, 6)}
     yield row(
         "decoder",
         decoder(attend, rms_norm),
         rotated,
         8,
-        left="rowwise, gemm+gemm+gemm, pointwise+copy+pointwise+copy, pointwise+pointwise, "
-        "attention, gemm, rowwise, 3 gemm",
+        left="rowwise, gemm, pointwise+pointwise+pointwise+pointwise, attention, gemm, rowwise, "
+        "3 gemm",
     )
     yield row(
         "decoder-added-mask",
         decoder(attend_with_added_mask, rms_norm),
         rotated,
         8,
-        left="rowwise, gemm+gemm+gemm, pointwise+copy+pointwise+copy, pointwise+pointwise, "
-        "attention, gemm, rowwise, 3 gemm",
+        left="rowwise, gemm, pointwise+pointwise+pointwise+pointwise, attention, gemm, rowwise, "
+        "3 gemm",
     )
     yield row(
         "decoder-filled-mask",
         decoder(attend_with_filled_mask, written_rms_norm),
         rotated,
         8,
-        left="rowwise, gemm+gemm+gemm, pointwise+copy+pointwise+copy, pointwise+pointwise, "
-        "attention, gemm, rowwise, 3 gemm",
+        left="rowwise, gemm, pointwise+pointwise+pointwise+pointwise, attention, gemm, rowwise, "
+        "3 gemm",
     )
+
+
+# Rotary embeddings, and other code over concats: one kernel per piece, grouped ----------------
+
+
+def turned(q: Tensor, cos: Tensor, sin: Tensor, rotate: Callable[[Tensor], Tensor]) -> Tensor:
+    return q * cos + rotate(q) * sin
+
+
+def rotate_chunks(x: Tensor) -> Tensor:
+    low, high = x.chunk(2, -1)
+    return nn.cat([-high, low], -1)
+
+
+def rotate_split(x: Tensor) -> Tensor:
+    low, high = x.split([width(x) // 2] * 2, 3)
+    return nn.cat([high * -1.0, low], 3)
+
+
+def rotate_pairs(x: Tensor) -> Tensor:
+    return nn.stack([-x[..., 1::2], x[..., 0::2]], -1).flatten(-2)
+
+
+def rotate_reshaped_pairs(x: Tensor) -> Tensor:
+    pairs = x.unflatten(-1, [-1, 2])
+    return nn.stack([-pairs[..., 1], pairs[..., 0]], -1).reshape(*x.shape)
+
+
+def rotary_of_halves(q: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Angles once per pair of features, which lie half the features apart."""
+    low, high = q.chunk(2, -1)
+    return nn.cat([low * cos - high * sin, high * cos + low * sin], -1)
+
+
+def rotary_of_pairs(q: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """The same of neighbours."""
+    even, odd = q[..., 0::2], q[..., 1::2]
+    return nn.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)
+
+
+def rotary_of_reshaped_pairs(q: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    even, odd = q.unflatten(-1, [-1, 2]).unbind(-1)
+    return nn.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(3)
+
+
+def angles_of(positions: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
+    angles = positions[:, :, None] * frequencies
+    both = nn.cat([angles, angles], -1)[:, None]
+    return both.cos(), both.sin()
+
+
+def rotary_of_positions(q: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
+    return rotary(q, *angles_of(positions, frequencies))
+
+
+def rotated_pair_of_positions(
+    q: Tensor, k: Tensor, positions: Tensor, frequencies: Tensor
+) -> tuple[Tensor, Tensor]:
+    cos, sin = angles_of(positions, frequencies)
+    return rotary(q, cos, sin), rotary(k, cos, sin)
+
+
+def rotary_of_interleaved_positions(q: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
+    angles = positions[:, :, None] * frequencies
+    both = nn.stack([angles, angles], -1).flatten(-2)[:, None]
+    return turned(q, both.cos(), both.sin(), rotate_pairs)
+
+
+def partial_rotary(q: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Of the first four features only."""
+    return nn.cat([rotary(q[..., :4], cos, sin), q[..., 4:]], -1)
+
+
+def rotary_of_projection(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    return rotary(split_heads(linear(x, 24), 4), cos, sin)
+
+
+def rotary_of_scaled_projection(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    return rotary(split_heads(linear(x, 24), 4) * 0.3, cos, sin)
+
+
+def rotary_of_normed_projection(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    return rotary(rms_norm(linear(x, 24).unflatten(-1, [4, 6])).transpose(1, 2), cos, sin)
+
+
+def rotary_before_transpose(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    q = linear(x, 24).unflatten(-1, [4, 6])
+    return rotary(q, cos.transpose(1, 2), sin.transpose(1, 2)).transpose(1, 2)
+
+
+def rotary_attention(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    q, k, v = (split_heads(linear(x, 24), 4) for _ in range(3))
+    return attend(rotary(q, cos, sin), rotary(k, cos, sin), v)
+
+
+def rotary_attention_of_packed(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    q, k, v = linear(x, 72).reshape(BATCH, SEQ, 3, 4, 6).permute(2, 0, 3, 1, 4).unbind(0)
+    return attend(rotary(q, cos, sin), rotary(k, cos, sin), v)
+
+
+def patch_embeddings(image: Tensor, token: Tensor, positions: Tensor) -> Tensor:
+    """Patches by a convolution, behind a class token; both with their positions."""
+    patches = conv(image, 8, 3).flatten(2).transpose(1, 2)
+    tokens = nn.cat([token.expand(BATCH, 1, 8), patches], 1)
+    return tokens + positions
+
+
+def concat_rows() -> Iterator[Any]:
+    heads = f32(BATCH, 4, SEQ, 6)
+    angles, half = f32(BATCH, 1, SEQ, 6), f32(BATCH, 1, SEQ, 3)
+    whole = {"q": heads, "cos": angles, "sin": angles}
+    shared = {"x": heads, "cos": f32(SEQ, 6), "sin": f32(SEQ, 6)}
+    yield row("rotary", rotary, {"x": heads, "cos": angles, "sin": angles}, 1)
+    yield row("rotary-of-shared-angles", rotary, shared, 1)
+    for rotate in (rotate_chunks, rotate_split, rotate_pairs, rotate_reshaped_pairs):
+        name = rotate.__name__.removeprefix("rotate_").replace("_", "-")
+        yield row(f"rotary-{name}", partial(turned, rotate=rotate), whole, 1)
+    halves = {"q": heads, "cos": half, "sin": half}
+    for model in (rotary_of_halves, rotary_of_pairs, rotary_of_reshaped_pairs):
+        yield row(model.__name__.replace("_", "-"), model, halves, 1)
+    positions = {"positions": f32(BATCH, SEQ), "frequencies": f32(3)}
+    yield row("rotary-of-positions", rotary_of_positions, {"q": heads, **positions}, 2)
+    yield row(
+        "rotary-of-two-of-positions",
+        rotated_pair_of_positions,
+        {"q": heads, "k": f32(BATCH, 2, SEQ, 6), **positions},
+        2,
+    )
+    yield row(
+        "rotary-of-interleaved-positions",
+        rotary_of_interleaved_positions,
+        {"q": heads, **positions},
+        2,
+        left="2 pointwise, pointwise+pointwise",
+    )
+    few = f32(BATCH, 1, SEQ, 4)
+    yield row(
+        "rotary-of-some-features",
+        partial_rotary,
+        {"q": heads, "cos": few, "sin": few},
+        1,
+        copies=1,
+    )
+    projected = {"x": f32(BATCH, SEQ, 24), "cos": angles, "sin": angles}
+    yield row("rotary-of-projection", rotary_of_projection, projected, 2)
+    yield row("rotary-of-scaled-projection", rotary_of_scaled_projection, projected, 2)
+    yield row("rotary-of-normed-projection", rotary_of_normed_projection, projected, 3)
+    yield row("rotary-before-transpose", rotary_before_transpose, projected, 2)
+    yield row("rotary-attention", rotary_attention, projected, 3)
+    yield row("rotary-attention-of-packed", rotary_attention_of_packed, projected, 3)
+    image = {"image": f32(BATCH, 3, 4, 5), "token": f32(1, 1, 8), "positions": f32(1, 21, 8)}
+    yield row("patch-embeddings", patch_embeddings, image, 2)
+    two = {"x": f32(BATCH, 7), "y": f32(BATCH, SEQ), "a": f32(BATCH, SEQ + 7)}
+    yield row("code-of-concat", lambda x, y, a: nn.cat([x, y], 1).tanh() * a, two, 1)
+    yield row("code-of-returned-concat", code_of_returned_concat, two, 2, copies=2)
+    yield row(
+        "code-of-concat-of-linears",
+        lambda x, y: nn.cat([linear(x, 6), linear(y, 10)], -1).relu(),
+        {"x": f32(BATCH, 7), "y": f32(BATCH, 9)},
+        1,
+    )
+
+
+def code_of_returned_concat(x: Tensor, y: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    both = nn.cat([x, y], 1)
+    return both, both.tanh() * a
 
 
 # Convolutional networks -----------------------------------------------------------------------
@@ -631,6 +792,7 @@ ROWS = [
     *linear_rows(),
     *gated_rows(),
     *transformer_rows(),
+    *concat_rows(),
     *image_rows(),
     *movement_rows(),
     *pointwise_rows(),
