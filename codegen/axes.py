@@ -15,10 +15,10 @@ from ait.dialects.kernel import (
     ConvOp,
     CopyOp,
     GatherOp,
-    GemmOp,
     KernelOp,
     PointwiseOp,
     PoolOp,
+    ProductOp,
     ReduceOp,
     ResizeOp,
     RowwiseOp,
@@ -76,13 +76,14 @@ def _pointwise_space(op: KernelOp) -> Space:
     )
 
 
-def _gemm_space(op: GemmOp) -> Space:
+def _product_space(op: ProductOp) -> Space:
     batch, m, n, k = op.group_dims
     groups = {"batch": batch, "m": m, "n": n, "k": k}
     outer = ("batch", "m", "n")
-    extras = (outer,) * (len(op.ins) - 2)
-    ins = (("batch", "m", "k"), ("batch", "k", "n"), *extras)
-    return Space(groups, ins, outer, (outer,), ("a", "b"))
+    rights = (("batch", "k", "n"),) * len(op.right_factors)
+    extras = (outer,) * (len(op.ins) - op.DATA_OPERANDS)
+    ins = (("batch", "m", "k"), *rights, *extras)
+    return Space(groups, ins, outer, (outer,), ("a", "b", "c")[: op.DATA_OPERANDS])
 
 
 def _singles(names: str, sizes: Iterable[Dim]) -> dict[str, tuple[Dim, ...]]:
@@ -149,8 +150,8 @@ def _window_space(op: KernelOp) -> Space:
 
 def space_of(op: KernelOp) -> Space:
     match op:
-        case GemmOp():
-            return _gemm_space(op)
+        case ProductOp():
+            return _product_space(op)
         case ConvOp():
             return _conv_space(op)
         case AttentionOp():

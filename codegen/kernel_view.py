@@ -10,6 +10,7 @@ Axes come in *groups*, which are the variables a template loops over:
 |---|---|---|
 | pointwise, copy | i | all: i |
 | gemm | batch, m, n, k | a: batch m k; b: batch k n; others: batch m n |
+| dual_gemm | batch, m, n, k | a: batch m k; b, c: batch k n; others: batch m n |
 | conv | n, h, w, c; o, r, s, g; p, q | input: n h w c; weight: o r s g; others: n p q o |
 | attention | batch, head, group, row, col, depth, value | query: batch head row depth; key: batch |
 | | | group col depth; value: batch group col value; extras: batch head row col; out: batch head |

@@ -243,6 +243,26 @@ class AccessMap:
             offset = offset + digit * stride
         return AccessMap(offset, self.sizes, tuple(restated))
 
+    def through(self, inner: AccessMap) -> AccessMap | None:
+        """The map `m` from the first element on with `m.compose(inner) == self`: it reaches the
+        same addresses through a value that is itself `inner` of the base. None if none is found.
+        """
+        chunks = inner.coalesced()
+        steps = dense_strides([size for size, _ in chunks])
+        inner_strides = [stride for _, stride in chunks]
+        strides: list[Dim] = []
+        for stride in self.strides:
+            if stride == 0:
+                strides.append(0)
+                continue
+            found = _walked(stride, inner_strides)
+            if found is None:
+                return None
+            position, count = found
+            strides.append(count * steps[position])
+        outer = AccessMap(0, self.sizes, tuple(strides))
+        return outer if outer.compose(inner) == self else None
+
     def order_as_storage(self) -> tuple[int, ...] | None:
         """The permutation of the dims under which the map is dense; None if there is none.
 

@@ -570,21 +570,22 @@ class PointwiseOp(KernelOp):
     REGION_NAMES: ClassVar[tuple[str, ...]] = ("body",)
 
 
-@irdl_op_definition
-class GemmOp(KernelOp):
-    """`outs[b, m, n] = epilogue(sum over k of a[b, m, k] * b[b, k, n], extras[b, m, n])`.
+class ProductOp(KernelOp, ABC):
+    """Base of the matrix products: one left factor [b, m, k] by right factors [b, k, n].
 
     Each of b, m, n, k is a group of `groups[i]` dims, so that a result can be written permuted and
-    a reshape needs no copy. Products accumulate in f32.
+    a reshape needs no copy. Products accumulate in f32; there is one sum per right factor, and the
+    epilogue sees them all.
     """
-
-    name = "kernel.gemm"
 
     groups = prop_def(IntArray)
     epilogue = region_def("single_block")
     REGION_NAMES: ClassVar[tuple[str, ...]] = ("epilogue",)
-    DATA_OPERANDS: ClassVar[int] = 2
-    COMPUTED_ARGUMENTS: ClassVar[int] = 1
+
+    @property
+    def right_factors(self) -> range:
+        """Indices of the right factors among the `ins`; the left one is number 0."""
+        return range(1, self.DATA_OPERANDS)
 
     @property
     def group_ranks(self) -> tuple[int, int, int, int]:
@@ -601,14 +602,47 @@ class GemmOp(KernelOp):
 
     def expected_domain(self, index: int) -> Sequence[Dim] | None:
         b, m, n, k = self.group_dims
-        return {0: (*b, *m, *k), 1: (*b, *k, *n)}.get(index, self.domain)
+        if index == 0:
+            return (*b, *m, *k)
+        return (*b, *k, *n) if index in self.right_factors else self.domain
 
     def verify_kernel(self) -> None:
         ranks = self.group_ranks
-        if len(self.ins) < 2:
-            raise VerifyException("a gemm needs two factors")
+        if len(self.ins) < self.DATA_OPERANDS:
+            raise VerifyException(
+                f"{self.name} needs {self.DATA_OPERANDS} factors, not {len(self.ins)}"
+            )
         if sum(ranks[:3]) != len(self.domain):
             raise VerifyException(f"groups {list(ranks)} do not fit {_text(self.domain)}")
+
+
+@irdl_op_definition
+class GemmOp(ProductOp):
+    """`outs[b, m, n] = epilogue(sum over k of a[b, m, k] * b[b, k, n], extras[b, m, n])`.
+
+    Each of b, m, n, k is a group of `groups[i]` dims, so that a result can be written permuted and
+    a reshape needs no copy. Products accumulate in f32.
+    """
+
+    name = "kernel.gemm"
+
+    DATA_OPERANDS: ClassVar[int] = 2
+    COMPUTED_ARGUMENTS: ClassVar[int] = 1
+
+
+@irdl_op_definition
+class DualGemmOp(ProductOp):
+    """Two gemms of one left factor with one epilogue, such as a linear and its gate:
+    `outs[b, m, n] = epilogue(sum over k of a[b, m, k] * b[b, k, n],
+    sum over k of a[b, m, k] * c[b, k, n], extras[b, m, n])`.
+
+    The factors `b` and `c` range over the same dims; `groups` are those of kernel.gemm.
+    """
+
+    name = "kernel.dual_gemm"
+
+    DATA_OPERANDS: ClassVar[int] = 3
+    COMPUTED_ARGUMENTS: ClassVar[int] = 2
 
 
 @irdl_op_definition
@@ -927,6 +961,7 @@ Kernel = Dialect(
         BufferOp,
         ConvOp,
         CopyOp,
+        DualGemmOp,
         EmptyOp,
         ExtentOp,
         GatherOp,

@@ -29,9 +29,11 @@ from ait.dialects.kernel import (
     YieldOp,
     compute_type,
 )
-from ait.dialects.symbolic import dim_product, dims_of, element_of
+from ait.dialects.symbolic import element_of
 from ait.passes.fusion.attention import FuseAttention
+from ait.passes.fusion.dual_gemm import FuseColumnHalves, FuseGemmPair
 from ait.passes.fusion.factors import FoldPreparations
+from ait.passes.fusion.legality import Refusal, capability, check_limits, covers_storage
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
 from ait.passes.fusion.sink import SinkThroughAssemble
@@ -43,36 +45,6 @@ from ait.passes.stages import Stage, stage_of
 from ait.passes.target import KernelCapability, TargetInfo, find_target
 
 NAME = "fuse-vertical"
-
-
-class Refusal(Exception):
-    """Why two ops cannot become one."""
-
-
-def covers_storage(value: SSAValue, access: AccessMap) -> bool:
-    """Whether the map visits each element of a tensor once."""
-    return access.covers(dim_product(dims_of(value)))
-
-
-def capability(target: TargetInfo, kind: type[KernelOp]) -> KernelCapability:
-    """The target's row for a kernel; Refusal if there is none."""
-    row = target.capabilities.of(kind)
-    if row is None:
-        raise Refusal(f"{target.name} has no {kind.name}")
-    return row
-
-
-def check_limits(op: KernelOp, row: KernelCapability) -> None:
-    """Raises Refusal if a fused op has more operands than the target's kernels take.
-
-    The op, which is in no block, is then erased: left behind, it would still use its operands.
-    """
-    ins, outs = len(op.ins), len(op.outs)
-    if ins > row.max_ins or outs > row.max_outs:
-        op.erase()
-        raise Refusal(
-            f"{ins} operands and {outs} results are more than {row.max_ins} and {row.max_outs}"
-        )
 
 
 # A stage into the epilogue of its producer ------------------------------------------------------
@@ -627,6 +599,8 @@ class FuseVerticalPass(ModulePass):
             [FoldPreparations(target, NAME)],
             [MergeEqualOperands(), FuseIntoProducer(target)],
             [FuseAttention(target, NAME), FoldPreparations(target, NAME)],
+            # After it: a score that is a sum of two products belongs to its attention.
+            [FuseGemmPair(target, NAME), FuseColumnHalves(target, NAME)],
             [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
             # Then only: a kernel that is taken apart goes into no consumer any more.
             [SinkThroughAssemble(target, NAME)],

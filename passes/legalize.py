@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from ait.dialects.accessor import AccessMap, MaterializeOp, ViewOp
 from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.graph import GetParameterOp
-from ait.dialects.kernel import ConvOp, GemmOp, KernelOp
+from ait.dialects.kernel import ConvOp, KernelOp, ProductOp
 from ait.errors import CompileError
 from ait.passes.derived import DerivedParameters
 from ait.passes.fusion.rebuild import rebuilt
@@ -72,23 +73,36 @@ def _constant(value: SSAValue) -> GetParameterOp | None:
     return value.owner if isinstance(value.owner, GetParameterOp) else None
 
 
+def _weights_of(op: Operation) -> Sequence[int]:
+    """Indices of the operands that a kernel multiplies its input by."""
+    if isinstance(op, ProductOp):
+        return op.right_factors
+    return (1,) if isinstance(op, ConvOp) else ()
+
+
+def _pays(read: Read) -> bool:
+    """Whether a weight is read in another order than it is stored in."""
+    access = read.access
+    static = all(isinstance(dim, int) for dim in access.dims)
+    return static and not access.is_dense and not _repeats(access)
+
+
 def _rewrite_weights(
     function: FuncOp, layouts: _WeightLayouts, kinds: frozenset[type[KernelOp]]
 ) -> None:
     for op in list(function.body.block.ops):
-        if not isinstance(op, GemmOp | ConvOp) or type(op) not in kinds:
+        if not isinstance(op, KernelOp) or type(op) not in kinds:
             continue
-        source, access = _constant(op.ins[1]), op.in_access[1]
-        if source is None or access.is_dense or _repeats(access):
+        reads = [Read(v, m) for v, m in zip(op.ins, op.in_access, strict=True)]
+        packed = False
+        for i in _weights_of(op):
+            source = _constant(reads[i].base)
+            if source is not None and _pays(reads[i]):
+                reads[i] = layouts.store(reads[i], source)
+                packed = True
+        if not packed:
             continue
-        if not all(isinstance(dim, int) for dim in access.dims):
-            continue
-        packed = layouts.store(Read(op.ins[1], access), source)
-        new = rebuilt(
-            op,
-            ins=[op.ins[0], packed.base, *op.ins[2:]],
-            in_maps=[op.in_access[0], packed.access, *op.in_access[2:]],
-        )
+        new = rebuilt(op, ins=[r.base for r in reads], in_maps=[r.access for r in reads])
         remark(NAME, "applied", op, "its weights are stored in the order they are read")
         for old, result in zip(op.res, new.res, strict=True):
             result.name_hint = old.name_hint

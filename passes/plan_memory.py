@@ -16,6 +16,7 @@ from ait.dialects.kernel import (
     BufferOp,
     ConvOp,
     CopyOp,
+    DualGemmOp,
     GemmOp,
     KernelOp,
     PointwiseOp,
@@ -81,7 +82,9 @@ def lifetimes(function: FuncOp) -> list[Lifetime]:
     return sorted(found, key=lambda life: life.first)
 
 
-_IN_PLACE: frozenset[type[Operation]] = frozenset({ConvOp, CopyOp, GemmOp, PointwiseOp, RowwiseOp})
+_IN_PLACE: frozenset[type[Operation]] = frozenset(
+    {ConvOp, CopyOp, DualGemmOp, GemmOp, PointwiseOp, RowwiseOp}
+)
 """Kernels that read an operand of their last region at an index before they write that index."""
 
 

@@ -9,6 +9,7 @@ from xdsl.ir import Attribute
 from ait.codegen.cpu.dialect import CpuGemmAttr, GemmPath
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
+from ait.dialects.kernel import ProductOp
 from ait.dialects.symbolic import Dim, dim_product, lower_bound
 
 # Limits measured with benchmarks of the header library; gemm.hpp chooses by the same ones when
@@ -24,9 +25,9 @@ _TILES = ((96, 256, 256), (192, 256, 384), (48, 128, 256), (96, 512, 128))
 
 
 def candidates(view: KernelView) -> Sequence[Attribute]:
-    """Configurations of a gemm or convolution; other kernels have nothing to configure."""
-    if view.kind == "gemm":
-        return _gemm_candidates(view)
+    """Configurations of a product or convolution; other kernels have nothing to configure."""
+    if isinstance(view.op, ProductOp):
+        return _gemm_candidates(view, view.op)
     if view.kind == "conv":
         return [CpuGemmAttr.of(_conv_path(view), tile) for tile in _TILES]
     return []
@@ -40,8 +41,10 @@ def _conv_path(view: KernelView) -> GemmPath:
     return GemmPath.BLOCKED if is_blocked else GemmPath.AUTOMATIC
 
 
-def _gemm_candidates(view: KernelView) -> Sequence[Attribute]:
-    best = _best_path(view)
+def _gemm_candidates(view: KernelView, op: ProductOp) -> Sequence[Attribute]:
+    # All right factors take one path; where they would not agree, the one that takes anything.
+    wanted = {_best_path(view, view.ins[i]) for i in op.right_factors}
+    best = wanted.pop() if len(wanted) == 1 else GemmPath.BLOCKED
     paths = [best]
     if best is not GemmPath.BLOCKED and best is not GemmPath.AUTOMATIC:
         paths.append(GemmPath.BLOCKED)
@@ -49,10 +52,9 @@ def _gemm_candidates(view: KernelView) -> Sequence[Attribute]:
     return [*found, *(CpuGemmAttr.of(paths[-1], tile) for tile in _TILES[1:])]
 
 
-def _best_path(view: KernelView) -> GemmPath:
-    """The path that gemm.hpp would choose, where the sizes say enough."""
+def _best_path(view: KernelView, b: Operand) -> GemmPath:
+    """The path that gemm.hpp would choose for a right factor, where the sizes say enough."""
     m, n, k = (view.group(name).dim for name in "mnk")
-    b = view.ins[1]
     if not (isinstance(m, int) and isinstance(n, int) and isinstance(k, int)):
         return GemmPath.AUTOMATIC
     converts = b.element.name != "f32"

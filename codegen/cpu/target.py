@@ -38,6 +38,7 @@ from ait.dialects.kernel import (
     AttentionOp,
     ConvOp,
     CopyOp,
+    DualGemmOp,
     GatherOp,
     GemmOp,
     KernelOp,
@@ -57,6 +58,7 @@ _TEMPLATES: Mapping[type[KernelOp], str] = {
     PointwiseOp: "pointwise",
     CopyOp: "pointwise",
     GemmOp: "gemm",
+    DualGemmOp: "gemm",
     ConvOp: "conv",
     AttentionOp: "attention",
     RowwiseOp: "rowwise",
@@ -78,7 +80,7 @@ _NESTS: Mapping[str, Callable[[KernelView], Nest]] = {
     "gather": gather_nest,
 }
 # Kernels whose data operands are multiplied, compared or interpolated as floats.
-_FLOAT_KINDS = frozenset({"gemm", "conv", "attention", "pool", "resize"})
+_FLOAT_KINDS = frozenset({"gemm", "dual_gemm", "conv", "attention", "pool", "resize"})
 
 
 class CpuTarget:

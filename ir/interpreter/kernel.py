@@ -196,14 +196,22 @@ class KernelFunctions(InterpreterFunctions):
 
     @impl(kernel.GemmOp)
     def gemm(self, it: Interpreter, op: kernel.GemmOp, args: PythonValues) -> PythonValues:
+        return self._product(it, op, args)
+
+    @impl(kernel.DualGemmOp)
+    def dual_gemm(self, it: Interpreter, op: kernel.DualGemmOp, args: PythonValues) -> PythonValues:
+        return self._product(it, op, args)
+
+    def _product(self, it: Interpreter, op: kernel.ProductOp, args: PythonValues) -> PythonValues:
         launch = self._launch(it, op, args)
-        a, b = launch.loaded[:2]
+        a, *rights = launch.loaded[: op.DATA_OPERANDS]
         batch, rows, columns, _ = op.group_ranks
         outer = batch + rows
         lead, m, k = prod(a.shape[:batch]), prod(a.shape[batch:outer]), prod(a.shape[outer:])
         n = prod(launch.domain[outer : outer + columns])
-        total = np.matmul(a.reshape(lead, m, k), b.reshape(lead, k, n))
-        return launch.finish(op.epilogue, [total.reshape(launch.domain)])
+        left = a.reshape(lead, m, k)
+        totals = [np.matmul(left, right.reshape(lead, k, n)) for right in rights]
+        return launch.finish(op.epilogue, [total.reshape(launch.domain) for total in totals])
 
     @impl(kernel.ConvOp)
     def conv(self, it: Interpreter, op: kernel.ConvOp, args: PythonValues) -> PythonValues:

@@ -10,11 +10,13 @@ from xdsl.ir import Attribute, Region, SSAValue
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import (
     CopyOp,
+    DualGemmOp,
     GatherOp,
     GemmOp,
     IndexOp,
     KernelOp,
     PointwiseOp,
+    ProductOp,
     ReduceOp,
     RowwiseOp,
 )
@@ -50,12 +52,12 @@ def _every_dim(op: KernelOp, index: int) -> list[int | None]:
     return list(range(len(op.domain)))
 
 
-def _gemm_dims(op: KernelOp, index: int) -> list[int | None]:
-    assert isinstance(op, GemmOp)
+def _product_dims(op: KernelOp, index: int) -> list[int | None]:
+    assert isinstance(op, ProductOp)
     b, m, n, k = op.group_ranks
     if index == 0:
         return [*range(b + m), *([None] * n)]
-    if index == 1:
+    if index in op.right_factors:
         return [*range(b), *([None] * m), *range(b + k, b + k + n)]
     return list(range(b + m + n))
 
@@ -72,13 +74,21 @@ def _gather_dims(op: KernelOp, index: int) -> list[int | None]:
 
 _DIMS_OF_INS: Mapping[type[KernelOp], Callable[[KernelOp, int], list[int | None]]] = {
     CopyOp: _every_dim,
+    DualGemmOp: _product_dims,
     GatherOp: _gather_dims,
-    GemmOp: _gemm_dims,
+    GemmOp: _product_dims,
     PointwiseOp: _every_dim,
     ReduceOp: _every_dim,
     RowwiseOp: _every_dim,
 }
 """For each kind whose domain may be split: where in an operand's map each domain dim stands."""
+
+
+def dims_of_operand(op: KernelOp, index: int) -> list[int | None] | None:
+    """Where in the map of `ins[index]` each domain dim stands: None for a dim that it does not
+    range over. None instead of the list for kinds with fixed dims."""
+    dims_of_ins = _DIMS_OF_INS.get(type(op))
+    return None if dims_of_ins is None else dims_of_ins(op, index)
 
 
 def split_map(access: AccessMap, factors: Mapping[int, Sequence[Dim]]) -> AccessMap:
@@ -122,7 +132,7 @@ def _counts_after_split(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> d
         first = len(op.domain) - op.reduced.value.data
         added = sum(len(parts) - 1 for i, parts in factors.items() if i >= first)
         return {"reduced": IntegerAttr(op.reduced.value.data + added, i64)}
-    if isinstance(op, GemmOp):
+    if isinstance(op, ProductOp):
         ranks = list(op.group_ranks)
         for i, parts in factors.items():
             b, m, _, _ = op.group_ranks

@@ -238,10 +238,10 @@ def three_activations(x: Tensor) -> tuple[Tensor, ...]:
 
 
 def gated_rows() -> Iterator[Any]:
-    yield row("swiglu", swiglu, X, 1, left="2 gemm")
-    yield row("swiglu-without-bias", swiglu_without_bias, X, 1, left="2 gemm")
-    yield row("geglu-of-chunk", geglu_of_chunk, X, 1, left="gemm, pointwise")
-    yield row("geglu-of-split", geglu_of_split, X, 1, left="gemm, pointwise")
+    yield row("swiglu", swiglu, X, 1)
+    yield row("swiglu-without-bias", swiglu_without_bias, X, 1)
+    yield row("geglu-of-chunk", geglu_of_chunk, X, 1)
+    yield row("geglu-of-split", geglu_of_split, X, 1)
     yield row("three-linears-three-activations", three_activations, X, 1)
 
 
@@ -384,24 +384,18 @@ def transformer_rows() -> Iterator[Any]:
         decoder(attend, rms_norm),
         rotated,
         8,
-        left="rowwise, gemm, pointwise+pointwise+pointwise+pointwise, attention, gemm, rowwise, "
-        "3 gemm",
     )
     yield row(
         "decoder-added-mask",
         decoder(attend_with_added_mask, rms_norm),
         rotated,
         8,
-        left="rowwise, gemm, pointwise+pointwise+pointwise+pointwise, attention, gemm, rowwise, "
-        "3 gemm",
     )
     yield row(
         "decoder-filled-mask",
         decoder(attend_with_filled_mask, written_rms_norm),
         rotated,
         8,
-        left="rowwise, gemm, pointwise+pointwise+pointwise+pointwise, attention, gemm, rowwise, "
-        "3 gemm",
     )
 
 

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <tuple>
 #include <type_traits>
+#include <utility>
 
 #include "ait/axis.hpp"
 #include "ait/launch.hpp"
@@ -31,7 +33,7 @@ enum class GemmPath {
 
 struct GemmTile {
   std::int64_t tile_m = 96;
-  std::int64_t tile_n = 256;
+  std::int64_t tile_n = 256;  // of all right factors together
   std::int64_t tile_k = 256;
 };
 
@@ -49,19 +51,62 @@ inline constexpr std::int64_t kDotDepth = 128;         // below it adding up the
 
 inline constexpr std::int64_t kRowPadding = 16;  // floats between packed rows, against aliasing
 
-/// The cut of the result into tasks.
+/// The right factors of products that share a left one.
+template <typename... Bs>
+class Rights {
+ public:
+  static constexpr int kCount = sizeof...(Bs);
+
+  explicit Rights(const Bs&... factors) : factors_(factors...) {}
+
+  /// Calls `function(i, factor)` for each of them.
+  template <typename Function>
+  AIT_INLINE void each(Function&& function) const {
+    each(function, kIndices);
+  }
+
+  /// Calls the epilogue for one piece of a row; the sums of factor i begin at `sums + i * step`.
+  template <typename Epilogue>
+  AIT_INLINE static void finish(const Epilogue& epilogue, std::int64_t batch, std::int64_t m,
+                                std::int64_t n0, std::int64_t count, const float* sums,
+                                std::int64_t step) {
+    finish(epilogue, batch, m, n0, count, sums, step, kIndices);
+  }
+
+ private:
+  using Indices = std::index_sequence_for<Bs...>;
+  static constexpr Indices kIndices{};
+
+  template <typename Function, std::size_t... I>
+  AIT_INLINE void each(Function& function, std::index_sequence<I...>) const {
+    (function(static_cast<std::int64_t>(I), std::get<I>(factors_)), ...);
+  }
+
+  template <typename Epilogue, std::size_t... I>
+  AIT_INLINE static void finish(const Epilogue& epilogue, std::int64_t batch, std::int64_t m,
+                                std::int64_t n0, std::int64_t count, const float* sums,
+                                std::int64_t step, std::index_sequence<I...>) {
+    epilogue(batch, m, n0, count, (sums + static_cast<std::int64_t>(I) * step)...);
+  }
+
+  std::tuple<const Bs&...> factors_;
+};
+
+/// The cut of the result into tasks; each multiplies by as many columns of each of `rights` factors.
 struct Blocks {
   std::int64_t m_size, n_size;
   std::int64_t m_count, n_count;
 
-  Blocks(const GemmShape& shape, const GemmTile& config, int threads) {
+  Blocks(const GemmShape& shape, const GemmTile& config, int threads, int rights) {
     m_size = balanced(shape.m, config.tile_m, tile::kRows);
-    n_size = balanced(shape.n, config.tile_n, tile::kPanel);
+    n_size = balanced(shape.n, config.tile_n / rights, tile::kPanel);
     count(shape);
     // Few tasks leave threads idle at the end, more of them cost little: first narrower ones, which
     // pack no more; then, if there are still not enough, lower ones.
-    constexpr std::int64_t kNarrow = 64;
-    while (threads > 1 && tasks(shape) < 4 * threads && n_size > kNarrow) halve_n(shape);
+    const std::int64_t narrow = 64 / rights;
+    while (threads > 1 && tasks(shape) < 4 * threads && n_size > narrow && n_size > tile::kPanel) {
+      halve_n(shape);
+    }
     while (threads > 1 && tasks(shape) < 2 * threads && m_size > 4 * tile::kRows) halve_m(shape);
     while (threads > 1 && tasks(shape) < threads && n_size > 2 * tile::kPanel) halve_n(shape);
   }
@@ -129,21 +174,21 @@ inline Packed& packed_by_this_thread() {
 }
 
 /// One call of the blocked path.
-template <typename A, typename B, typename Epilogue>
+template <typename A, typename Epilogue, typename... Bs>
 class Blocked {
  public:
-  Blocked(const GemmShape& shape, const GemmTile& config, int threads, const A& a, const B& b,
-          const Epilogue& epilogue)
+  Blocked(const GemmShape& shape, const GemmTile& config, int threads, const A& a,
+          const Epilogue& epilogue, const Bs&... rights)
       : shape_(shape),
         a_(a),
-        b_(b),
+        rights_(rights...),
         epilogue_(epilogue),
-        blocks_(shape, config, threads),
+        blocks_(shape, config, threads, kRights),
         depth_(balanced_depth(shape.k, config.tile_k)),
         call_(next_call()),
         a_in_place_(rows_in_place(a, shape)),
-        b_in_place_(panels_in_place(b, shape, blocks_.m_size)) {
-    keeps_b_ = shape.k * blocks_.n_size <= kKeptFloats;
+        b_in_place_{panels_in_place(rights, shape, blocks_.m_size)...} {
+    keeps_b_ = kRights * shape.k * blocks_.n_size <= kKeptFloats;
   }
 
   std::int64_t tasks() const { return blocks_.tasks(shape_); }
@@ -154,14 +199,15 @@ class Blocked {
   }
 
  private:
+  static constexpr int kRights = sizeof...(Bs);
+
   struct Buffers {
     explicit Buffers(const Blocked& call) {
       const std::int64_t m = call.blocks_.m_size;
-      const std::int64_t n = call.blocks_.n_size;
       Scratch scratch;
       // The kept panels come first: they must stay where they are from one range to the next.
-      const auto b_part = scratch.reserve<float>((call.keeps_b_ ? call.shape_.k : call.depth_) * n);
-      const auto c_part = scratch.reserve<float>(m * n);
+      const auto b_part = scratch.reserve<float>(kRights * call.b_size());
+      const auto c_part = scratch.reserve<float>(kRights * call.c_size());
       const auto a_part = scratch.reserve<float>(call.a_in_place_ ? 0 : m * call.a_step());
       const auto row_part = scratch.reserve<const float*>(m);
       scratch.allocate();
@@ -212,32 +258,38 @@ class Blocked {
     do {
       const std::int64_t depth = std::min(depth_, shape_.k - k);
       find_rows(buffers, task, k, depth);
-      for (std::int64_t n = 0; n < task.columns; n += tile::kPanel) {
-        multiply_panel(buffers, task, k, depth, n, is_packed);
-      }
+      rights_.each([&](std::int64_t i, const auto& b) {
+        for (std::int64_t n = 0; n < task.columns; n += tile::kPanel) {
+          multiply_panel(buffers, task, i, b, k, depth, n, is_packed);
+        }
+      });
       k += depth_;
     } while (k < shape_.k);
     packed = {call_, task.right_block};
     for (std::int64_t i = 0; i < task.rows; ++i) {
-      epilogue_(task.batch, task.m0 + i, task.n0, task.columns, buffers.c + i * blocks_.n_size);
+      rights_.finish(epilogue_, task.batch, task.m0 + i, task.n0, task.columns,
+                     buffers.c + i * blocks_.n_size, c_size());
     }
   }
 
-  /// Adds the product with `depth` rows of one panel of b, which begins at column n of the task.
-  void multiply_panel(Buffers& buffers, const Task& task, std::int64_t k, std::int64_t depth,
-                      std::int64_t n, bool is_packed) const {
-    float* packed = buffers.b + n * kept_depth() + (keeps_b_ ? k * tile::kPanel : 0);
+  /// Adds the product with `depth` rows of one panel of right factor `number`, `b`; the panel begins
+  /// at column n of the task.
+  template <typename B>
+  void multiply_panel(Buffers& buffers, const Task& task, std::int64_t number, const B& b,
+                      std::int64_t k, std::int64_t depth, std::int64_t n, bool is_packed) const {
+    float* packed = buffers.b + number * b_size() + n * kept_depth() +
+                    (keeps_b_ ? k * tile::kPanel : 0);
+    float* c = buffers.c + number * c_size() + n;
     tile::Panel panel{packed, tile::kPanel};
-    const bool in_place = b_in_place_ && n + tile::kPanel <= task.columns;
+    const bool in_place = b_in_place_[number] && n + tile::kPanel <= task.columns;
     if (in_place) {
-      if constexpr (is_float<B>) panel = {b_at(task, k, n), b_.row.step()};
+      if constexpr (is_float<B>) panel = {at(b, task, k, n), b.row.step()};
     } else if (!is_packed) {
       const std::int64_t columns = std::min<std::int64_t>(tile::kPanel, task.columns - n);
-      tile::pack_panels(b_, task.batch, k, depth, task.n0 + n, columns, packed, 0);
+      tile::pack_panels(b, task.batch, k, depth, task.n0 + n, columns, packed, 0);
     }
     const auto multiply = [&](auto&& between) {
-      tile::multiply_rows(buffers.rows, task.rows, panel, depth, buffers.c + n, blocks_.n_size,
-                          k > 0, between);
+      tile::multiply_rows(buffers.rows, task.rows, panel, depth, c, blocks_.n_size, k > 0, between);
     };
     // The next panel comes from memory if this one did.
     const std::int64_t next = n + tile::kPanel;
@@ -246,21 +298,27 @@ class Blocked {
     const std::int64_t turns = ceil_div(task.rows, tile::kRows);
     constexpr std::int64_t size = sizeof(typename B::Element);
     if constexpr (is_unit<typename B::RowAxis>) {
-      const auto column = [&](std::int64_t i) { return b_at(task, k, next + i); };
+      const auto column = [&](std::int64_t i) { return at(b, task, k, next + i); };
       multiply(tile::Prefetch(is_new ? columns : 0, depth * size, turns, column));
     } else if constexpr (is_unit<typename B::ColumnAxis>) {
-      const auto row = [&](std::int64_t i) { return b_at(task, k + i, next); };
+      const auto row = [&](std::int64_t i) { return at(b, task, k + i, next); };
       multiply(tile::Prefetch(is_new && columns > 0 ? depth : 0, columns * size, turns, row));
     } else {
       multiply([] {});
     }
   }
 
-  const typename B::Element* b_at(const Task& task, std::int64_t k, std::int64_t n) const {
-    return b_.data + b_.batch(task.batch) + b_.row(k) + b_.column(task.n0 + n);
+  template <typename B>
+  static const typename B::Element* at(const B& b, const Task& task, std::int64_t k,
+                                       std::int64_t n) {
+    return b.data + b.batch(task.batch) + b.row(k) + b.column(task.n0 + n);
   }
 
   std::int64_t kept_depth() const { return keeps_b_ ? shape_.k : depth_; }
+
+  /// Floats of the packed panels, and of the sums, of one right factor.
+  std::int64_t b_size() const { return kept_depth() * blocks_.n_size; }
+  std::int64_t c_size() const { return blocks_.m_size * blocks_.n_size; }
 
   void find_rows(Buffers& buffers, const Task& task, std::int64_t k, std::int64_t depth) const {
     if constexpr (is_float<A>) {
@@ -277,13 +335,13 @@ class Blocked {
 
   GemmShape shape_;
   const A& a_;
-  const B& b_;
+  Rights<Bs...> rights_;
   const Epilogue& epilogue_;
   Blocks blocks_;
   std::int64_t depth_;
   std::uint64_t call_;
   bool a_in_place_;
-  bool b_in_place_;
+  bool b_in_place_[kRights];
   bool keeps_b_;
 };
 
@@ -301,11 +359,12 @@ inline void whole_rows(const A& a, const GemmShape& shape, std::int64_t batch, s
   for (std::int64_t i = 0; i < rows; ++i) to[i] = packed + i * shape.k;
 }
 
-/// The common frame of the paths that do not pack b: `compute(batch, rows, n0, columns, ...)`.
-template <typename A, typename Epilogue, typename Compute>
+/// The common frame of the paths that do not pack b: `compute(b, batch, rows, n0, columns, ...)`.
+template <typename A, typename Epilogue, typename Compute, typename... Bs>
 inline void run_unpacked(const Launch& launch, const GemmShape& shape, std::int64_t m_size,
                          std::int64_t n_size, const A& a, const Epilogue& epilogue,
-                         const Compute& compute) {
+                         const Compute& compute, const Bs&... factors) {
+  const Rights<Bs...> rights(factors...);
   const std::int64_t threads = thread_count(launch);
   const std::int64_t m_count = ceil_div(shape.m, m_size);
   // A few tasks a thread, but no fewer than 16 columns each.
@@ -313,10 +372,11 @@ inline void run_unpacked(const Launch& launch, const GemmShape& shape, std::int6
   const std::int64_t wanted = ceil_div(shape.n * m_count * shape.batch, tasks);
   n_size = std::min(n_size, round_up(std::max<std::int64_t>(wanted, 16), 16));
   const std::int64_t n_count = ceil_div(shape.n, n_size);
+  const std::int64_t c_size = m_size * n_size;
   const bool packs_a = !rows_in_place(a, shape);
   parallel_for(launch, shape.batch * m_count * n_count, 1, [&](std::int64_t begin, std::int64_t end) {
     Scratch scratch;
-    const auto c_part = scratch.reserve<float>(m_size * n_size);
+    const auto c_part = scratch.reserve<float>(rights.kCount * c_size);
     const auto a_part = scratch.reserve<float>(packs_a ? m_size * shape.k : 0);
     const auto row_part = scratch.reserve<const float*>(m_size);
     scratch.allocate();
@@ -334,44 +394,45 @@ inline void run_unpacked(const Launch& launch, const GemmShape& shape, std::int6
         whole_rows(a, shape, batch, m0, row_count, scratch.get(a_part), rows);
         last = row_block;
       }
-      compute(batch, rows, row_count, n0, columns, c, n_size);
+      rights.each([&](std::int64_t i, const auto& b) {
+        compute(b, batch, rows, row_count, n0, columns, c + i * c_size, n_size);
+      });
       for (std::int64_t i = 0; i < row_count; ++i) {
-        epilogue(batch, m0 + i, n0, columns, c + i * n_size);
+        rights.finish(epilogue, batch, m0 + i, n0, columns, c + i * n_size, c_size);
       }
     }
   });
 }
 
-template <typename A, typename B, typename Epilogue>
-inline void run_dot(const Launch& launch, const GemmShape& shape, const A& a, const B& b,
-                    const Epilogue& epilogue) {
+template <typename A, typename Epilogue, typename... Bs>
+inline void run_dot(const Launch& launch, const GemmShape& shape, const A& a,
+                    const Epilogue& epilogue, const Bs&... rights) {
   constexpr std::int64_t kRows = 32;
   constexpr std::int64_t kColumns = 64;
-  run_unpacked(launch, shape, std::min(shape.m, kRows), kColumns, a, epilogue,
-               [&](std::int64_t batch, const float* const* rows, std::int64_t row_count,
-                   std::int64_t n0, std::int64_t columns, float* c, std::int64_t c_step) {
-                 const typename B::Element* weights[kColumns];
-                 for (std::int64_t j = 0; j < columns; ++j) {
-                   weights[j] = b.data + b.batch(batch) + b.column(n0 + j);
-                 }
-                 tile::dot_block(rows, row_count, weights, columns, shape.k, c, c_step);
-               });
+  const auto compute = [&](const auto& b, std::int64_t batch, const float* const* rows,
+                           std::int64_t row_count, std::int64_t n0, std::int64_t columns, float* c,
+                           std::int64_t c_step) {
+    decltype(b.data) weights[kColumns];
+    for (std::int64_t j = 0; j < columns; ++j) {
+      weights[j] = b.data + b.batch(batch) + b.column(n0 + j);
+    }
+    tile::dot_block(rows, row_count, weights, columns, shape.k, c, c_step);
+  };
+  run_unpacked(launch, shape, std::min(shape.m, kRows), kColumns, a, epilogue, compute, rights...);
 }
 
-template <typename A, typename B, typename Epilogue>
-inline void run_stream(const Launch& launch, const GemmShape& shape, const A& a, const B& b,
-                       const Epilogue& epilogue) {
+template <typename A, typename Epilogue, typename... Bs>
+inline void run_stream(const Launch& launch, const GemmShape& shape, const A& a,
+                       const Epilogue& epilogue, const Bs&... rights) {
   constexpr std::int64_t kColumns = 4096;
-  run_unpacked(launch, shape, shape.m, kColumns, a, epilogue,
-               [&](std::int64_t batch, const float* const* rows, std::int64_t row_count,
-                   std::int64_t n0, std::int64_t columns, float* c, std::int64_t c_step) {
-                 for (std::int64_t i = 0; i < row_count; ++i) {
-                   std::fill_n(c + i * c_step, columns, 0.0f);
-                 }
-                 const auto* from = b.data + b.batch(batch) + b.column(n0);
-                 tile::stream_block(rows, row_count, from, b.row.step(), shape.k, columns, c,
-                                    c_step);
-               });
+  const auto compute = [&](const auto& b, std::int64_t batch, const float* const* rows,
+                           std::int64_t row_count, std::int64_t n0, std::int64_t columns, float* c,
+                           std::int64_t c_step) {
+    for (std::int64_t i = 0; i < row_count; ++i) std::fill_n(c + i * c_step, columns, 0.0f);
+    const auto* from = b.data + b.batch(batch) + b.column(n0);
+    tile::stream_block(rows, row_count, from, b.row.step(), shape.k, columns, c, c_step);
+  };
+  run_unpacked(launch, shape, shape.m, kColumns, a, epilogue, compute, rights...);
 }
 
 template <typename B>
@@ -394,6 +455,42 @@ inline GemmPath choose_path(const B& b, const GemmShape& shape) {
   return GemmPath::blocked;
 }
 
+/// The path that suits all right factors: their own, if they agree.
+template <typename B, typename... Others>
+inline GemmPath common_path(const GemmShape& shape, const B& b, const Others&... others) {
+  const GemmPath path = choose_path(b, shape);
+  return ((choose_path(others, shape) == path) && ...) ? path : GemmPath::blocked;
+}
+
+template <GemmPath kPath, typename A, typename Epilogue, typename... Bs>
+inline void multiply(const Launch& launch, const GemmShape& shape, const A& a,
+                     const Epilogue& epilogue, const GemmTile& tile, const Bs&... rights) {
+  constexpr bool is_automatic = kPath == GemmPath::automatic;
+  constexpr bool all_stream = (can_stream<Bs> && ...);
+  constexpr bool all_dot = (can_dot<Bs> && ...);
+  if (shape.batch <= 0 || shape.m <= 0 || shape.n <= 0) return;
+  [[maybe_unused]] const GemmPath path = is_automatic ? common_path(shape, rights...) : kPath;
+  if constexpr (all_stream && (is_automatic || kPath == GemmPath::stream)) {
+    const bool fits = shape.m <= tile::kStreamRows && ((rights.row.run() >= shape.k) && ...);
+    if (path == GemmPath::stream && fits) {
+      run_stream(launch, shape, a, epilogue, rights...);
+      return;
+    }
+  }
+  if constexpr (all_dot && (is_automatic || kPath == GemmPath::dot)) {
+    if (path == GemmPath::dot) {
+      run_dot(launch, shape, a, epilogue, rights...);
+      return;
+    }
+  }
+  if constexpr (!(all_dot && kPath == GemmPath::dot)) {
+    const Blocked<A, Epilogue, Bs...> call(shape, tile, thread_count(launch), a, epilogue,
+                                           rights...);
+    parallel_for(launch, call.tasks(), 1,
+                 [&](std::int64_t begin, std::int64_t end) { call.run(begin, end); });
+  }
+}
+
 }  // namespace gemm_detail
 
 /// For all b, m, n: `epilogue(b, m, n0, count, sums)` receives, for pieces that cover each row,
@@ -405,27 +502,16 @@ inline GemmPath choose_path(const B& b, const GemmShape& shape) {
 template <GemmPath kPath = GemmPath::automatic, typename A, typename B, typename Epilogue>
 inline void gemm(const Launch& launch, const GemmShape& shape, const A& a, const B& b,
                  const Epilogue& epilogue, const GemmTile& tile = {}) {
-  using namespace gemm_detail;
-  constexpr bool is_automatic = kPath == GemmPath::automatic;
-  if (shape.batch <= 0 || shape.m <= 0 || shape.n <= 0) return;
-  [[maybe_unused]] const GemmPath path = is_automatic ? choose_path(b, shape) : kPath;
-  if constexpr (can_stream<B> && (is_automatic || kPath == GemmPath::stream)) {
-    if (path == GemmPath::stream && shape.m <= tile::kStreamRows && b.row.run() >= shape.k) {
-      run_stream(launch, shape, a, b, epilogue);
-      return;
-    }
-  }
-  if constexpr (can_dot<B> && (is_automatic || kPath == GemmPath::dot)) {
-    if (path == GemmPath::dot) {
-      run_dot(launch, shape, a, b, epilogue);
-      return;
-    }
-  }
-  if constexpr (!(can_dot<B> && kPath == GemmPath::dot)) {
-    const Blocked<A, B, Epilogue> call(shape, tile, thread_count(launch), a, b, epilogue);
-    parallel_for(launch, call.tasks(), 1,
-                 [&](std::int64_t begin, std::int64_t end) { call.run(begin, end); });
-  }
+  gemm_detail::multiply<kPath>(launch, shape, a, epilogue, tile, b);
+}
+
+/// Two products of one left factor: `epilogue(b, m, n0, count, sums, second_sums)` receives those
+/// with `b` and those with `c`, which is like `b`. A path is taken only if both factors allow it.
+template <GemmPath kPath = GemmPath::automatic, typename A, typename B, typename C,
+          typename Epilogue>
+inline void dual_gemm(const Launch& launch, const GemmShape& shape, const A& a, const B& b,
+                      const C& c, const Epilogue& epilogue, const GemmTile& tile = {}) {
+  gemm_detail::multiply<kPath>(launch, shape, a, epilogue, tile, b, c);
 }
 
 }  // namespace ait

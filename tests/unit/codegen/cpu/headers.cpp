@@ -234,76 +234,91 @@ struct Strides {
   }
 };
 
-template <ait::GemmPath kPath, typename A, typename B>
-void check_gemm(const std::string& what, const ait::GemmShape& shape, const A& a, const B& b,
-                const ait::GemmTile& tile) {
+/// The products of a with one or two right factors, added up as 1 + p_0 + 2 * p_1.
+template <ait::GemmPath kPath, typename A, typename... Bs>
+void check_gemm(const std::string& what, const ait::GemmShape& shape, const ait::GemmTile& tile,
+                const A& a, const Bs&... rights) {
   const int64_t m_stride = shape.n + 3;
   std::vector<double> want(static_cast<std::size_t>(shape.batch * shape.m * m_stride), -7.0);
   for (int64_t batch = 0; batch < shape.batch; ++batch) {
     for (int64_t m = 0; m < shape.m; ++m) {
       for (int64_t n = 0; n < shape.n; ++n) {
-        double sum = 0;
-        for (int64_t k = 0; k < shape.k; ++k) {
-          sum += static_cast<double>(ait::load<float>(a.data, a.batch(batch) + a.row(m) + a.column(k))) *
-                 ait::load<float>(b.data, b.batch(batch) + b.row(k) + b.column(n));
-        }
-        want[static_cast<std::size_t>((batch * shape.m + m) * m_stride + n)] = sum + 1.0;
+        double total = 1.0, weight = 0.0;
+        const auto add = [&](const auto& b) {
+          double sum = 0;
+          for (int64_t k = 0; k < shape.k; ++k) {
+            const int64_t at = a.batch(batch) + a.row(m) + a.column(k);
+            sum += static_cast<double>(ait::load<float>(a.data, at)) *
+                   ait::load<float>(b.data, b.batch(batch) + b.row(k) + b.column(n));
+          }
+          total += (weight += 1.0) * sum;
+        };
+        (add(rights), ...);
+        want[static_cast<std::size_t>((batch * shape.m + m) * m_stride + n)] = total;
       }
     }
   }
   for (const ait::Launch& launch : kLaunches) {
     std::vector<float> got(want.size(), -7.0f);
     std::vector<int> touched(got.size(), 0);
-    ait::gemm<kPath>(
-        launch, shape, a, b,
-        [&](int64_t batch, int64_t m, int64_t n0, int64_t count, const float* sums) {
-          for (int64_t i = 0; i < count; ++i) {
-            const auto at = static_cast<std::size_t>((batch * shape.m + m) * m_stride + n0 + i);
-            got[at] = sums[i] + 1.0f;
-            ++touched[at];
-          }
-        },
-        tile);
+    const auto epilogue = [&](int64_t batch, int64_t m, int64_t n0, int64_t count,
+                              const auto*... sums) {
+      for (int64_t i = 0; i < count; ++i) {
+        const auto at = static_cast<std::size_t>((batch * shape.m + m) * m_stride + n0 + i);
+        float total = 1.0f, weight = 0.0f;
+        const auto add = [&](float sum) { total += (weight += 1.0f) * sum; };
+        (add(sums[i]), ...);
+        got[at] = total;
+        ++touched[at];
+      }
+    };
+    if constexpr (sizeof...(Bs) == 1) {
+      ait::gemm<kPath>(launch, shape, a, rights..., epilogue, tile);
+    } else {
+      ait::dual_gemm<kPath>(launch, shape, a, rights..., epilogue, tile);
+    }
     for (std::size_t i = 0; i < want.size(); ++i) {
       if (touched[i] != (want[i] == -7.0 ? 0 : 1)) fail(what, "an element was not written once");
     }
-    compare(what, got, want, 2e-6 * std::sqrt(static_cast<double>(shape.k) + 1));
+    const double scale = sizeof...(Bs) == 1 ? 1.0 : 3.0;
+    compare(what, got, want, scale * 2e-6 * std::sqrt(static_cast<double>(shape.k) + 1));
   }
 }
 
-/// All layouts of a and b. The path stands for itself where b's layout allows it.
+/// All layouts of a and b, and second factors of the same layout as b and of the other one. The path
+/// stands for itself where the right factors allow it.
 template <ait::GemmPath kPath, typename A, typename B>
 void check_layouts(const char* types, const ait::GemmShape& shape, const ait::GemmTile& tile) {
   using ait::axis;
   using ait::unit_axis;
-  const auto check = [&](bool a_transposed, bool b_transposed, auto&& with_axes) {
+  const auto check = [&](const char* layouts, const auto& a, const auto&... rights) {
     char what[128];
-    std::snprintf(what, sizeof what, "gemm %s %ldx%ldx%ldx%ld %s%s path %d", types,
+    std::snprintf(what, sizeof what, "gemm %s %ldx%ldx%ldx%ld %s path %d", types,
                   static_cast<long>(shape.batch), static_cast<long>(shape.m),
-                  static_cast<long>(shape.n), static_cast<long>(shape.k), a_transposed ? "t" : "n",
-                  b_transposed ? "t" : "n", static_cast<int>(kPath));
-    const Strides sa = Strides::of(shape.batch, shape.m, shape.k, a_transposed, 1);
-    const Strides sb = Strides::of(shape.batch, shape.k, shape.n, b_transposed, 2);
-    const auto a = random_values<A>(sa.size, 1);
-    const auto b = random_values<B>(sb.size, 2);
-    with_axes(what, a.data(), b.data(), sa, sb);
+                  static_cast<long>(shape.n), static_cast<long>(shape.k), layouts,
+                  static_cast<int>(kPath));
+    check_gemm<kPath>(what, shape, tile, a, rights...);
   };
-  check(false, false, [&](const char* what, const A* a, const B* b, Strides sa, Strides sb) {
-    check_gemm<kPath>(what, shape, ait::matrix(a, axis(sa.batch), axis(sa.row), unit_axis()),
-                      ait::matrix(b, axis(sb.batch), axis(sb.row), unit_axis()), tile);
-  });
-  check(true, false, [&](const char* what, const A* a, const B* b, Strides sa, Strides sb) {
-    check_gemm<kPath>(what, shape, ait::matrix(a, axis(sa.batch), unit_axis(), axis(sa.column)),
-                      ait::matrix(b, axis(sb.batch), axis(sb.row), unit_axis()), tile);
-  });
-  check(false, true, [&](const char* what, const A* a, const B* b, Strides sa, Strides sb) {
-    check_gemm<kPath>(what, shape, ait::matrix(a, axis(sa.batch), axis(sa.row), unit_axis()),
-                      ait::matrix(b, axis(sb.batch), unit_axis(), axis(sb.column)), tile);
-  });
-  check(true, true, [&](const char* what, const A* a, const B* b, Strides sa, Strides sb) {
-    check_gemm<kPath>(what, shape, ait::matrix(a, axis(sa.batch), unit_axis(), axis(sa.column)),
-                      ait::matrix(b, axis(sb.batch), unit_axis(), axis(sb.column)), tile);
-  });
+  const auto by_rows = [](const auto& values, const Strides& s) {
+    return ait::matrix(values.data(), axis(s.batch), axis(s.row), unit_axis());
+  };
+  const auto by_columns = [](const auto& values, const Strides& s) {
+    return ait::matrix(values.data(), axis(s.batch), unit_axis(), axis(s.column));
+  };
+  const Strides a_rows = Strides::of(shape.batch, shape.m, shape.k, false, 1);
+  const Strides a_columns = Strides::of(shape.batch, shape.m, shape.k, true, 1);
+  const Strides b_rows = Strides::of(shape.batch, shape.k, shape.n, false, 2);
+  const Strides b_columns = Strides::of(shape.batch, shape.k, shape.n, true, 2);
+  const auto a = random_values<A>(std::max(a_rows.size, a_columns.size), 1);
+  const auto b = random_values<B>(std::max(b_rows.size, b_columns.size), 2);
+  const auto c = random_values<B>(std::max(b_rows.size, b_columns.size), 5);
+  check("n n", by_rows(a, a_rows), by_rows(b, b_rows));
+  check("t n", by_columns(a, a_columns), by_rows(b, b_rows));
+  check("n t", by_rows(a, a_rows), by_columns(b, b_columns));
+  check("t t", by_columns(a, a_columns), by_columns(b, b_columns));
+  check("n nn", by_rows(a, a_rows), by_rows(b, b_rows), by_rows(c, b_rows));
+  check("n tt", by_rows(a, a_rows), by_columns(b, b_columns), by_columns(c, b_columns));
+  check("t nt", by_columns(a, a_columns), by_rows(b, b_rows), by_columns(c, b_columns));
 }
 
 /// Groups of two dims that are no single stride.
@@ -322,7 +337,8 @@ void check_groups(int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k0, in
   const auto columns = contiguous_k ? axis<2>({n0, n1}, {k0 * n1 * k1, k1})
                                     : axis<2>({n0, n1}, {k1 * n1, 1});
   const auto right = ait::matrix(b.data(), axis(n0 * n1 * k0 * k1), rows, columns);
-  check_gemm<ait::GemmPath::automatic>("gemm of groups", shape, left, right, {48, 32, 7});
+  check_gemm<ait::GemmPath::automatic>("gemm of groups", shape, {48, 32, 7}, left, right);
+  check_gemm<ait::GemmPath::automatic>("two gemms of groups", shape, {48, 32, 7}, left, right, right);
 }
 
 void test_gemm() {
