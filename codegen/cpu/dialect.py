@@ -39,8 +39,8 @@ class CpuGemmAttr(ParametrizedAttribute):
     """How a gemm or convolution is computed: `#cpu.gemm<path = blocked, tile = [96, 256, 256]>`.
 
     `tile`: rows of the result and columns of the right factors, taken together, that are one task,
-    and the depth of a packed panel. They are upper limits: the kernel divides evenly, and further if
-    threads would be idle.
+    and the depth of a packed panel. They are upper limits: the kernel divides evenly, and further
+    if threads would be idle.
     """
 
     name = "cpu.gemm"

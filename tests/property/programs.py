@@ -413,11 +413,51 @@ def _linear(g: Growth, kind: Any) -> Any:
     x = g.pick(lambda v: v.element in FLOATS and v.rank >= 1 and isinstance(v.dims[-1], int))
     if x is None:
         return None
-    n = g.choose([1, 3, 4, 16, 17])
-    weight = g.parameter([n, x.dims[-1]], x.element)
-    bias = g.parameter([n], x.element) if g.flag() else None
-    op = kind(x.ssa, weight.ssa, bias.ssa if bias else None)
-    return g.add(op, x.exact, _sum_bound(x, x.dims[-1]) + 2)
+    if g.integer(0, 3) == 3:
+        return _gated(g, x)
+    return [_layer(g, x, g.choose([1, 3, 4, 16, 17]))]
+
+
+def _layer(g: Growth, x: Value, features: int) -> Value:
+    """A linear layer over `x`, whose last dim is static."""
+    inner = x.dims[-1]
+    assert isinstance(inner, int)
+    weight = g.parameter([features, inner], x.element)
+    bias = g.parameter([features], x.element) if g.flag() else None
+    op = graph.LinearOp(x.ssa, weight.ssa, bias.ssa if bias else None)
+    return g.one(op, x.exact, _sum_bound(x, inner) + 2)
+
+
+def _gated(g: Growth, x: Value) -> Any:
+    """A linear times the sigmoid of another one: of two layers, or of the columns of one."""
+    n = g.choose([1, 4, 6])
+    spelling = g.choose(["two", "split", "interleaved"])
+    if spelling == "two":
+        pair = [_layer(g, x, n), _layer(g, x, n)]
+    else:
+        wide = _layer(g, x, 2 * n)
+        lead = list(wide.dims[:-1])
+        zeros, ones = [0 for _ in lead], [1 for _ in lead]
+        if spelling == "split":
+            op: Operation = graph.SplitOp(wide.ssa, axis=len(lead), sizes=[n, n])
+            pair = g.add(op, wide.exact, wide.bound)
+        else:
+            pair = [
+                g.one(
+                    graph.SliceOp(
+                        wide.ssa, offsets=[*zeros, i], sizes=[*lead, n], steps=[*ones, 2]
+                    ),
+                    wide.exact,
+                    wide.bound,
+                )
+                for i in (0, 1)
+            ]
+    if g.flag():
+        pair.reverse()
+    gate = g.one(graph.SigmoidOp(pair[0].ssa), bound=1)
+    if g.flag():
+        pair[1], gate = gate, pair[1]
+    return g.add(graph.MulOp(pair[1].ssa, gate.ssa), bound=max(pair[1].bound, gate.bound))
 
 
 @makes(graph.MatmulOp)

@@ -162,3 +162,37 @@ def test_whole_views_compose_with_themselves(pair: tuple[AccessMap, Any]) -> Non
     flat = AccessMap.dense((access.size,))
     if access.reshape((access.size,)) is not None:
         assert flat.compose(access) is not None
+
+
+@given(viewed(), viewed())
+def test_reaching_one_map_through_another(
+    a: tuple[AccessMap, Any], b: tuple[AccessMap, Any]
+) -> None:
+    """What `through` finds are the positions, in the value that `inner` is, of the elements."""
+    (access, _), (inner, array) = a, b
+    found = access.through(inner)
+    if found is not None:
+        np.testing.assert_array_equal(array.reshape(-1)[addresses(found)], addresses(access))
+
+
+@given(
+    st.lists(st.sampled_from([1, 2, 3, 4]), min_size=1, max_size=4),
+    st.sampled_from([1, 2, 5]),
+    st.data(),
+)
+def test_parts_of_dims_are_reached_through_each_other(
+    sizes: list[int], gap: int, data: st.DataObject
+) -> None:
+    """The first elements of a dim that is `gap` times as long, permuted, and their own storage."""
+    axis = data.draw(st.integers(0, len(sizes) - 1))
+    long = [n * gap if i == axis else n for i, n in enumerate(sizes)]
+    part = AccessMap.dense(long).slice([0] * len(sizes), sizes, [1] * len(sizes))
+    order = data.draw(st.permutations(range(len(sizes))))
+    assert part.permute(order).through(part) == AccessMap.dense(sizes).permute(order)
+
+
+def test_no_way_through() -> None:
+    inner = AccessMap(0, (4, 3), (6, 1))
+    assert AccessMap(1, (4, 3), (6, 1)).through(inner) is None, "another first element"
+    assert AccessMap(0, (4, 4), (6, 1)).through(inner) is None, "beyond a row"
+    assert AccessMap(0, (4, 3), (3, 1)).through(inner) is None, "between rows"

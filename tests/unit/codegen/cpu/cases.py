@@ -162,6 +162,111 @@ GEMMS = [
     ),
 ]
 
+GATE = region(
+    "acc: f32, gate: f32, x: f32",
+    "%s = arith.addf %acc, %x : f32\n%t = math.tanh %gate : f32\n"
+    "%u = arith.mulf %s, %t : f32\nkernel.yield %u : f32",
+)
+
+
+def dual_gemm(
+    name: str, a: str, b: str, c: str, out: str, groups: str, maps: dict[str, str], **more: object
+) -> Case:
+    """`(a @ b + x) * tanh(a @ c)`; `maps` where they are not dense. x is like the result."""
+    types = {"a": a, "b": b, "c": c, "x": out}
+    ins = ", ".join(f"%{v} {maps.get(v, '')} : {t}" for v, t in types.items())
+    return Case(
+        name,
+        types,
+        out,
+        f"kernel.dual_gemm ins({ins}) outs(%e {maps.get('x', '')} : {out}) "
+        f"{{groups = array<i64: {groups}>}} epilogue {GATE}",
+        **more,  # type: ignore[arg-type]
+    )
+
+
+HALVES = {
+    "b": "<offset 0, sizes [140, 33], strides [1, 140]>",
+    "c": "<offset 4620, sizes [140, 33], strides [1, 140]>",
+}
+DUAL_GEMMS = [
+    dual_gemm(
+        "dual_gemm_dot",
+        "tensor<7x140xf32>",
+        "tensor<66x140xf32>",
+        "tensor<66x140xf32>",
+        "tensor<7x33xf32>",
+        "0, 1, 1, 1",
+        HALVES,
+    ),
+    dual_gemm(
+        "dual_gemm_blocked",
+        "tensor<130x140xf16>",
+        "tensor<66x140xf16>",
+        "tensor<66x140xf16>",
+        "tensor<130x33xf16>",
+        "0, 1, 1, 1",
+        HALVES,
+        tolerance=1e-3,
+    ),
+    dual_gemm(
+        "dual_gemm_stream",
+        "tensor<1x40xf32>",
+        "tensor<40x90xf32>",
+        "tensor<40x90xf32>",
+        "tensor<1x90xf32>",
+        "0, 1, 1, 1",
+        {},
+    ),
+    # The factors differ in type and layout, and neither path of their own suits both.
+    dual_gemm(
+        "dual_gemm_unlike_factors",
+        "tensor<1x40xf32>",
+        "tensor<40x90xbf16>",
+        "tensor<90x40xf32>",
+        "tensor<1x90xf32>",
+        "0, 1, 1, 1",
+        {"c": "<offset 0, sizes [40, 90], strides [1, 40]>"},
+    ),
+    dual_gemm(
+        "dual_gemm_interleaved",
+        "tensor<30x24xf32>",
+        "tensor<96x24xf32>",
+        "tensor<96x24xf32>",
+        "tensor<30x48xf32>",
+        "0, 1, 1, 1",
+        {
+            "b": "<offset 0, sizes [24, 48], strides [1, 48]>",
+            "c": "<offset 24, sizes [24, 48], strides [1, 48]>",
+        },
+    ),
+    dual_gemm(
+        "dual_gemm_batched",
+        "tensor<3x40x17xf32>",
+        "tensor<3x40x20xf32>",
+        "tensor<40x20xf32>",
+        "tensor<3x17x20xf32>",
+        "1, 1, 1, 1",
+        {
+            "a": "<offset 0, sizes [3, 17, 40], strides [680, 1, 17]>",
+            "c": "<offset 0, sizes [3, 40, 20], strides [0, 20, 1]>",
+        },
+    ),
+    dual_gemm(
+        "dual_gemm_of_a_dim",
+        sym("batch, 16, 64"),
+        "tensor<48x64xf32>",
+        "tensor<48x64xf32>",
+        sym("batch, 4, 16, 12"),
+        "0, 2, 2, 1",
+        {
+            "b": "<offset 0, sizes [64, 4, 12], strides [1, 768, 64]>",
+            "c": "<offset 0, sizes [64, 4, 12], strides [1, 768, 64]>",
+            "x": f"<offset 0, sizes [batch, 16, 4, 12], strides [768, 12, 192, 1], {B}>",
+        },
+    ),
+]
+
 
 def conv(
     name: str,
@@ -679,6 +784,7 @@ POINTWISES = [
 
 CASES = [
     *GEMMS,
+    *DUAL_GEMMS,
     *CONVS,
     *ATTENTIONS,
     *ROWWISES,
