@@ -68,8 +68,9 @@ class Prefetch {
 // ---------------------------------------------------------------------------------------------
 // c[Rows, kPanel] (+)= a[Rows, depth] * panel[depth, kPanel]
 
+// A function of its own: among a caller's variables, pointers to rows would not stay in registers.
 template <int Rows>
-inline void multiply(const float* const* a, Panel panel, std::int64_t depth, float* c,
+__attribute__((noinline)) void multiply(const float* const* a, Panel panel, std::int64_t depth, float* c,
                      std::int64_t c_step, bool accumulate) {
   Vector sum[Rows][kVectors];
   AIT_UNROLL
