@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from xdsl.ir import SSAValue
 
 from ait.dialects.accessor import AccessMap
-from ait.dialects.kernel import AttentionOp, ConvOp, GemmOp, KernelOp, ReduceOp
+from ait.dialects.kernel import (
+    AttentionOp,
+    ConvOp,
+    DualGemmOp,
+    GemmOp,
+    KernelOp,
+    ProductOp,
+    ReduceOp,
+)
 from ait.dialects.symbolic import (
     Dim,
     dim_product,
@@ -91,9 +99,10 @@ def _bytes_reached(value: SSAValue, access: AccessMap) -> Dim:
     return reached * bytes_of(element_of(value))
 
 
-def _gemm_operations(op: KernelOp) -> Dim:
-    assert isinstance(op, GemmOp)
-    return 2 * dim_product(dim for group in op.group_dims for dim in group)
+def _product_operations(op: KernelOp) -> Dim:
+    assert isinstance(op, ProductOp)
+    one = 2 * dim_product(dim for group in op.group_dims for dim in group)
+    return one * len(op.right_factors)
 
 
 def _conv_operations(op: KernelOp) -> Dim:
@@ -110,7 +119,8 @@ def _attention_operations(op: KernelOp) -> Dim:
 _MATRIX_OPERATIONS: Mapping[type[KernelOp], Callable[[KernelOp], Dim]] = {
     AttentionOp: _attention_operations,
     ConvOp: _conv_operations,
-    GemmOp: _gemm_operations,
+    DualGemmOp: _product_operations,
+    GemmOp: _product_operations,
 }
 
 

@@ -585,6 +585,9 @@ class FuseVerticalPass(ModulePass):
 
     A stage of a concat is computed piece by piece where that saves copies of pieces that no kernel
     can write in place (the halves that a rotary embedding swaps), or the launch.
+
+    Two products of one left factor that meet in one epilogue, such as a linear and its gate, are
+    one kernel: `kernel.dual_gemm`.
     """
 
     name = NAME

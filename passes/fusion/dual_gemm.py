@@ -23,6 +23,7 @@ from ait.passes.fusion.legality import Refusal, capability, check_limits, covers
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import dims_of_operand, rebuilt, split_domain
 from ait.passes.lowering.launch import Read
+from ait.passes.origins import joined_location
 from ait.passes.regions import inline
 from ait.passes.remarks import describe, remark
 from ait.passes.target import TargetInfo
@@ -120,7 +121,7 @@ def build_pair(pair: _Pair) -> DualGemmOp:
         {"groups": second.groups},
         dict(second.attributes),
     )
-    fused.location = second.location
+    fused.location = joined_location(first, second)
     return fused
 
 

@@ -76,3 +76,26 @@ def test_each_op_through_the_pipeline(kind: type) -> None:
         assert_equal(case, evaluate(changed, case.inputs), want)
 
     check()
+
+
+@given(
+    cases(
+        max_ops=4,
+        kinds=[
+            graph.LinearOp,
+            graph.MulOp,
+            graph.AddOp,
+            graph.SiluOp,
+            graph.SplitOp,
+            graph.ReshapeOp,
+            graph.PermuteOp,
+        ],
+    )
+)
+@EXAMPLES
+def test_gated_layers(case: Case) -> None:
+    """Products of one input that meet again, among what moves and activates them."""
+    want = evaluate(case.program, case.inputs)
+    changed = case.program.clone()
+    run_pipeline(changed.module, target="any", verify=True)
+    assert_equal(case, evaluate(changed, case.inputs), want)

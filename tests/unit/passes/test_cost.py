@@ -33,6 +33,20 @@ def spec(*dims: Any, dtype: str = "f32") -> TensorSpec:
     return TensorSpec(dims, dtype)
 
 
+def test_gated_linear() -> None:
+    """The input is read once for both products, and what is between them never stored."""
+
+    def model(x: nn.Tensor) -> nn.Tensor:
+        left, right = nn.Linear(16, 8, bias=False)(x).chunk(2, -1)
+        return left * right.sigmoid()
+
+    ((name, cost),) = costs(model, {"input": spec(BATCH, 16)})
+    assert name == "dual_gemm"
+    assert cost.bytes_read == N * 64 + 4 * 16 * 8
+    assert cost.bytes_written == N * 16
+    assert cost.matrix_operations == N * 2 * 16 * 8
+
+
 def test_linear() -> None:
     """Weights, bias and the input are read once, whatever the batch; the product is written."""
     ((name, cost),) = costs(nn.Linear(16, 4), {"input": spec(BATCH, 16)})

@@ -101,7 +101,7 @@ func.func @missing_region(%x: tensor<4xf32>, %o: tensor<4xf32>) {
 // Checks of each kind.
 
 func.func @gemm_factors(%x: tensor<4x8xf32>, %o: tensor<4x6xf32>) {
-  // expected-error@+1 {{a gemm needs two factors}}
+  // expected-error@+1 {{kernel.gemm needs 2 factors, not 1}}
   %r = kernel.gemm ins(%x : tensor<4x8xf32>) outs(%o : tensor<4x6xf32>) {groups = array<i64: 0, 1, 1, 1>} epilogue {
   ^bb0(%acc: f32):
     kernel.yield %acc : f32
@@ -127,6 +127,39 @@ func.func @gemm_k(%x: tensor<4x8xf32>, %w: tensor<7x6xf32>, %o: tensor<4x6xf32>)
   %r = kernel.gemm ins(%x : tensor<4x8xf32>, %w : tensor<7x6xf32>) outs(%o : tensor<4x6xf32>) {groups = array<i64: 0, 1, 1, 1>} epilogue {
   ^bb0(%acc: f32):
     kernel.yield %acc : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @dual_gemm_factors(%x: tensor<4x8xf32>, %w: tensor<8x6xf32>, %o: tensor<4x6xf32>) {
+  // expected-error@+1 {{kernel.dual_gemm needs 3 factors, not 2}}
+  %r = kernel.dual_gemm ins(%x : tensor<4x8xf32>, %w : tensor<8x6xf32>) outs(%o : tensor<4x6xf32>) {groups = array<i64: 0, 1, 1, 1>} epilogue {
+  ^bb0(%p: f32, %q: f32):
+    kernel.yield %p : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @dual_gemm_columns(%x: tensor<4x8xf32>, %w: tensor<8x6xf32>, %v: tensor<8x5xf32>, %o: tensor<4x6xf32>) {
+  // expected-error@+1 {{in 2 ranges over [8, 5], expected [8, 6]}}
+  %r = kernel.dual_gemm ins(%x : tensor<4x8xf32>, %w : tensor<8x6xf32>, %v : tensor<8x5xf32>) outs(%o : tensor<4x6xf32>) {groups = array<i64: 0, 1, 1, 1>} epilogue {
+  ^bb0(%p: f32, %q: f32):
+    kernel.yield %p : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @dual_gemm_sums(%x: tensor<4x8xf32>, %w: tensor<8x6xf32>, %o: tensor<4x6xf32>) {
+  // expected-error@+1 {{region epilogue takes (f32), expected (f32, f32)}}
+  %r = kernel.dual_gemm ins(%x : tensor<4x8xf32>, %w : tensor<8x6xf32>, %w : tensor<8x6xf32>) outs(%o : tensor<4x6xf32>) {groups = array<i64: 0, 1, 1, 1>} epilogue {
+  ^bb0(%p: f32):
+    kernel.yield %p : f32
   }
   func.return
 }

@@ -44,6 +44,23 @@ func.func @gemm(%x: tensor<2x4x8xf16>, %w: tensor<6x8xf16>, %b: tensor<6xf32>, %
   func.return %r : tensor<2x4x6xf16>
 }
 
+// CHECK-LABEL: func.func @dual_gemm(
+// CHECK-NEXT:    %r = kernel.dual_gemm ins(%x : tensor<4x8xf16>, %w <offset 0, sizes [8, 6], strides [1, 8]> : tensor<12x8xf16>, %w <offset 48, sizes [8, 6], strides [1, 8]> : tensor<12x8xf16>, %b <offset 0, sizes [4, 6], strides [0, 1]> : tensor<6xf32>) outs(%o : tensor<4x6xf16>) {groups = array<i64: 0, 1, 1, 1>} epilogue {
+// CHECK-NEXT:    ^bb0(%up: f32, %gate: f32, %bias: f32):
+// CHECK-NEXT:      %0 = arith.addf %up, %bias : f32
+// CHECK-NEXT:      %1 = arith.mulf %0, %gate : f32
+// CHECK-NEXT:      kernel.yield %1 : f32
+// CHECK-NEXT:    }
+func.func @dual_gemm(%x: tensor<4x8xf16>, %w: tensor<12x8xf16>, %b: tensor<6xf32>, %o: tensor<4x6xf16>) -> tensor<4x6xf16> {
+  %r = kernel.dual_gemm ins(%x : tensor<4x8xf16>, %w <offset 0, sizes [8, 6], strides [1, 8]> : tensor<12x8xf16>, %w <offset 48, sizes [8, 6], strides [1, 8]> : tensor<12x8xf16>, %b <offset 0, sizes [4, 6], strides [0, 1]> : tensor<6xf32>) outs(%o : tensor<4x6xf16>) {groups = array<i64: 0, 1, 1, 1>} epilogue {
+  ^bb0(%up: f32, %gate: f32, %bias: f32):
+    %0 = arith.addf %up, %bias : f32
+    %1 = arith.mulf %0, %gate : f32
+    kernel.yield %1 : f32
+  }
+  func.return %r : tensor<4x6xf16>
+}
+
 // CHECK-LABEL: func.func @conv(
 // CHECK-NEXT:    %r = kernel.conv ins(%x : tensor<2x8x8x4xf32>, %w : tensor<6x3x3x2xf32>) outs(%o : tensor<2x4x4x6xf32>) {strides = array<i64: 2, 2>, padding = array<i64: 1, 1, 1, 1>, dilations = array<i64: 1, 1>, groups = 2 : i64} epilogue {
 // CHECK-NEXT:    ^bb0(%acc: f32):
