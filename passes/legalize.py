@@ -19,10 +19,11 @@ from ait.dialects.kernel import ConvOp, KernelOp, ProductOp
 from ait.errors import CompileError
 from ait.passes.derived import DerivedParameters
 from ait.passes.fusion.rebuild import rebuilt
+from ait.passes.lowering.contraction import int_array
 from ait.passes.lowering.launch import Read
 from ait.passes.lowering.phases import split_phases
 from ait.passes.remarks import describe, remark
-from ait.passes.target import find_target
+from ait.passes.target import TargetInfo, find_target
 
 NAME = "legalize"
 
@@ -109,6 +110,43 @@ def _rewrite_weights(
         Rewriter.replace_op(op, new, list(new.res))
 
 
+def _product_of(op: ConvOp) -> GemmOp | None:
+    """The product over the channels that a convolution is whose every pixel sees just itself.
+
+    Pixels are the rows, so the region and the maps of all other operands stay as they are.
+    """
+    image, weights = op.in_access[:2]
+    single = weights.sizes[1:3] == (1, 1) and image.sizes[:3] == op.domain[:3]
+    steps = {*op.strides.get_values(), *op.spread, op.groups.value.data}
+    if not single or any(op.padding.get_values()) or steps != {1}:
+        return None
+    outputs, _, _, channels = weights.sizes
+    step, _, _, depth = weights.strides
+    new = GemmOp(
+        op.ins,
+        op.outs,
+        [image, AccessMap(weights.offset, (channels, outputs), (depth, step)), *op.in_access[2:]],
+        op.out_access,
+        [region.clone() for region in op.regions],
+        {"groups": int_array((0, 3, 1, 1))},
+        dict(op.attributes),
+    )
+    new.location = op.location
+    return new
+
+
+def _rewrite_convs(function: FuncOp, target: TargetInfo) -> None:
+    for op in list(function.body.block.ops):
+        new = _product_of(op) if isinstance(op, ConvOp) else None
+        if new is None or target.refusal(new) is not None:
+            continue
+        assert isinstance(op, ConvOp)
+        remark(NAME, "applied", op, "every pixel sees just itself: a product over the channels")
+        for old, result in zip(op.res, new.res, strict=True):
+            result.name_hint = old.name_hint
+        Rewriter.replace_op(op, new, list(new.res))
+
+
 @dataclass(frozen=True)
 class LegalizePass(ModulePass):
     """Adapts kernels to the target and refuses, all at once, those that it cannot run.
@@ -119,6 +157,9 @@ class LegalizePass(ModulePass):
     Before: `kernel.conv ins(%x, %w) outs(%y) {input_dilations = [2, 2]}`
     After:  four `kernel.conv`, each with a part of the weights and writing every second pixel of
             every second row
+
+    Before: `kernel.conv ins(%x, %w <sizes [O, 1, 1, I], ...>)`, strides 1, no padding
+    After:  `kernel.gemm ins(%x, %w <sizes [I, O], ...>)`, if the target has it so
     """
 
     name = NAME
@@ -129,6 +170,9 @@ class LegalizePass(ModulePass):
         functions = functions_of(op)
         for function in functions:
             _split_convolutions(function)
+        if target.capabilities.products_for_convs:
+            for function in functions:
+                _rewrite_convs(function, target)
         packed = target.capabilities.packed_weights
         if packed:
             layouts = _WeightLayouts(op)

@@ -79,6 +79,8 @@ class Capabilities:
         default_factory=dict[type[KernelOp], GroupCapability]
     )
     """Kernels that can share a launch with others of their kind."""
+    products_for_convs: bool = False
+    """Whether a convolution of single pixels runs best as a product."""
     channels_last: bool = True
     """Whether convolutions run best on NHWC data."""
     scalars: frozenset[str] = field(default_factory=frozenset[str])

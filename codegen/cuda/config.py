@@ -2,6 +2,8 @@
 
 ```mlir
 #cuda.gemm<tile = [128, 128, 64], cluster = [2, 1], schedule = pingpong, swapped>
+#cuda.conv<tile = [128, 64, 32], warps = [2, 2], stages = 4>
+#cuda.attention<tile = [128, 64], warps = 4>
 ```
 """
 
@@ -92,4 +94,116 @@ class GemmAttr(Data[GemmConfig]):
         print_fields(printer, texts)
 
 
-Cuda = Dialect("cuda", [], [GemmAttr])
+_OTHER_REGISTERS = 100
+"""Of a thread of a convolution, beside its sums: addresses and fragments."""
+
+
+@dataclass(frozen=True)
+class ConvConfig:
+    """A convolution on tensor cores: the block's tile (m = pixels, n = output channels, k = taps x
+    input channels), how many warps share its m and its n, and the steps along k in flight."""
+
+    tile: tuple[int, int, int]
+    warps: tuple[int, int]
+    stages: int
+
+    @property
+    def shared_bytes(self) -> int:
+        """The shared memory of the pipeline."""
+        m, n, k = self.tile
+        return (m + n) * k * 2 * self.stages
+
+    def resident_blocks(self, shared_bytes: int) -> int:
+        """How many blocks a multiprocessor holds at once."""
+        m, n, _ = self.tile
+        threads = 32 * self.warps[0] * self.warps[1]
+        registers = m * n // threads + _OTHER_REGISTERS
+        return max(1, min(shared_bytes // self.shared_bytes, 65536 // (threads * registers)))
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        (m, n, k), (rows, columns) = self.tile, self.warps
+        checks = (
+            (rows * columns in (1, 2, 4, 8), "a block has 1, 2, 4 or 8 warps"),
+            (m > 0 and m % (16 * max(rows, 1)) == 0, "each warp has a multiple of 16 pixels"),
+            (n > 0 and n % (16 * max(columns, 1)) == 0, "each warp has a multiple of 16 channels"),
+            (k in (32, 64), "tile k must be 32 or 64"),
+            (2 <= self.stages <= 8, "stages must be 2 to 8"),
+            (m * n <= 128 * 32 * rows * columns, "the accumulators do not fit the registers"),
+        )
+        return [text for holds, text in checks if not holds]
+
+
+@irdl_attr_definition
+class ConvAttr(Data[ConvConfig]):
+    """Config of a convolution on tensor cores (mma.sync, compute capability 8.0 and newer)."""
+
+    name = "cuda.conv"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> ConvConfig:
+        fields = ConfigFields(parser)
+        config = ConvConfig(fields.triple("tile"), fields.pair("warps"), fields.number("stages"))
+        fields.finish()
+        return config
+
+    def print_parameter(self, printer: Printer) -> None:
+        config = self.data
+        texts = [f"tile = {list(config.tile)}", f"warps = {list(config.warps)}"]
+        print_fields(printer, [*texts, f"stages = {config.stages}"])
+
+
+@dataclass(frozen=True)
+class AttentionConfig:
+    """An attention on tensor cores: the queries of a block, the keys of a step, and the warps,
+    which share the queries."""
+
+    tile: tuple[int, int]
+    warps: int
+
+    def registers(self, value: int) -> int:
+        """Of a thread, for the scores of a step and the sums of heads of `value` elements."""
+        rows, columns = self.tile
+        return rows // self.warps * (columns + -(-value // 16) * 16) // 32
+
+    def shared_bytes(self, depth: int, value: int) -> int:
+        """For the queries, and two steps of keys and values."""
+        rows, columns = self.tile
+        depth, value = (-(-size // 16) * 16 + 8 for size in (depth, value))
+        return (rows * depth + 2 * columns * (depth + value)) * 2
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        rows, columns = self.tile
+        checks = (
+            (self.warps in (1, 2, 4, 8), "a block has 1, 2, 4 or 8 warps"),
+            (rows in (16 * self.warps, 32 * self.warps), "each warp has 16 or 32 queries"),
+            (columns in (16, 32, 64, 128), "a step has 16, 32, 64 or 128 keys"),
+        )
+        return [text for holds, text in checks if not holds]
+
+
+@irdl_attr_definition
+class AttentionAttr(Data[AttentionConfig]):
+    """Config of an attention on tensor cores (mma.sync, compute capability 8.0 and newer)."""
+
+    name = "cuda.attention"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> AttentionConfig:
+        fields = ConfigFields(parser)
+        config = AttentionConfig(fields.pair("tile"), fields.number("warps"))
+        fields.finish()
+        return config
+
+    def print_parameter(self, printer: Printer) -> None:
+        print_fields(printer, [f"tile = {list(self.data.tile)}", f"warps = {self.data.warps}"])
+
+
+Cuda = Dialect("cuda", [], [AttentionAttr, ConvAttr, GemmAttr])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from math import ceil
 
+from ait.codegen.cuda.config import ConvConfig
 from ait.codegen.gpu.cost import GemmShape
 from ait.passes.target import DeviceDescription
 
@@ -24,6 +25,14 @@ _LONE_UNIT_FACTOR = 1.2
 _RAMP_SECONDS = 1.5e-6
 # What the blocks of a cluster lose by waiting for each other, per further block.
 _CLUSTER_LOSS = 0.05
+# What mma.sync reaches of the peak that Hopper's own instructions have, at best.
+_MMA_RATE = 0.5
+# The part of a warp, 64 x 64, from which on loads of fragments do not hold up products.
+_MMA_BEST_REUSE = 32.0
+# The share of its rate that a multiprocessor reaches with four warps, which wait together.
+_MMA_LONE_BLOCK = 0.85
+# The barrier and the addresses of a step along k.
+_MMA_STEP_SECONDS = 0.1e-6
 
 
 def tensor_tile_rate(m: int, n: int) -> float:
@@ -64,3 +73,28 @@ def hopper_seconds(
         steady = waves * (main + finish)
     drawn = device.memory_bandwidth * min(1.0, busy / device.units * _LONE_UNIT_FACTOR)
     return max(steady, shape.bytes / drawn) + _RAMP_SECONDS
+
+
+def mma_seconds(shape: GemmShape, device: DeviceDescription, config: ConvConfig) -> float:
+    """Expected time of an mma.sync kernel of our own, one block a tile.
+
+    Warps with small parts of a tile wait for shared memory: their rate falls with the ratio of
+    products to loads. Blocks of a multiprocessor share its rate.
+    """
+    m, n, k = config.tile
+    rows, columns = config.warps
+    tiles = shape.batch * ceil(shape.m / m) * ceil(shape.n / n)
+    reuse = (m / rows) * (n / columns) / (m / rows + n / columns)
+    rate = _MMA_RATE * min(1.0, reuse / _MMA_BEST_REUSE) ** 0.75
+    resident = config.resident_blocks(device.shared_bytes)
+    sharing = min(resident, ceil(tiles / device.units))
+    per_block = device.matrix_peak["f16"] * rate / device.units / sharing
+    if sharing == 1:
+        per_block *= _MMA_LONE_BLOCK
+    step = 2.0 * m * n * k / per_block + _MMA_STEP_SECONDS
+    # Blocks follow each other one by one: a last wave that is not full costs a part of one.
+    turns = max(1.0, tiles / (device.units * resident))
+    turns = (turns + ceil(turns)) / 2
+    finish = m * n * shape.epilogue_bytes * sharing / (device.memory_bandwidth / device.units)
+    steady = turns * (ceil(shape.k / k) * step + finish)
+    return max(steady, shape.bytes / device.memory_bandwidth) + _RAMP_SECONDS

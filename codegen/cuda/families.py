@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ait.codegen.cuda.attention import TensorAttention
+from ait.codegen.cuda.conv import TensorConv
 from ait.codegen.cuda.gemm_sm90 import GemmSm90
+from ait.codegen.gpu.depthwise import Depthwise
 from ait.codegen.gpu.elementwise import Elementwise
 from ait.codegen.gpu.family import KernelFamily
 from ait.codegen.gpu.gather import Gather
+from ait.codegen.gpu.own_attention import OwnAttention
+from ait.codegen.gpu.own_conv import OwnConv
 from ait.codegen.gpu.own_gemm import Engine, OwnGemm
 from ait.codegen.gpu.rows import Reduce, Rowwise
 from ait.codegen.gpu.window import Pool, Resize
 from ait.dialects.kernel import (
+    AttentionOp,
+    ConvOp,
     CopyOp,
     GatherOp,
     GemmOp,
@@ -47,8 +54,12 @@ class OpRow:
 # operands, would send it to the kernel of our own, which loses more than the fusion gains.
 _GEMM = KernelCapability(elements=frozenset({"f32", "f16", "bf16"}), max_ins=10, max_outs=1)
 
+_ATTENTION = KernelCapability(max_ins=10, max_outs=1)
+
 OPS: Mapping[type[KernelOp], OpRow] = {
     GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmSm90()]}),
+    ConvOp: OpRow(_GEMM, [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)]),
+    AttentionOp: OpRow(_ATTENTION, [TensorAttention(), OwnAttention()]),
     PointwiseOp: OpRow(KernelCapability(), [_ELEMENTWISE]),
     CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), [_ELEMENTWISE]),
     RowwiseOp: OpRow(KernelCapability(), [Rowwise()]),
@@ -58,7 +69,11 @@ OPS: Mapping[type[KernelOp], OpRow] = {
     ResizeOp: OpRow(KernelCapability(), [Resize()]),
 }
 
-CAPABILITIES = Capabilities({kind: row.capability for kind, row in OPS.items()})
+CAPABILITIES = Capabilities(
+    {kind: row.capability for kind, row in OPS.items()},
+    packed_weights=frozenset({ConvOp}),
+    products_for_convs=True,
+)
 
 
 def families(architecture: str) -> Mapping[type[KernelOp], Sequence[KernelFamily]]:

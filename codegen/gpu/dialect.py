@@ -4,6 +4,9 @@
 #plain.gemm<tile = [64, 64, 32], units = tensor>
 #plain.elementwise<vector = 8>
 #plain.rows<lanes = inner, vector = 8, team = 32, rows = 4, items = 2>
+#plain.conv<tile = [64, 64, 32], units = tensor>
+#plain.depthwise<vector = 8>
+#plain.attention
 ```
 """
 
@@ -12,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import auto
 
-from xdsl.ir import Data, Dialect
+from xdsl.ir import Data, Dialect, ParametrizedAttribute
 from xdsl.irdl import irdl_attr_definition
 from xdsl.parser import AttrParser
 from xdsl.printer import Printer
@@ -167,4 +170,51 @@ class RowsAttr(Data[RowsConfig]):
         print_fields(printer, [f"lanes = {c.lanes.value}", *texts])
 
 
-Plain = Dialect("plain", [], [ElementwiseAttr, OwnGemmAttr, RowsAttr])
+@irdl_attr_definition
+class OwnConvAttr(Data[OwnGemmConfig]):
+    """Config of the convolution that takes any strides, alignment and types: the gemm of
+    m = pixels, n = output channels and k = taps x input channels, whose left factor is read from
+    the image."""
+
+    name = "plain.conv"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> OwnGemmConfig:
+        return OwnGemmAttr.parse_parameter(parser)
+
+    def print_parameter(self, printer: Printer) -> None:
+        OwnGemmAttr(self.data).print_parameter(printer)
+
+
+@irdl_attr_definition
+class DepthwiseAttr(Data[ElementwiseConfig]):
+    """Config of a convolution of single channels: output channels a thread handles at once."""
+
+    name = "plain.depthwise"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> ElementwiseConfig:
+        return ElementwiseAttr.parse_parameter(parser)
+
+    def print_parameter(self, printer: Printer) -> None:
+        ElementwiseAttr(self.data).print_parameter(printer)
+
+
+@irdl_attr_definition
+class OwnAttentionAttr(ParametrizedAttribute):
+    """Config of the attention that takes any types, head sizes and strides: nothing to choose."""
+
+    name = "plain.attention"
+
+
+Plain = Dialect(
+    "plain",
+    [],
+    [DepthwiseAttr, ElementwiseAttr, OwnAttentionAttr, OwnConvAttr, OwnGemmAttr, RowsAttr],
+)

@@ -206,6 +206,12 @@ def shared_values(
         "aligned": aligned,
         "index": "int32_t" if view.fits_int32 else "int64_t",
         "pointers": pointers,
+        "read_by": read_by,
         "extents": extents(view),
         "put": put,
     }
+
+
+def aligned_to(operand: Operand, elements: int) -> list[tuple[Operand, int]]:
+    """What accesses of some elements at once need of an operand's first address."""
+    return [(operand, elements * operand.element.bytes)] if elements > 1 else []

@@ -11,6 +11,7 @@ from xdsl.ir import Attribute
 from ait.codegen.gpu.cost import GemmShape, own_gemm_seconds
 from ait.codegen.gpu.dialect import OwnGemmAttr, OwnGemmConfig, Units
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.lanes import Lanes, aligned_to, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
 from ait.passes.target import DeviceDescription
@@ -18,7 +19,7 @@ from ait.passes.target import DeviceDescription
 _FACTOR_TYPES = frozenset({"f32", "f16", "bf16"})
 _VECTOR_BYTES = 16
 
-_TILES = {
+TILES = {
     Units.TENSOR: ((64, 32, 32), (64, 64, 32), (128, 64, 32), (128, 128, 32)),
     Units.SCALAR: ((16, 64, 16), (32, 32, 16), (64, 64, 16), (128, 64, 16), (128, 128, 8)),
 }
@@ -48,45 +49,57 @@ class OwnGemm:
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         _check(view)
         shape = GemmShape.of(view)
-        units = [Units.TENSOR] if self._takes_tensor(view) else [Units.SCALAR]
+        unit = self.best_units(view)
         return [
             Candidate(
                 OwnGemmAttr(OwnGemmConfig(tile, unit)),
                 own_gemm_seconds(shape, device, tile, unit is Units.TENSOR),
             )
-            for unit in units
-            for tile in _TILES[unit]
+            for tile in TILES[unit]
         ]
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         _check(view)
         own = cast(OwnGemmAttr, config).data
-        engine = _SCALAR_ENGINE if own.units is Units.SCALAR else self._tensor_engine
-        if engine is None:
-            raise Refusal("the target has no tensor units for this kernel")
-        if own.units is Units.TENSOR and not _has_tensor_types(view):
-            raise Refusal("tensor units need two factors of one 16-bit type")
+        engine = self.engine(own.units, view)
         a, b = view.ins[:2]
         a_along_k = not _prefers(a, "m")
         b_along_n = not _prefers(b, "k") if b.stride("n") != 1 else True
         _, _, tile_k = own.tile
         a_group, a_tile = ("k", tile_k) if a_along_k else ("m", own.tile[0])
         b_group, b_tile = ("n", own.tile[1]) if b_along_n else ("k", tile_k)
+        a_vector = min(a.vector(a_group, _VECTOR_BYTES), a_tile)
+        b_vector = min(b.vector(b_group, _VECTOR_BYTES), b_tile)
+        place = {name: name for name in ("batch", "m", "n")}
+        aligned = [*aligned_to(a, a_vector), *aligned_to(b, b_vector)]
         return {
-            "view": view,
+            **shared_values(view, engine.header, aligned),
             "config": own,
             "engine": engine,
             "region": view.region("epilogue"),
-            "index": "int32_t" if view.fits_int32 else "int64_t",
+            "lanes": Lanes(1, None, place, place),
+            "sizes": [view.group(name).size for name in ("batch", "m", "n", "k")],
+            "holes": False,
             "a_along_k": a_along_k,
             "b_along_n": b_along_n,
-            "a_vector": min(a.vector(a_group, _VECTOR_BYTES), a_tile),
-            "b_vector": min(b.vector(b_group, _VECTOR_BYTES), b_tile),
+            "a_vector": a_vector,
+            "b_vector": b_vector,
             "out_along_n": not _prefers(view.outs[0], "m"),
         }
 
-    def _takes_tensor(self, view: KernelView) -> bool:
-        return self._tensor_engine is not None and _has_tensor_types(view)
+    def best_units(self, view: KernelView) -> Units:
+        """The fastest units that take the two factors, the first of the view's operands."""
+        takes_tensor = self._tensor_engine is not None and _has_tensor_types(view)
+        return Units.TENSOR if takes_tensor else Units.SCALAR
+
+    def engine(self, units: Units, view: KernelView) -> Engine:
+        """What multiplies the view's factors. Raises Refusal if the units cannot."""
+        engine = _SCALAR_ENGINE if units is Units.SCALAR else self._tensor_engine
+        if engine is None:
+            raise Refusal("the target has no tensor units for this kernel")
+        if units is Units.TENSOR and not _has_tensor_types(view):
+            raise Refusal("tensor units need two factors of one 16-bit type")
+        return engine
 
 
 def _check(view: KernelView) -> None:

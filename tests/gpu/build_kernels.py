@@ -19,7 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, TENSOR_ATTENTIONS
 from tests.compile.cuda.cases import ELEMENTWISE, HOPPER_GEMMS, OWN_GEMMS
+from tests.compile.cuda.conv_cases import OWN_CONVS, TENSOR_CONVS
 from tests.compile.cuda.kernels import TARGET, Array, Case
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
 
@@ -31,7 +33,17 @@ _LINK = ("-shared", "-lcudart_static", "-ldl", "-lrt", "-lpthread")
 def all_cases() -> list[Case]:
     """Every CUDA case, with distinct names."""
     cases: dict[str, Case] = {}
-    for case in (*HOPPER_GEMMS, *OWN_GEMMS, *ELEMENTWISE, *ROWS, *OUT_OF_RANGE):
+    for case in (
+        *HOPPER_GEMMS,
+        *OWN_GEMMS,
+        *ELEMENTWISE,
+        *OWN_CONVS,
+        *TENSOR_CONVS,
+        *OWN_ATTENTIONS,
+        *TENSOR_ATTENTIONS,
+        *ROWS,
+        *OUT_OF_RANGE,
+    ):
         name, count = case.name, 1
         while name in cases:
             count += 1

@@ -36,6 +36,40 @@ class Tagger(nn.Module):
         return nn.functional.softmax(self.tag(x), -1), x.mean(1)
 
 
+class Convolutions(nn.Module):
+    """A stem, a bottleneck with a shortcut, and a depthwise and a grouped convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 64, 7, stride=2, padding=3)
+        self.narrow = nn.Conv2d(64, 32, 1)
+        self.middle = nn.Conv2d(32, 32, 3, padding=1)
+        self.wide = nn.Conv2d(32, 64, 1)
+        self.depthwise = nn.Conv2d(64, 64, 5, padding=2, groups=64)
+        self.grouped = nn.Conv2d(64, 48, 3, stride=2, dilation=2, padding=1, groups=4)
+
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
+        x = self.stem(x).relu()
+        x = (x + self.wide(self.middle(self.narrow(x).relu()).relu())).relu()
+        return self.grouped(self.depthwise(x).relu())
+
+
+class SelfAttention(nn.Module):
+    """x + the projection of causal attention over packed projections of x."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.project = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
+        packed = self.project(x).unflatten(2, [3, self.heads, -1])
+        q, k, v = (part.squeeze(2).transpose(1, 2) for part in packed.split(1, 2))
+        y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return x + self.out(y.transpose(1, 2).flatten(2))
+
+
 @dataclass(frozen=True)
 class Model:
     """A model, and the values of its dynamic dims to run it at."""
@@ -57,6 +91,19 @@ def tagger(words: int, width: int, tags: int) -> Program:
     return ait.trace(model, {"words": ait.TensorSpec(dims, "i64")})
 
 
+def convolutions() -> Program:
+    """Up to four f16 images of uneven sizes."""
+    model = Convolutions().init_random(seed=2).half()
+    return ait.trace(model, {"x": ait.TensorSpec((ait.Dim("batch", 1, 4), 3, 37, 50), "f16")})
+
+
+def self_attention() -> Program:
+    """Heads of 40 elements over sequences of any length."""
+    model = SelfAttention(160, 4).init_random(seed=3).half()
+    dims = (ait.Dim("batch", 1, 4), ait.Dim("length", 1, 200), 160)
+    return ait.trace(model, {"x": ait.TensorSpec(dims, "f16")})
+
+
 MODELS = {
     # CUTLASS kernels: every size is a multiple of 8.
     "mlp": Model(
@@ -68,5 +115,10 @@ MODELS = {
     "tagger": Model(
         lambda: tagger(40, 72, 17),
         ({"batch": 1, "length": 1}, {"batch": 3, "length": 41}, {"batch": 16, "length": 100}),
+    ),
+    "convolutions": Model(convolutions, ({"batch": 1}, {"batch": 4})),
+    "self_attention": Model(
+        self_attention,
+        ({"batch": 1, "length": 1}, {"batch": 3, "length": 77}, {"batch": 4, "length": 200}),
     ),
 }

@@ -7,14 +7,27 @@ from pathlib import Path
 
 import pytest
 
+from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, TENSOR_ATTENTIONS
 from tests.compile.cuda.cases import ELEMENTWISE, OWN_GEMMS
+from tests.compile.cuda.conv_cases import OWN_CONVS, TENSOR_CONVS
 from tests.compile.cuda.kernels import Case, assert_close, emulated
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
 
 pytestmark = pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 
 
-@pytest.mark.parametrize("case", [*OWN_GEMMS, *ELEMENTWISE, *ROWS], ids=lambda case: case.name)
+_CASES = [
+    *OWN_GEMMS,
+    *ELEMENTWISE,
+    *ROWS,
+    *OWN_CONVS,
+    *TENSOR_CONVS,
+    *OWN_ATTENTIONS,
+    *TENSOR_ATTENTIONS,
+]
+
+
+@pytest.mark.parametrize("case", _CASES, ids=lambda case: case.name)
 def test_matches_the_interpreter(case: Case, tmp_path: Path) -> None:
     actual = emulated(case, tmp_path)
     expected = case.expected(case.inputs())

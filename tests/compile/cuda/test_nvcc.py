@@ -10,14 +10,15 @@ import pytest
 
 from ait.codegen.cuda import toolchain
 from ait.errors import ToolchainError
+from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, Heads, attention, packed
 from tests.compile.cuda.cases import ELEMENTWISE, OWN_GEMMS, all_leaves
+from tests.compile.cuda.conv_cases import OWN_CONVS, Conv, conv
 from tests.compile.cuda.kernels import TARGET, Case
 from tests.compile.cuda.row_cases import ROWS
 
 pytestmark = pytest.mark.compile
 
 # A Hopper gemm takes a minute to compile; the plain kernels take seconds each.
-_PLAIN = ["linear_odd", "linear_f32", "grouped_dims", "broadcast", "dynamic_indices"]
 _ROWS = [
     "softmax_block",
     "layer_norm_streamed_128",
@@ -26,6 +27,31 @@ _ROWS = [
     "embedding",
     "max_pool",
     "bilinear_half_pixel_10",
+]
+_PLAIN = [
+    "linear_odd",
+    "linear_f32",
+    "grouped_dims",
+    "broadcast",
+    "dynamic_indices",
+    "conv_f32",
+    "conv_own_stem",
+    "depthwise",
+    "attention_own_packed",
+]
+
+# What is chosen at the sizes of real models: no spills in any of them.
+_DEFAULTS = [
+    conv("conv_56", Conv(64, 56, 56, 64, 64), block=True),
+    conv("conv_14", Conv(64, 14, 14, 256, 256), block=True),
+    conv("conv_one_image", Conv(1, 14, 14, 256, 256), block=True),
+    conv("conv_224", Conv(64, 224, 224, 3, 64, (7, 7), (2, 2), (3, 3, 3, 3))),
+    *(
+        attention(f"attention_{depth}", Heads(4, 16, 1024, 1024, depth), causal=depth == 128)
+        for depth in (40, 64, 80, 128, 160, 256)
+    ),
+    attention("attention_one", Heads(1, 12, 128, 128, 64)),
+    packed("attention_masked", 8, 12, 384, 64, "f16", ""),
 ]
 
 
@@ -54,10 +80,19 @@ def assert_clean(log: str) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    [c for c in [*OWN_GEMMS, *ELEMENTWISE, *ROWS] if c.name in [*_PLAIN, *_ROWS]],
+    [
+        case
+        for case in (*OWN_GEMMS, *ELEMENTWISE, *ROWS, *OWN_CONVS, *OWN_ATTENTIONS)
+        if case.name in [*_PLAIN, *_ROWS]
+    ],
     ids=lambda case: case.name,
 )
 def test_plain_kernels(case: Case, tmp_path: Path) -> None:
+    assert_clean(compile_kernel(case, tmp_path))
+
+
+@pytest.mark.parametrize("case", _DEFAULTS, ids=lambda case: case.name)
+def test_default_configs_do_not_spill(case: Case, tmp_path: Path) -> None:
     assert_clean(compile_kernel(case, tmp_path))
 
 

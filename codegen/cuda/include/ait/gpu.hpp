@@ -65,14 +65,23 @@ __device__ __forceinline__ std::uint32_t shuffle_word(std::uint32_t word, int ma
 }
 
 /// Starts `kernel` on the launch's stream, where it may overlap the end of the kernel before it
-/// (programmatic dependent launch, compute capability 9.0). An empty grid is no launch at all.
+/// (programmatic dependent launch, compute capability 9.0), with `shared` bytes of dynamic shared
+/// memory. An empty grid is no launch at all.
 template <class... Parameters, class... Arguments>
-Status launch(const Launch& launch, void (*kernel)(Parameters...), dim3 grid, dim3 block,
-              Arguments... arguments) {
+Status launch_with_shared(const Launch& launch, void (*kernel)(Parameters...), dim3 grid,
+                          dim3 block, unsigned shared, Arguments... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return ok();
+  constexpr unsigned kWithoutAsking = 48u << 10;
+  if (shared > kWithoutAsking) {
+    AIT_TRY(status_of(
+        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                             cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
+        "a kernel needs more shared memory than the device has"));
+  }
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
+  config.dynamicSmemBytes = shared;
   config.stream = stream_of(launch);
 #if defined(AIT_CUDA_DEPENDENT_LAUNCH)
   cudaLaunchAttribute attribute{};
@@ -84,6 +93,13 @@ Status launch(const Launch& launch, void (*kernel)(Parameters...), dim3 grid, di
   return status_of(
       cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...),
       "kernel launch failed");
+}
+
+/// The same without dynamic shared memory.
+template <class... Parameters, class... Arguments>
+Status launch(const Launch& launch, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+              Arguments... arguments) {
+  return launch_with_shared(launch, kernel, grid, block, 0, arguments...);
 }
 
 }  // namespace ait::gpu

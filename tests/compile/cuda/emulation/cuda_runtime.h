@@ -136,7 +136,7 @@ inline int atomicCAS(int* address, int expected, int value) {
 }
 
 using cudaStream_t = void*;
-enum cudaError_t { cudaSuccess = 0 };
+enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1 };
 inline const char* cudaGetErrorString(cudaError_t) { return "emulated"; }
 inline cudaError_t cudaGetDevice(int* device) {
   *device = 0;
@@ -146,6 +146,11 @@ enum { cudaDevAttrMultiProcessorCount };
 inline cudaError_t cudaDeviceGetAttribute(int* value, int, int) {
   *value = 2;  // few, so that grid-stride loops have more than one step
   return cudaSuccess;
+}
+
+enum { cudaFuncAttributeMaxDynamicSharedMemorySize };
+inline cudaError_t cudaFuncSetAttribute(const void*, int, int bytes) {
+  return bytes <= 227 << 10 ? cudaSuccess : cudaErrorInvalidValue;
 }
 
 enum { cudaLaunchAttributeProgrammaticStreamSerialization };

@@ -30,8 +30,8 @@ struct FactorTile {
   Pack<Element, Vector> pieces[kPieces];
 
   /// Reads the tile at (`first`, `k0`), zeros outside of `outer` x `depth`. `at(o, k)` is the
-  /// address of an element.
-  template <class Index, class Address>
+  /// address of an element; with `Holes`, nullptr for a piece of zeros.
+  template <bool Holes, class Index, class Address>
   __device__ __forceinline__ void fetch(Index first, Index k0, Index outer, Index depth,
                                         const Address& at) {
 #pragma unroll
@@ -43,8 +43,10 @@ struct FactorTile {
       const Index o = first + (DepthContiguous ? line : inner);
       const Index k = k0 + (DepthContiguous ? inner : line);
       // A piece is inside or outside as a whole: the extents are multiples of `Vector`.
-      if (o < outer && k < depth) {
-        pieces[i] = load_pack<Vector>(at(o, k));
+      const bool inside = o < outer && k < depth;
+      const Element* address = inside ? at(o, k) : nullptr;
+      if (Holes ? address != nullptr : inside) {
+        pieces[i] = load_pack<Vector>(address);
       } else {
 #pragma unroll
         for (int v = 0; v < Vector; ++v) pieces[i].value[v] = ait::convert<Element>(0.0f);
@@ -120,7 +122,8 @@ struct ScalarEngine {
 };
 
 /// `Kernel` is generated. It has the types `ElementA`, `ElementB`, `Index`, `Arguments` (with the
-/// extents `batches`, `m`, `n`, `k`), the constants used above, `address_a(arguments, batch, m, k)`,
+/// extents `batches`, `m`, `n`, `k`), the constants used above, `address_a(arguments, batch, m, k)`
+/// (nullptr for zeros, if `kHoles`),
 /// `address_b(arguments, batch, k, n)`, and `finish(arguments, batch, m, n, sum)`: the region with
 /// its loads and stores.
 template <class Kernel, class Engine>
@@ -146,16 +149,16 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
     Engine engine;
     TileA tile_a;
     TileB tile_b;
-    tile_a.fetch(first_m, Index{0}, Index(arguments.m), Index(arguments.k), at_a);
-    tile_b.fetch(first_n, Index{0}, Index(arguments.n), Index(arguments.k), at_b);
+    tile_a.template fetch<Kernel::kHoles>(first_m, Index{0}, Index(arguments.m), Index(arguments.k), at_a);
+    tile_b.template fetch<false>(first_n, Index{0}, Index(arguments.n), Index(arguments.k), at_b);
     for (int64_t k = 0; k < arguments.k; k += Kernel::kTileK) {
       __syncthreads();
       tile_a.keep(shared_a);
       tile_b.keep(shared_b);
       __syncthreads();
       if (const int64_t next = k + Kernel::kTileK; next < arguments.k) {
-        tile_a.fetch(first_m, Index(next), Index(arguments.m), Index(arguments.k), at_a);
-        tile_b.fetch(first_n, Index(next), Index(arguments.n), Index(arguments.k), at_b);
+        tile_a.template fetch<Kernel::kHoles>(first_m, Index(next), Index(arguments.m), Index(arguments.k), at_a);
+        tile_b.template fetch<false>(first_n, Index(next), Index(arguments.n), Index(arguments.k), at_b);
       }
       engine.multiply(shared_a, shared_b);
     }

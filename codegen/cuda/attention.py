@@ -1,0 +1,108 @@
+"""Attention of one 16-bit type on tensor cores, heads of up to 256 elements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, gcd
+from typing import cast
+
+from xdsl.ir import Attribute
+
+from ait.codegen.cuda.config import AttentionAttr, AttentionConfig
+from ait.codegen.gpu.attention import AttentionProblem
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.lanes import PACK_BYTES, WIDTHS, Lanes, aligned_to, fits, shared_values
+from ait.codegen.kernel_view import KernelView
+from ait.passes.target import DeviceDescription
+
+_TYPES = frozenset({"f16", "bf16"})
+_WIDEST_HEAD = 256
+_MOST_LANES = 8
+
+_TILES = (
+    AttentionConfig((128, 64), 4),
+    AttentionConfig((128, 32), 4),
+    AttentionConfig((64, 64), 4),
+    AttentionConfig((64, 32), 4),
+    AttentionConfig((32, 64), 2),
+    AttentionConfig((16, 64), 1),
+)
+_MOST_SUMS = 160
+"""Registers of a thread for scores and sums, beside which all else fits."""
+
+_RATE = 0.45
+"""Of the peak, at best: mma.sync, and a softmax between its products."""
+_FULL_WARPS = 8
+"""Warps of a multiprocessor that reach its rate."""
+_RAMP_SECONDS = 2e-6
+
+
+class TensorAttention:
+    """The kernel family; see family.py."""
+
+    template = "attention.cu.j2"
+    config_type = AttentionAttr
+
+    def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
+        problem = _problem(view)
+        return [
+            Candidate(AttentionAttr(config), _seconds(problem, config, device))
+            for config in _TILES
+            if config.registers(problem.value) <= _MOST_SUMS
+            and config.shared_bytes(problem.depth, problem.value) <= device.shared_bytes
+        ]
+
+    def values(self, view: KernelView, config: Attribute) -> TemplateValues:
+        problem = _problem(view)
+        axes = ("depth", "depth", "value")
+        sizes = (problem.depth, problem.depth, problem.value)
+        vectors = [
+            gcd(operand.vector(axis, PACK_BYTES), size)
+            for operand, axis, size in zip(view.ins[:3], axes, sizes, strict=True)
+        ]
+        (axis,) = view.group("value").axes or (None,)
+        count = next(w for w in WIDTHS if w <= _MOST_LANES and fits(axis, (), view.outs, w))
+        lanes = Lanes(count, axis, {}, {})
+        aligned = lanes.packs(view.outs)
+        for operand, vector in zip(view.ins, vectors, strict=False):
+            aligned += aligned_to(operand, vector)
+        return {
+            **shared_values(view, "ait/cuda/attention.hpp", aligned),
+            "problem": problem,
+            "config": cast(AttentionAttr, config).data,
+            "region": view.region("score"),
+            "lanes": lanes,
+            "vectors": vectors,
+        }
+
+
+def _problem(view: KernelView) -> AttentionProblem:
+    elements = {operand.element.name for operand in view.ins[:3]}
+    if len(elements) != 1 or not elements <= _TYPES:
+        raise Refusal("tensor cores multiply factors of one 16-bit type")
+    problem = AttentionProblem.of(view)
+    if max(problem.depth, problem.value) > _WIDEST_HEAD:
+        raise Refusal(f"heads of {problem.depth} and {problem.value} elements")
+    return problem
+
+
+def _seconds(
+    problem: AttentionProblem, config: AttentionConfig, device: DeviceDescription
+) -> float:
+    """Turns of blocks, in each of which every warp multiplies its queries with all keys.
+
+    What a warp's queries share of each fragment of keys sets its rate; few warps copy slowly.
+    """
+    rows, columns = config.tile
+    blocks = problem.heads * ceil(problem.queries / rows)
+    resident = max(1, _FULL_WARPS // config.warps)
+    turns = max(1.0, blocks / (device.units * resident))
+    turns = (turns + ceil(turns)) / 2
+    depth = ceil(problem.depth / 16) * 16 + ceil(problem.value / 16) * 16
+    keys = ceil(problem.keys / columns) * columns
+    rate = device.matrix_peak["f16"] * _RATE / device.units / _FULL_WARPS
+    rate *= min(1.0, rows / config.warps / 32) ** 0.3
+    multiply = 2.0 * rows / config.warps * keys * depth / rate
+    cache = device.memory_bandwidth / device.units * _FULL_WARPS / 4
+    copy = keys * depth * 2 / config.warps / cache
+    return turns * (multiply + copy) + _RAMP_SECONDS

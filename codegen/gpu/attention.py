@@ -1,0 +1,61 @@
+"""Attention as generated kernels see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from ait.codegen.gpu.family import Refusal
+from ait.codegen.kernel_view import KernelView
+from ait.dialects.kernel import AttentionOp
+from ait.dialects.symbolic import dim_product, upper_bound
+
+_ELEMENTS = frozenset({"f32", "f16", "bf16"})
+
+
+@dataclass(frozen=True)
+class AttentionProblem:
+    """An attention whose heads have known sizes: `depth` of queries and keys, `value` of values."""
+
+    view: KernelView
+    causal: bool
+    depth: int
+    value: int
+
+    @staticmethod
+    def of(view: KernelView) -> AttentionProblem:
+        """Raises Refusal for heads of unknown size, or operands that no kernel multiplies."""
+        op = cast(AttentionOp, view.op)
+        for operand in (*view.ins[:3], *view.outs):
+            if operand.element.name not in _ELEMENTS:
+                raise Refusal(f"an attention of {operand.element.name}")
+        if len(view.outs) != 1:
+            raise Refusal(f"{len(view.outs)} results")
+        depth, value = op.in_access[0].sizes[3], op.in_access[2].sizes[3]
+        if not isinstance(depth, int) or not isinstance(value, int):
+            raise Refusal("heads of unknown size")
+        if depth == 0 or value == 0:
+            raise Refusal("heads of no elements")
+        return AttentionProblem(view, op.causal is not None, depth, value)
+
+    @property
+    def heads(self) -> int:
+        """The most heads of all batches."""
+        return max(1, upper_bound(dim_product(self.view.op.domain[:2])))
+
+    @property
+    def queries(self) -> int:
+        """The most queries of a head."""
+        return max(1, upper_bound(self.view.op.domain[2]))
+
+    @property
+    def keys(self) -> int:
+        """The most keys of a head."""
+        return max(1, upper_bound(cast(AttentionOp, self.view.op).score_domain[3]))
+
+    @property
+    def operations(self) -> float:
+        """Of both products."""
+        visible = 0.5 if self.causal else 1.0
+        pairs = visible * self.heads * self.queries * self.keys
+        return 2.0 * pairs * (self.depth + self.value)

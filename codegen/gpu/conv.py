@@ -1,0 +1,134 @@
+"""Convolutions as generated kernels see them: numbers, C++ text, and the gemm that they amount to.
+
+Group by group, `m` are the pixels of all images, `n` the output channels and `k` the taps times the
+input channels, channels innermost, as weights [O, R, S, C] are stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd
+from typing import cast
+
+from ait.codegen.expressions import in_parentheses
+from ait.codegen.gpu.cost import GemmShape
+from ait.codegen.gpu.family import Refusal
+from ait.codegen.gpu.lanes import PACK_BYTES, WIDTHS, Lanes, fits
+from ait.codegen.kernel_view import KernelView
+from ait.codegen.operand import Operand
+from ait.dialects.kernel import ConvOp
+from ait.dialects.symbolic import dim_product, upper_bound
+
+_MOST_LANES = 8
+"""Sums that a thread finishes at once."""
+_ELEMENTS = frozenset({"f32", "f16", "bf16"})
+
+
+@dataclass(frozen=True)
+class ConvProblem:
+    """A convolution whose weights have known sizes; pairs are (vertical, horizontal).
+
+    `channels` and `outputs` are those of one group.
+    """
+
+    view: KernelView
+    strides: tuple[int, int]
+    padding: tuple[int, int]
+    dilations: tuple[int, int]
+    groups: int
+    taps: tuple[int, int]
+    channels: int
+    outputs: int
+
+    @staticmethod
+    def of(view: KernelView) -> ConvProblem:
+        """Raises Refusal for weights of unknown size, or operands that no kernel multiplies."""
+        op = cast(ConvOp, view.op)
+        for operand in view.ins[:2]:
+            if operand.element.name not in _ELEMENTS:
+                raise Refusal(f"a convolution of {operand.element.name}")
+        sizes = op.in_access[1].sizes
+        if not all(isinstance(size, int) for size in sizes):
+            raise Refusal("weights of unknown size")
+        outputs, rows, columns, channels = cast(tuple[int, int, int, int], sizes)
+        groups = op.groups.value.data
+        if channels == 0 or outputs % groups:
+            raise Refusal(f"{outputs} output channels in {groups} groups of {channels} channels")
+        top, left, _, _ = op.padding.get_values()
+        return ConvProblem(
+            view,
+            _pair(op.strides.get_values()),
+            (top, left),
+            _pair(op.dilations.get_values()),
+            groups,
+            (rows, columns),
+            channels,
+            outputs // groups,
+        )
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether a tap may lie outside of the image."""
+        op = cast(ConvOp, self.view.op)
+        return any(op.padding.get_values())
+
+    @property
+    def depth(self) -> int:
+        return self.taps[0] * self.taps[1] * self.channels
+
+    @property
+    def pixels(self) -> str:
+        """The number of output pixels of all images, in C++."""
+        return self._product("n", "p", "q")
+
+    @property
+    def image_pixels(self) -> str:
+        """The number of output pixels of one image, in C++."""
+        return self._product("p", "q")
+
+    def _product(self, *groups: str) -> str:
+        return " * ".join(in_parentheses(self.view.group(name).size) for name in groups)
+
+    @property
+    def gemm_shape(self) -> GemmShape:
+        view = self.view
+        n, p, q, _ = view.op.domain
+        moved = sum(
+            operand.element.bytes
+            for operand in (*view.extras, *view.outs)
+            if operand.stride("o") != 0 and operand.stride("q") != 0
+        )
+        return GemmShape(
+            self.groups,
+            max(1, upper_bound(dim_product((n, p, q)))),
+            self.outputs,
+            self.depth,
+            max(operand.element.bytes for operand in view.ins[:2]),
+            moved,
+        )
+
+    def lanes(self, count: int) -> Lanes:
+        """Neighbouring output channels from `channel` on, of the pixel `image`, `row`, `column`."""
+        (axis,) = self.view.group("o").axes or (None,)
+        first = {"n": "image", "p": "row", "q": "column", "o": "channel"}
+        return Lanes(count, axis, first, {**first, "o": "(channel + lane)"})
+
+    def widest(self, extent: int) -> int:
+        """The most neighbours among `extent` output channels that results take as packs."""
+        (axis,) = self.view.group("o").axes or (None,)
+        return next(
+            width
+            for width in WIDTHS
+            if width <= _MOST_LANES
+            and extent % width == 0
+            and fits(axis, self.view.extras, self.view.outs, width, 2 * PACK_BYTES)
+        )
+
+    def vector(self, operand: Operand, channel: str) -> int:
+        """Channels of the image (c) or the weights (g) that one access of a group's may take."""
+        return gcd(operand.vector(channel, PACK_BYTES), self.channels)
+
+
+def _pair(values: tuple[int, ...]) -> tuple[int, int]:
+    vertical, horizontal = values
+    return vertical, horizontal

@@ -1,0 +1,143 @@
+"""Attentions that the CUDA tests render, emulate, compile and run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.compile.cuda.kernels import Case
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The sizes of an attention: `groups` heads of keys and values, sizes of a head's elements."""
+
+    batches: int
+    heads: int
+    rows: int
+    columns: int
+    depth: int
+    groups: int = 0
+    value: int = 0
+
+    @property
+    def kv(self) -> int:
+        return self.groups or self.heads
+
+    @property
+    def values(self) -> int:
+        return self.value or self.depth
+
+
+SCALE = """{
+^bb0(%s : f32):
+  %c = arith.constant 0.25 : f32
+  %0 = arith.mulf %s, %c : f32
+  kernel.yield %0 : f32
+}"""
+
+
+def attention(
+    name: str,
+    sizes: Heads,
+    element: str = "f16",
+    config: str = "",
+    causal: bool = False,
+    result: str = "",
+) -> Case:
+    """softmax(q k^T / 4) v of dense [batch, head, row, depth] operands."""
+    b, h, g = sizes.batches, sizes.heads, sizes.kv
+    q = f"tensor<{b}x{h}x{sizes.rows}x{sizes.depth}x{element}>"
+    k = f"tensor<{b}x{g}x{sizes.columns}x{sizes.depth}x{element}>"
+    v = f"tensor<{b}x{g}x{sizes.columns}x{sizes.values}x{element}>"
+    o = f"tensor<{b}x{h}x{sizes.rows}x{sizes.values}x{result or element}>"
+    flag = "{causal}" if causal else ""
+    return Case(
+        name,
+        {"q": q, "k": k, "v": v, "o": o},
+        f"kernel.attention ins(%q : {q}, %k : {k}, %v : {v}) outs(%o : {o}) {flag} score {SCALE}",
+        config=config,
+    )
+
+
+def packed(
+    name: str, batches: int, heads: int, rows: int, depth: int, element: str, config: str
+) -> Case:
+    """Queries, keys and values are slices of [batch, row, 3, head, depth], the result is [batch,
+    row, head, depth]; scores take a mask of columns, one of all pairs, and a distance."""
+    width = heads * depth
+    base = f"tensor<{batches * rows * 3 * width}x{element}>"
+    o = f"tensor<{batches * rows * width}x{element}>"
+    mask, bias = f"tensor<{batches}x{rows}xi1>", f"tensor<{heads}x{rows}x{rows}x{element}>"
+    sizes = f"sizes [{batches}, {heads}, {rows}, {depth}]"
+    strides = f"strides [{rows * 3 * width}, {depth}, {3 * width}, 1]"
+    pairs = f"sizes [{batches}, {heads}, {rows}, {rows}]"
+    slices = [
+        f"%{name} <offset {i * width}, {sizes}, {strides}> : {base}" for i, name in enumerate("qkv")
+    ]
+    return Case(
+        name,
+        {"q": base, "k": base, "v": base, "mask": mask, "bias": bias, "o": o},
+        f"""kernel.attention ins({", ".join(slices)},
+          %mask <offset 0, {pairs}, strides [{rows}, 0, 0, 1]> : {mask},
+          %bias <offset 0, {pairs}, strides [0, {rows * rows}, {rows}, 1]> : {bias})
+          outs(%o <offset 0, {sizes}, strides [{rows * width}, {depth}, {width}, 1]> : {o})
+          score {{
+          ^bb0(%s : f32, %m : i1, %p : f32):
+            %c = arith.constant 0.125 : f32
+            %n = arith.constant 0xFF800000 : f32
+            %i = kernel.index <offset 0, {pairs}, strides [0, 0, 1, 0]>
+            %j = kernel.index <offset 0, {pairs}, strides [0, 0, 0, 1]>
+            %d = arith.subi %i, %j : i64
+            %f = arith.sitofp %d : i64 to f32
+            %0 = arith.mulf %s, %c : f32
+            %1 = arith.addf %0, %p : f32
+            %2 = arith.mulf %f, %c : f32
+            %3 = arith.addf %1, %2 : f32
+            %4 = arith.select %m, %3, %n : f32
+            kernel.yield %4 : f32
+          }}""",
+        config=config,
+    )
+
+
+def dynamic_attention(name: str, rows: int, columns: int, config: str) -> Case:
+    """Any number of queries and keys; keys are stored [depth, column]."""
+    symbols = "r in [1, 200], c in [1, 300]"
+    q = f"tensor<1x2x?x32xf16, #sym.dims<[1, 2, r, 32], {symbols}>>"
+    k = f"tensor<1x2x32x?xf16, #sym.dims<[1, 2, 32, c], {symbols}>>"
+    v = f"tensor<1x2x?x32xf16, #sym.dims<[1, 2, c, 32], {symbols}>>"
+    keys = f"<offset 0, sizes [1, 2, c, 32], strides [c * 64, c * 32, 1, c], {symbols}>"
+    return Case(
+        name,
+        {"q": q, "k": k, "v": v, "o": q},
+        f"""kernel.attention ins(%q : {q}, %k {keys} : {k}, %v : {v}) outs(%o : {q}) {{causal}}
+          score {SCALE}""",
+        dims={"r": rows, "c": columns},
+        config=config,
+    )
+
+
+_OWN = "#plain.attention"
+
+OWN_ATTENTIONS = [
+    attention("attention_f32", Heads(2, 3, 19, 37, 20), "f32", _OWN),
+    attention("attention_own_causal", Heads(1, 4, 21, 18, 24, 2, 40), "f16", _OWN, causal=True),
+    packed("attention_own_packed", 2, 2, 35, 16, "bf16", _OWN),
+    dynamic_attention("attention_own_dynamic", 5, 33, _OWN),
+]
+
+
+def tensor(rows: int, columns: int, warps: int) -> str:
+    return f"#cuda.attention<tile = [{rows}, {columns}], warps = {warps}>"
+
+
+TENSOR_ATTENTIONS = [
+    attention("attention", Heads(2, 2, 64, 64, 32), "f16", tensor(32, 32, 2)),
+    attention("attention_odd", Heads(1, 2, 35, 41, 40), "bf16", tensor(32, 32, 1)),
+    attention("attention_pairs", Heads(1, 2, 5, 70, 6, 1, 10), "f16", tensor(16, 32, 1)),
+    attention("attention_causal", Heads(1, 4, 50, 70, 16, 2), "f16", tensor(32, 16, 2), True),
+    # Most queries see no key at all
+    attention("attention_hidden", Heads(1, 1, 70, 20, 80, 1, 24), "f16", tensor(32, 32, 2), True),
+    packed("attention_packed", 2, 2, 35, 16, "f16", tensor(16, 64, 1)),
+    dynamic_attention("attention_dynamic", 20, 53, tensor(16, 32, 1)),
+]
