@@ -184,7 +184,7 @@ def test_clone_shares_weights_but_not_the_module() -> None:
         (
             "graph.parameter @w : tensor<?xf32, #sym.dims<[n], n in [3, 2]>>",
             "1:",
-            "dim n: bounds [3, 2] must satisfy",
+            "dim 'n': bounds are [low, high] with 0 <= low <= high",
         ),
         ("graph.parameter @w : tensor<4xi99999999>", "1:31", "Expected shape type"),
         (
