@@ -15,7 +15,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from ait.dialects.accessor import AccessMap, MaterializeOp, ViewOp
 from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.graph import GetParameterOp
-from ait.dialects.kernel import ConvOp, KernelOp, ProductOp
+from ait.dialects.kernel import ConvOp, GemmOp, KernelOp, ProductOp
 from ait.errors import CompileError
 from ait.passes.derived import DerivedParameters
 from ait.passes.fusion.rebuild import rebuilt
