@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ait import nn
@@ -24,6 +24,7 @@ from ait.ir.interpreter import evaluate
 from ait.ir.nn.recorder import current_recorder
 from ait.ir.trace import Dim, TensorSpec, trace
 from ait.passes.pipelines import run_pipeline
+from tests.property.examples import examples
 
 F = nn.functional
 Tensor = nn.Tensor
@@ -352,12 +353,7 @@ def kernels_of(spelling: Spelling) -> list[str]:
 
 # Spellings that mean attention -----------------------------------------------------------------
 
-EXAMPLES = settings(
-    max_examples=150,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+EXAMPLES = examples(150)
 
 
 @st.composite

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from xdsl.dialects.builtin import ModuleOp
 
@@ -23,14 +23,10 @@ from ait.ir.nn.recorder import current_recorder
 from ait.ir.program import Program
 from ait.ir.trace import Dim, TensorSpec, trace
 from ait.passes.pipelines import run_pipeline
+from tests.property.examples import examples
 
 F = nn.functional
-EXAMPLES = settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+EXAMPLES = examples(60)
 N, M = Dim("n", 0, 4), Dim("m", 1, 6)
 MOVEMENT = ("cat", "cat", "cat", "cat", "parts", "part", "round-trip", "pad")
 KERNELS = ("mix", "mix", "mix", "mix", "pointwise")

@@ -6,21 +6,17 @@ import inspect
 import io
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from xdsl.printer import Printer
 
 from ait.dialects import graph
 from ait.ir.interpreter import evaluate
 from ait.ir.program import parse_module
 from ait.passes.pipelines import run_pipeline
+from tests.property.examples import examples
 from tests.property.programs import MAKERS, Case, assert_equal, cases
 
-EXAMPLES = settings(
-    max_examples=200,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+EXAMPLES = examples(200)
 
 
 def generic(module: object) -> str:
@@ -68,7 +64,7 @@ def test_each_pass_keeps_the_meaning(case: Case) -> None:
 @pytest.mark.parametrize("kind", MAKERS, ids=lambda kind: kind.name)
 def test_each_op_through_the_pipeline(kind: type) -> None:
     @given(cases(max_ops=3, kinds=[kind]))
-    @settings(EXAMPLES, max_examples=15)
+    @examples(15)
     def check(case: Case) -> None:
         want = evaluate(case.program, case.inputs)
         changed = case.program.clone()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from xdsl.dialects.builtin import ModuleOp
 
 from ait.dialects.accessor import AssembleOp
@@ -12,8 +12,8 @@ from ait.dialects.symbolic import dim_product, dims_of, element_of, evaluate
 from ait.passes.cost import cost_of
 from ait.passes.pipelines import run_pipeline
 from ait.passes.plan_memory import bytes_of
+from tests.property.examples import examples
 from tests.property.programs import Case, cases
-from tests.property.test_pipeline import EXAMPLES
 
 
 def work(module: ModuleOp, bindings: dict[str, int]) -> tuple[int, int]:
@@ -34,7 +34,7 @@ def work(module: ModuleOp, bindings: dict[str, int]) -> tuple[int, int]:
 
 
 @given(cases())
-@settings(EXAMPLES, max_examples=150)
+@examples(150)
 def test_fusion_never_costs_more(case: Case) -> None:
     unfused, fused = case.program.clone(), case.program.clone()
     run_pipeline(unfused.module, ("simplify", "lower"))
