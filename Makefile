@@ -11,6 +11,12 @@ PYTHON_VENV := $(VENV)/bin/python
 JOBS ?= auto
 # More arguments for pytest: `make test ARGS="-k gemm -x"`.
 ARGS ?=
+# `make mutation` draws SAMPLE mutants of FILES (patterns below passes/) with SEED, and begins none
+# after MINUTES. Without them it tries all mutants of all passes, for hours.
+SAMPLE ?=
+SEED ?= 0
+FILES ?=
+MINUTES ?=
 # More arguments for the demo: `make demo DEMO_ARGS="--help"`.
 DEMO_ARGS ?=
 
@@ -52,6 +58,12 @@ test-compile: setup-gpu ## the tests that compile generated CUDA and HIP sources
 
 test-gpu: setup-gpu ## the tests that run on an NVIDIA GPU, one after the other
 	@$(PYTHON_VENV) -m pytest -m gpu tests $(ARGS)
+
+.PHONY: mutation
+mutation: setup ## which small changes of the passes no test notices: SAMPLE=300 SEED=0 FILES="fuse_*.py"
+	@sh scripts/setup.sh mutation
+	@set -f; $(PYTHON_VENV) scripts/mutation.py --seed $(SEED) $(if $(SAMPLE),--sample $(SAMPLE)) \
+	    $(if $(FILES),--files $(FILES)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 .PHONY: lint
 lint: setup ## ruff and pyright

