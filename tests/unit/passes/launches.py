@@ -11,7 +11,12 @@ from ait.dialects.functions import find_function
 from ait.dialects.kernel import CopyOp, GroupOp, KernelOp
 from ait.ir.interpreter import evaluate
 from ait.ir.trace import TensorSpec, trace
+from ait.passes import PASSES
 from ait.passes.pipelines import run_pipeline
+from ait.passes.remarks import Remark, collect_remarks
+
+DIALECTS = ("graph", "accessor", "kernel")
+"""Whose ops remarks are about."""
 
 
 def launches(
@@ -24,7 +29,10 @@ def launches(
     """
     program = trace(model, specs)
     lowered = program.clone()
-    run_pipeline(lowered.module, verify=True)
+    with collect_remarks() as remarks:
+        run_pipeline(lowered.module, verify=True)
+    for remark in remarks:
+        assert_sound(remark)
     want, got = evaluate(program, inputs), evaluate(lowered, inputs)
     for name, expected in want.items():
         np.testing.assert_allclose(got[name], expected, rtol=1e-3, atol=1e-4, err_msg=name)
@@ -34,6 +42,15 @@ def launches(
     kernels = [op for group in found for op in group]
     assert copies or not any(isinstance(op, CopyOp) for op in kernels), "data movement is left"
     return ["+".join(op.name.removeprefix("kernel.") for op in group) for group in found if group]
+
+
+def assert_sound(remark: Remark) -> None:
+    """A remark names its pass, what was decided, the op, and a reason that can be read."""
+    assert remark.pass_name in PASSES, remark
+    assert remark.kind in ("applied", "missed", "note"), remark
+    assert remark.op_name.partition(".")[0] in DIALECTS, remark
+    assert remark.message[:1].strip(), remark
+    assert "None" not in remark.message.split(), remark
 
 
 def _members(op: Operation) -> tuple[KernelOp, ...]:

@@ -52,6 +52,73 @@ def test_inputs_among_nested_pieces_are_copied_and_nothing_else() -> None:
     assert copies(model) == 2
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("start", [0, 1, 2])
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("read_elsewhere", [False, True])
+def test_part_of_a_result_is_copied(
+    axis: int, start: int, before: bool, read_elsewhere: bool
+) -> None:
+    """Its kernel writes all of it, which has no place in the concat."""
+
+    def model(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        whole = norm(x)
+        window = [slice(None), slice(None)]
+        window[axis] = slice(start, start + 2)
+        part = whole[tuple(window)]
+        pieces = [part, norm(y)[:, : part.shape[1]]] if axis == 0 else [part, norm(y)]
+        joined = nn.cat(pieces[::-1] if before else pieces, axis)
+        return (norm(joined), norm(whole + 1)) if read_elsewhere else (norm(joined),)
+
+    specs = {name: TensorSpec((5, 6), "f32") for name in "xy"}
+    rng = np.random.default_rng(0)
+    inputs = {name: rng.standard_normal((5, 6), np.float32) for name in "xy"}
+    found = launches(model, specs, inputs, copies=True)
+    assert "+".join(found).split("+").count("copy") == 1
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16", "i64", "i32", "i1"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_padding_of_every_type_is_filled(dtype: str, axis: int) -> None:
+    """The kernel writes its result into the padded tensor, which is filled before."""
+
+    def model(x: Tensor) -> Tensor:
+        sides = [1, 2] if axis == 1 else [0, 0, 1, 2]
+        return nn.functional.pad((x * 2).to(dtype), sides, value=1)
+
+    x = np.arange(-6, 6).reshape(2, 6)
+    found = launches(model, {"x": TensorSpec((2, 6), "i32")}, {"x": x.astype(np.int32)})
+    assert found == ["pointwise", "pointwise"]
+
+
+@pytest.mark.parametrize("fill", [None, 2.0])
+def test_neighbours_in_one_tensor_are_one_piece(fill: float | None) -> None:
+    first, width = (0, 5) if fill is None else (1, 6)
+    filled = "" if fill is None else f"fill = {fill} : f32, "
+    places = [
+        f"#accessor.map<offset {first + start}, sizes [3, {size}], strides [{width}, 1]>"
+        for start, size in ((0, 2), (2, 3))
+    ]
+    module = parse_module(f"""
+func.func @main(%x: tensor<3x8xf32>) -> tensor<3x{width}xf32> {{
+  %a = accessor.view %x <offset 1, sizes [3, 2], strides [8, 1]>
+      : tensor<3x8xf32> -> tensor<3x2xf32>
+  %b = accessor.view %x <offset 3, sizes [3, 3], strides [8, 1]>
+      : tensor<3x8xf32> -> tensor<3x3xf32>
+  %c = accessor.assemble %a, %b {{{filled}maps = [{", ".join(places)}]}}
+      : (tensor<3x2xf32>, tensor<3x3xf32>) -> tensor<3x{width}xf32>
+  func.return %c : tensor<3x{width}xf32>
+}}
+""")
+    program = Program(module, {})
+    inputs = [np.arange(24, dtype=np.float32).reshape(3, 8)]
+    (want,) = evaluate(program, inputs).values()
+    run_pipeline(module, ["fuse-memory"], verify=True)
+    (got,) = evaluate(program, inputs).values()
+    np.testing.assert_array_equal(got, want)
+    assert sum(isinstance(op, CopyOp) for op in module.walk()) == 1
+
+
 def test_piece_that_is_returned_is_copied() -> None:
     def model(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         a = norm(x)
