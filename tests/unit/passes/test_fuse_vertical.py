@@ -67,3 +67,19 @@ def test_code_behind_a_reduction_reads_operands(kind: str, axis: int) -> None:
         for name, spec in specs.items()
     }
     assert launches(model, specs, inputs) == ["reduce"]
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_code_behind_a_reduction_computes_its_operands(axis: int) -> None:
+    size = (5, 4)[axis]
+
+    def model(x: nn.Tensor, a: nn.Tensor, b: nn.Tensor, c: nn.Tensor) -> nn.Tensor:
+        return x.sum(axis) * (a.exp() + b * c) - b.tanh()
+
+    specs = {"x": TensorSpec((4, 5)), **{name: TensorSpec((size,)) for name in "abc"}}
+    rng = np.random.default_rng(0)
+    inputs: dict[str, Any] = {
+        name: rng.standard_normal([int(str(dim)) for dim in spec.shape], np.float32)
+        for name, spec in specs.items()
+    }
+    assert launches(model, specs, inputs) == ["reduce"]
