@@ -449,8 +449,9 @@ PAGE = """\
 
 Written by `make mutation` ([scripts/mutation.py](../scripts/mutation.py)). A mutant is a pass with
 one small change. It is detected if a test fails for it, or uses so much time or memory that it is
-stopped. The tests are those of tests/unit/passes, tests/filecheck and tests/property; the last draw
-a fifth of their usual examples, so `make test` detects some mutants that are not detected here.
+stopped. The tests are those of tests/unit/passes, tests/filecheck and tests/property; most of the
+last draw a fifth of their usual examples, so `make test` detects
+some mutants that are not detected here.
 Functions with decorators, such as properties, are not mutated, and neither are those that run while
 modules are imported.
 
