@@ -45,13 +45,19 @@ _collected: ContextVar[list[Remark] | None] = ContextVar("remarks", default=None
 
 @contextmanager
 def collect_remarks() -> Generator[list[Remark]]:
-    """The remarks of all passes that run inside of the context, in order."""
+    """The remarks of all passes that run inside of the context, in order.
+
+    A context around this one has them too, once this one ends.
+    """
     collected: list[Remark] = []
     token = _collected.set(collected)
     try:
         yield collected
     finally:
         _collected.reset(token)
+        around = _collected.get()
+        if around is not None:
+            around.extend(collected)
 
 
 def remark(pass_name: str, kind: str, op: Operation, message: str) -> None:
