@@ -89,6 +89,12 @@ def is_torch(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+def _is_cuda(value: Any) -> bool:
+    """Whether the value tells of memory on a GPU; NumPy's own arrays never do."""
+    is_numpy = isinstance(value, np.ndarray | np.generic)
+    return not is_numpy and hasattr(value, "__cuda_array_interface__")
+
+
 def torch_empty(shape: Sequence[int], dtype: str, like: Any) -> Any:
     """A new PyTorch tensor on the device of another."""
     torch: Any = sys.modules["torch"]
@@ -109,9 +115,7 @@ def borrow(value: Any, what: str, alignment: int = 1) -> Borrowed:
     """
     if is_torch(value):
         return _borrow_torch(value, what, alignment)
-    if not isinstance(value, np.ndarray | np.generic) and hasattr(
-        value, "__cuda_array_interface__"
-    ):
+    if _is_cuda(value):
         return _borrow_cuda(value, what)
     return _borrow_numpy(np.asarray(_as_numpy(value, what), order="C"), what, alignment)
 
@@ -141,9 +145,7 @@ def borrow_memory(value: Any, what: str) -> Borrowed:
         if not value.is_contiguous():
             raise InputError(f"{what} is not contiguous")
         return borrow_output(value.detach().reshape(-1).view(sys.modules["torch"].int8), what)
-    if not isinstance(value, np.ndarray | np.generic) and hasattr(
-        value, "__cuda_array_interface__"
-    ):
+    if _is_cuda(value):
         return _borrow_cuda(value, what, as_bytes=True)
     array = _as_numpy(value, what)
     if not array.flags.c_contiguous:

@@ -181,25 +181,32 @@ class Conv2dOp(GraphOp):
         groups: int,
         layout: str,
     ) -> AnyTensor:
-        operands = [t for t in (x, weight, bias) if t is not None]
-        expect_elements(FLOATS, *operands)
-        expect_same_element(*operands)
-        expect_rank(weight, 4)
-        positive("groups", (groups,))
+        _expect_filters(x, weight, bias, groups)
         n, c, extents = image(x, layout)
         axes = (2, 3, 1) if layout == "nchw" else (1, 2, 3)
         r, s, depth = (static_dim(weight, axis) for axis in axes)
         outputs = static_dim(weight, 0)
-        if c != depth * groups:
-            raise ShapeError(
-                f"{x} has {to_text(c)} channels, but {weight} with groups = {groups} takes "
-                f"{depth * groups}"
-            )
+        _expect_channels(x, c, weight, groups, depth * groups)
         if outputs % groups:
             raise ShapeError(f"{weight}: groups = {groups} does not divide {outputs} outputs")
         _expect_bias(bias, weight, outputs)
         spatial = window_extent(x, extents, (r, s), strides, padding, dilations)
         return x.like(image_dims(layout, n, outputs, spatial))
+
+
+def _expect_filters(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> None:
+    operands = [t for t in (x, weight, bias) if t is not None]
+    expect_elements(FLOATS, *operands)
+    expect_same_element(*operands)
+    expect_rank(weight, 4)
+    positive("groups", (groups,))
+
+
+def _expect_channels(x: Tensor, given: Dim, weight: Tensor, groups: int, taken: int) -> None:
+    if given != taken:
+        raise ShapeError(
+            f"{x} has {to_text(given)} channels, but {weight} with groups = {groups} takes {taken}"
+        )
 
 
 def _expect_bias(bias: Tensor | None, weight: Tensor, outputs: int) -> None:
@@ -275,18 +282,10 @@ class ConvTranspose2dOp(GraphOp):
         groups: int,
         layout: str,
     ) -> AnyTensor:
-        operands = [t for t in (x, weight, bias) if t is not None]
-        expect_elements(FLOATS, *operands)
-        expect_same_element(*operands)
-        expect_rank(weight, 4)
-        positive("groups", (groups,))
+        _expect_filters(x, weight, bias, groups)
         n, c, extents = image(x, layout)
         channels, outputs, kernel = cls._filters(weight, groups, layout)
-        if c != channels:
-            raise ShapeError(
-                f"{x} has {to_text(c)} channels, but {weight} with groups = {groups} takes "
-                f"{channels}"
-            )
+        _expect_channels(x, c, weight, groups, channels)
         if channels % groups or outputs % groups:
             raise ShapeError(
                 f"{weight}: groups = {groups} does not divide {channels} inputs and "

@@ -6,17 +6,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.gpu.prebuilt import NEEDS_GPU, assert_passes
+
 pytestmark = pytest.mark.gpu
-
-
-def has_gpu() -> bool:
-    return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +27,6 @@ def prebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.skipif(not has_gpu(), reason="needs an NVIDIA GPU")
+@NEEDS_GPU
 def test_kernels_match_the_interpreter(prebuilt: Path) -> None:
-    # A process of its own: a kernel that faults takes the CUDA context with it.
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).parent / "run_prebuilt.py"), str(prebuilt)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert_passes("run_prebuilt.py", prebuilt)

@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.gpu.test_kernels import has_gpu
+from tests.gpu.prebuilt import NEEDS_GPU, assert_passes
 
 pytestmark = pytest.mark.gpu
 
@@ -29,13 +27,6 @@ def prebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.skipif(not has_gpu(), reason="needs an NVIDIA GPU")
+@NEEDS_GPU
 def test_models_match_the_interpreter(prebuilt: Path) -> None:
-    # A process of its own: a kernel that faults takes the CUDA context with it.
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).parent / "run_models.py"), str(prebuilt)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert_passes("run_models.py", prebuilt)
