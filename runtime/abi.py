@@ -28,6 +28,7 @@ DTYPES: tuple[str, ...] = ("f32", "f16", "bf16", "i64", "i32", "i8", "i1")
 WEIGHT_ROLES: tuple[str, ...] = ("raw", "derived", "frozen")
 
 IGNORE_UNEXPECTED_WEIGHTS = 1
+CONTEXT_NO_GRAPHS = 1
 
 
 class Struct(ctypes.Structure):
@@ -135,7 +136,7 @@ class ContextOptions(Struct):
 
     _fields_ = [
         ("num_threads", c_int32),
-        ("reserved", c_int32),
+        ("flags", c_uint32),
         ("workspace", c_void_p),
         ("workspace_bytes", c_size_t),
         ("stream", c_void_p),

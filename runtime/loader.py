@@ -142,7 +142,12 @@ class CompiledModel:
         return self._default_context.benchmark(inputs, repetitions=repetitions, warmup=warmup)
 
     def context(
-        self, *, num_threads: int = 0, workspace: Any = None, stream: int | None = None
+        self,
+        *,
+        num_threads: int = 0,
+        workspace: Any = None,
+        stream: int | None = None,
+        graphs: bool = True,
     ) -> "Context":
         """A new context: contexts run at the same time as each other, from the same weights.
 
@@ -151,8 +156,12 @@ class CompiledModel:
             workspace: memory for intermediate values, as an array of any type; the context
                 allocates and grows its own if not given.
             stream: the address of a CUDA or HIP stream; one of the context's own if not given.
+            graphs: whether a GPU replays the runs of a shape as a graph that is captured once, or
+                launches kernel by kernel each time.
         """
-        return Context(self, num_threads=num_threads, workspace=workspace, stream=stream)
+        return Context(
+            self, num_threads=num_threads, workspace=workspace, stream=stream, graphs=graphs
+        )
 
     def set_weight(self, name: str, value: Any) -> None:
         """Replaces one weight; see `set_weights`."""
@@ -209,7 +218,13 @@ class Context:
     """
 
     def __init__(
-        self, model: CompiledModel, *, num_threads: int, workspace: Any, stream: int | None
+        self,
+        model: CompiledModel,
+        *,
+        num_threads: int,
+        workspace: Any,
+        stream: int | None,
+        graphs: bool,
     ) -> None:
         """See `CompiledModel.context`."""
         self._inputs = model.inputs
@@ -219,6 +234,7 @@ class Context:
         memory = self._workspace_memory(workspace)
         options = abi.ContextOptions(
             num_threads=num_threads,
+            flags=0 if graphs else abi.CONTEXT_NO_GRAPHS,
             workspace=memory and memory.pointer,
             workspace_bytes=memory.bytes if memory else 0,
             stream=stream,

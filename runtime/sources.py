@@ -19,6 +19,7 @@ _ROOT = Path(__file__).resolve().parent
 _SHARED_SOURCES = (
     "abi.cpp",
     "context.cpp",
+    "graphs.cpp",
     "binding.cpp",
     "tensors.cpp",
     "weights.cpp",

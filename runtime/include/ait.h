@@ -188,10 +188,14 @@ AIT_API ait_status ait_model_set_weights_file(ait_model* model, const char* path
 
 /* ---- contexts: one run at a time each, with threads, workspace and a stream of their own --- */
 
+/* GPU: every run launches its kernels one by one.  Otherwise the runs of a shape are captured as a
+ * graph and replayed, which is faster; the results are the same. */
+#define AIT_CONTEXT_NO_GRAPHS UINT32_C(1)
+
 typedef struct ait_context_options {
   size_t struct_size;
   int32_t num_threads;    /* CPU: threads of a run, the caller's included; 0: one a core */
-  int32_t reserved;
+  uint32_t flags;
   void* workspace;        /* NULL: allocated on demand by the context */
   size_t workspace_bytes;
   void* stream;           /* GPU: cudaStream_t or hipStream_t; NULL: one of the context's own,
@@ -216,6 +220,8 @@ AIT_API ait_status ait_context_output_shapes(ait_context* context, const ait_ten
                                              size_t output_count);
 
 /* Runs the model.  Inputs and outputs come in the declared order; outputs may overlap nothing.
+ * A run on a stream that the caller is capturing becomes part of the caller's graph: its addresses,
+ * and the context's workspace and weights, must then stay until that graph is gone.
  * On a GPU the work is put on the context's stream and the call returns early.  What kernels find
  * wrong with the data then (an index out of range) is the error of the next synchronize, or of the
  * next run if that comes first; the outputs of the run that it belongs to are not valid. */

@@ -11,9 +11,17 @@ std::size_t workspace_bytes(const ModelDescription& model, const std::vector<int
   return static_cast<std::size_t>(model.workspace_bytes(symbols.data()));
 }
 
-void collect_pointers(const TensorList& tensors, std::vector<void*>* pointers) {
+std::size_t bytes_of(const ait_tensor& tensor) {
+  return static_cast<std::size_t>(element_count(tensor) * size_of(static_cast<DType>(tensor.dtype)));
+}
+
+void collect(const TensorList& tensors, std::vector<Port>* ports, std::vector<void*>* pointers) {
+  ports->resize(tensors.size());
   pointers->resize(tensors.size());
-  for (std::size_t i = 0; i < tensors.size(); ++i) (*pointers)[i] = tensors[i].data;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    (*ports)[i] = {tensors[i].data, bytes_of(tensors[i])};
+    (*pointers)[i] = tensors[i].data;
+  }
 }
 
 }  // namespace
@@ -30,6 +38,10 @@ Status Context::create(std::shared_ptr<Model> model, const ait_context_options& 
     return error(AIT_INVALID_ARGUMENT, "num_threads is %d, expected 0 (one a core) or more",
                  options.num_threads);
   }
+  if ((options.flags & ~AIT_CONTEXT_NO_GRAPHS) != 0) {
+    return error(AIT_INVALID_ARGUMENT, "ait_context_options.flags is %u: there is no such flag",
+                 options.flags);
+  }
   device::Scope scope(model->device_index);
   AIT_TRY(scope.take_status());
   std::unique_ptr<Context> created(new Context(std::move(model)));
@@ -42,6 +54,8 @@ Status Context::create(std::shared_ptr<Model> model, const ait_context_options& 
     AIT_TRY(device::create_stream(&created->stream_));
     created->owns_stream_ = true;
   }
+  created->uses_graphs_ =
+      device::kind() != AIT_CPU && (options.flags & AIT_CONTEXT_NO_GRAPHS) == 0;
   AIT_TRY(created->report_.open());
   AIT_TRY(created->set_workspace(options.workspace, options.workspace_bytes));
   *context = std::move(created);
@@ -51,6 +65,7 @@ Status Context::create(std::shared_ptr<Model> model, const ait_context_options& 
 Context::~Context() {
   const device::Scope scope(model_->device_index);
   (void)synchronize_locked();
+  graphs_.clear();
   weights_.reset();
   own_workspace_.reset();
   if (owns_stream_) device::destroy_stream(stream_);
@@ -68,6 +83,7 @@ Status Context::set_workspace(void* memory, std::size_t bytes) {
   device::Scope scope(model_->device_index);
   AIT_TRY(scope.take_status());
   AIT_TRY(synchronize_locked());
+  graphs_.clear();
   own_workspace_.reset();
   workspace_ = memory;
   workspace_bytes_ = bytes;
@@ -119,8 +135,8 @@ Status Context::run(const TensorList& inputs, const TensorList& outputs) {
   AIT_TRY(check_overlap(model, inputs, outputs, workspace_, needed));
   AIT_TRY(use_current_weights());
 
-  collect_pointers(inputs, &input_pointers_);
-  collect_pointers(outputs, &output_pointers_);
+  collect(inputs, &input_ports_, &input_pointers_);
+  collect(outputs, &output_ports_, &output_pointers_);
   RunArguments arguments{};
   arguments.launch = Launch{pool_.get(), stream_, report_.record()};
   arguments.inputs = input_pointers_.data();
@@ -128,9 +144,14 @@ Status Context::run(const TensorList& inputs, const TensorList& outputs) {
   arguments.weights = weights_->pointers.data();
   arguments.workspace = workspace_;
   arguments.symbols = symbols_.data();
-  Status status = model.run(arguments);
+  Status status = run_kernels(arguments);
   if (device::kind() == AIT_CPU) weights_.reset();  // done with: they may have been replaced
   return status;
+}
+
+Status Context::run_kernels(const RunArguments& arguments) {
+  if (!uses_graphs_ || device::is_capturing(stream_)) return description().run(arguments);
+  return graphs_.run(description(), arguments, input_ports_, output_ports_);
 }
 
 Status Context::synchronize() {
@@ -156,6 +177,7 @@ Status Context::reserve_workspace(std::size_t bytes) {
                  workspace_bytes_, bytes);
   }
   AIT_TRY(synchronize_locked());
+  graphs_.clear();
   // Frees before it allocates: a GPU may not have room for both.
   own_workspace_.reset();
   workspace_ = nullptr;
@@ -172,6 +194,8 @@ Status Context::use_current_weights() {
   std::shared_ptr<const WeightSet> current = model_->weights.current();
   if (current == weights_) return ok();
   AIT_TRY(synchronize_locked());
+  if (graph_weights_.lock() != current) graphs_.clear();
+  graph_weights_ = current;
   weights_ = std::move(current);
   return ok();
 }

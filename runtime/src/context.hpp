@@ -7,6 +7,8 @@
 
 #include "ait/device.hpp"
 #include "ait/model.hpp"
+#include "graphs.hpp"
+#include "graphs.hpp"
 #include "report.hpp"
 #include "tensors.hpp"
 #include "thread_pool.hpp"
@@ -45,6 +47,7 @@ class Context {
   Status synchronize_locked();
   Status reserve_workspace(std::size_t bytes);
   Status use_current_weights();
+  Status run_kernels(const RunArguments& arguments);
 
   const std::shared_ptr<Model> model_;
   std::mutex mutex_;  // held by every call: a context does one thing at a time
@@ -58,6 +61,11 @@ class Context {
   bool workspace_is_users_ = false;
   Buffer own_workspace_;
 
+  // Captured with the workspace and the weights of one time.
+  bool uses_graphs_ = false;
+  GraphCache graphs_;
+  std::weak_ptr<const WeightSet> graph_weights_;
+
   // What kernels of runs that have not been waited for found wrong.
   Report report_;
 
@@ -66,6 +74,8 @@ class Context {
 
   // Scratch of a run, kept so that a run in steady state allocates little.
   std::vector<int64_t> symbols_;
+  std::vector<Port> input_ports_;
+  std::vector<Port> output_ports_;
   std::vector<void*> input_pointers_;
   std::vector<void*> output_pointers_;
 };

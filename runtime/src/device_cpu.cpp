@@ -71,6 +71,10 @@ Status copy_on_device(void* to, const void* from, std::size_t bytes) {
   return copy(to, from, bytes);
 }
 
+Status copy_on_stream(void* to, const void* from, std::size_t bytes, void*) {
+  return copy(to, from, bytes);
+}
+
 Status create_stream(void** stream) {
   *stream = nullptr;
   return ok();
@@ -81,5 +85,15 @@ void destroy_stream(void*) noexcept {}
 Status synchronize(void*) { return ok(); }
 
 Status synchronize_all() { return ok(); }
+
+// Kernels are plain calls: there is nothing to gain from graphs.
+static Status no_graphs() { return error(AIT_INTERNAL_ERROR, "a cpu model has no graphs"); }
+
+Status create_capture_stream(void**) { return no_graphs(); }
+bool is_capturing(void*) noexcept { return false; }
+Status begin_capture(void*) { return no_graphs(); }
+Status end_capture(void*, void**) { return no_graphs(); }
+Status launch_graph(void*, void*) { return no_graphs(); }
+void destroy_graph(void*) noexcept {}
 
 }  // namespace ait::device

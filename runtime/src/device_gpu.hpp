@@ -84,6 +84,13 @@ Status copy_on_device(void* to, const void* from, std::size_t bytes) {
   return copy(to, from, bytes, AIT_GPU(MemcpyDeviceToDevice), "copying on the device");
 }
 
+Status copy_on_stream(void* to, const void* from, std::size_t bytes, void* stream) {
+  if (bytes == 0) return ok();
+  return check(AIT_GPU(MemcpyAsync)(to, from, bytes, AIT_GPU(MemcpyDeviceToDevice),
+                                    static_cast<Stream>(stream)),
+               "copying on the device");
+}
+
 Status create_stream(void** stream) {
   Stream created = nullptr;
   AIT_TRY(check(AIT_GPU(StreamCreate)(&created), "creating a stream"));
@@ -97,6 +104,52 @@ void destroy_stream(void* stream) noexcept {
 
 Status synchronize(void* stream) {
   return check(AIT_GPU(StreamSynchronize)(static_cast<Stream>(stream)), "running the model");
+}
+
+Status create_capture_stream(void** stream) {
+  Stream created = nullptr;
+  AIT_TRY(check(AIT_GPU(StreamCreateWithFlags)(&created, AIT_GPU(StreamNonBlocking)),
+                "creating a stream to capture"));
+  *stream = created;
+  return ok();
+}
+
+bool is_capturing(void* stream) noexcept {
+  AIT_GPU(StreamCaptureStatus) status{};
+  // The default stream cannot be asked, or captured, while another is being captured.
+  if (AIT_GPU(StreamIsCapturing)(static_cast<Stream>(stream), &status) != AIT_GPU(Success)) {
+    (void)AIT_GPU(GetLastError)();
+    return false;
+  }
+  return status != AIT_GPU(StreamCaptureStatusNone);
+}
+
+// Relaxed: what other threads, or the loading of a kernel's code, do meanwhile is no error.
+Status begin_capture(void* stream) {
+  return check(AIT_GPU(StreamBeginCapture)(static_cast<Stream>(stream),
+                                           AIT_GPU(StreamCaptureModeRelaxed)),
+               "capturing a graph");
+}
+
+Status end_capture(void* stream, void** graph) {
+  AIT_GPU(Graph_t) recorded = nullptr;
+  AIT_TRY(check(AIT_GPU(StreamEndCapture)(static_cast<Stream>(stream), &recorded),
+                "capturing a graph"));
+  AIT_GPU(GraphExec_t) ready = nullptr;
+  Status status = check(AIT_GPU(GraphInstantiateWithFlags)(&ready, recorded, 0), "making a graph");
+  (void)AIT_GPU(GraphDestroy)(recorded);
+  *graph = ready;
+  return status;
+}
+
+Status launch_graph(void* graph, void* stream) {
+  return check(
+      AIT_GPU(GraphLaunch)(static_cast<AIT_GPU(GraphExec_t)>(graph), static_cast<Stream>(stream)),
+      "launching a graph");
+}
+
+void destroy_graph(void* graph) noexcept {
+  if (graph != nullptr) (void)AIT_GPU(GraphExecDestroy)(static_cast<AIT_GPU(GraphExec_t)>(graph));
 }
 
 Status synchronize_all() { return check(AIT_GPU(DeviceSynchronize)(), "running the model"); }

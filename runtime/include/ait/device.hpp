@@ -31,10 +31,21 @@ Status copy_from_host(void* device, const void* host, std::size_t bytes);
 Status copy_to_host(void* host, const void* device, std::size_t bytes);
 Status copy_on_device(void* to, const void* from, std::size_t bytes);
 
+Status copy_on_stream(void* to, const void* from, std::size_t bytes, void* stream);  // returns early
+
 Status create_stream(void** stream);
 void destroy_stream(void* stream) noexcept;
 Status synchronize(void* stream);
 Status synchronize_all();
+
+// Work of a stream that is recorded instead of run, and then launched as a whole: GPUs only. A stream
+// to record on must not be ordered by itself with the default stream.
+Status create_capture_stream(void** stream);
+bool is_capturing(void* stream) noexcept;
+Status begin_capture(void* stream);
+Status end_capture(void* stream, void** graph);  // no longer captures, also after an error
+Status launch_graph(void* graph, void* stream);
+void destroy_graph(void* graph) noexcept;  // null is fine; it must not be running
 
 // Makes a device current for a scope and the caller's own again after it.
 class Scope {

@@ -1,11 +1,13 @@
 // A GPU made of host memory: it knows what it has allocated, refuses a host pointer where a device
-// pointer belongs, and so shows without a GPU that host and device memory are kept apart.
+// pointer belongs, and so shows without a GPU that host and device memory are kept apart. A stream that
+// is being captured records what the model does, and its graphs do it again.
+#include "device_fake.hpp"
+
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
-
-#include "ait/device.hpp"
+#include <vector>
 
 namespace ait::device {
 namespace {
@@ -14,6 +16,12 @@ constexpr std::size_t kAlignment = 256;
 
 std::mutex mutex;
 std::map<uintptr_t, std::size_t> allocations;
+
+using Work = std::function<Status()>;
+using Graph = std::vector<Work>;
+std::map<void*, Graph> captures;  // by the stream
+int captured = 0;
+int replayed = 0;
 
 bool is_device(const void* pointer, std::size_t bytes) {
   std::lock_guard<std::mutex> lock(mutex);
@@ -88,7 +96,52 @@ void destroy_stream(void* stream) noexcept { std::free(stream); }
 Status synchronize(void*) { return ok(); }
 Status synchronize_all() { return ok(); }
 
-// Called by the model in place of a kernel's own faults.
+Status copy_on_stream(void* to, const void* from, std::size_t bytes, void*) {
+  return copy_on_device(to, from, bytes);
+}
+
+Status create_capture_stream(void** stream) { return create_stream(stream); }
+
+bool is_capturing(void* stream) noexcept {
+  std::lock_guard<std::mutex> lock(mutex);
+  return captures.count(stream) != 0;
+}
+
+Status begin_capture(void* stream) {
+  std::lock_guard<std::mutex> lock(mutex);
+  captures[stream] = {};
+  return ok();
+}
+
+Status end_capture(void* stream, void** graph) {
+  std::lock_guard<std::mutex> lock(mutex);
+  *graph = new Graph(std::move(captures.at(stream)));
+  captures.erase(stream);
+  ++captured;
+  return ok();
+}
+
+Status launch_graph(void* graph, void*) {
+  ++replayed;
+  for (const Work& work : *static_cast<Graph*>(graph)) AIT_TRY(work());
+  return ok();
+}
+
+void destroy_graph(void* graph) noexcept { delete static_cast<Graph*>(graph); }
+
 bool is_device_memory(const void* pointer, std::size_t bytes) { return is_device(pointer, bytes); }
 
+Status do_or_record(void* stream, Work work) {
+  if (!is_capturing(stream)) return work();
+  std::lock_guard<std::mutex> lock(mutex);
+  captures[stream].push_back(std::move(work));
+  return ok();
+}
+
 }  // namespace ait::device
+
+// For tests: how many graphs were captured, and how many launched.
+extern "C" AIT_API void ait_fake_graphs(int* captured, int* replayed) {
+  *captured = ait::device::captured;
+  *replayed = ait::device::replayed;
+}

@@ -1,5 +1,6 @@
 """GPU targets as far as they can be seen without one."""
 
+import ctypes
 import shutil
 import subprocess
 from pathlib import Path
@@ -71,6 +72,117 @@ def test_host_workspace_and_weights(fake_gpu, reference):
         np.testing.assert_allclose(model(x, s), reference(x, s, b=0))
         with pytest.raises(AitError, match="no device 7"):
             load(fake_gpu, device_index=7)
+
+
+class DeviceArrays:
+    """A model's inputs and outputs on the device, at addresses of its own."""
+
+    def __init__(self, model, batch):
+        self.library, _ = model._handle.get()
+        self.x, self.s, self.y = (
+            self._device(a) for a in (x[:batch], s[: 2 * batch], np.zeros_like(x[:batch]))
+        )
+
+    def _device(self, host):
+        address = self.library.create("ait_device_allocate", 0, host.nbytes)
+        self.library.call("ait_device_copy_from_host", address, host.ctypes.data, host.nbytes)
+        return OnDevice(address, host)
+
+    def result(self):
+        host = np.zeros(self.y.__cuda_array_interface__["shape"], np.float32)
+        address, _ = self.y.__cuda_array_interface__["data"]
+        self.library.call("ait_device_copy_to_host", host.ctypes.data, address, host.nbytes)
+        return host
+
+    def run(self, context):
+        context.run([self.x, self.s], [self.y])
+        return self.result()
+
+    def close(self):
+        for array in (self.x, self.s, self.y):
+            self.library.release("ait_device_free", array.__cuda_array_interface__["data"][0])
+
+
+def graphs_of(model):
+    """How many graphs the library has captured and launched so far."""
+    counts = (ctypes.c_int(), ctypes.c_int())
+    library, _ = model._handle.get()
+    library._library.ait_fake_graphs(*(ctypes.byref(count) for count in counts))
+    return np.array([count.value for count in counts])
+
+
+@pytest.fixture
+def gpu_model(fake_gpu):
+    with load(fake_gpu) as model:
+        yield model
+
+
+def test_a_shape_is_captured_once_and_replayed(gpu_model, reference):
+    before = graphs_of(gpu_model)
+    with gpu_model.context() as context:
+        arrays = [DeviceArrays(gpu_model, batch) for batch in (3, 2, 1)]
+        for _ in range(5):
+            for a in arrays:
+                np.testing.assert_allclose(a.run(context), reference(x, s)[: len(a.result())])
+        # The first run of a shape is not captured: it may have been the only one.
+        np.testing.assert_array_equal(graphs_of(gpu_model) - before, [3, 12])
+    for a in arrays:
+        a.close()
+
+
+def test_changing_addresses_are_captured_no_more_than_a_few_times(gpu_model, reference):
+    before = graphs_of(gpu_model)
+    with gpu_model.context() as context:
+        arrays = [DeviceArrays(gpu_model, 3) for _ in range(12)]
+        for a in [arrays[0], *arrays, *arrays]:
+            np.testing.assert_allclose(a.run(context), reference(x, s))
+        captured, replayed = graphs_of(gpu_model) - before
+        assert captured == 5 and replayed == 24
+    for a in arrays:
+        a.close()
+
+
+def test_graphs_end_with_their_workspace_and_weights(gpu_model, reference):
+    with gpu_model.context() as context:
+        a = DeviceArrays(gpu_model, 3)
+        library, _ = gpu_model._handle.get()
+        before = graphs_of(gpu_model)
+        for _ in range(3):
+            a.run(context)
+        new_b = np.full(4, 7, np.float32)
+        gpu_model.set_weight("b", new_b)
+        for _ in range(3):
+            np.testing.assert_allclose(a.run(context), reference(x, s, b=new_b))
+        address = library.create("ait_device_allocate", 0, 256)
+        context.set_workspace(OnDevice(address, np.zeros(64, np.float32)))
+        for _ in range(3):
+            np.testing.assert_allclose(a.run(context), reference(x, s, b=new_b))
+        context.set_workspace(None)
+        library.release("ait_device_free", address)
+        for _ in range(3):
+            np.testing.assert_allclose(a.run(context), reference(x, s, b=new_b))
+        np.testing.assert_array_equal(graphs_of(gpu_model) - before, [4, 8])
+        a.close()
+
+
+def test_graphs_can_be_turned_off(gpu_model, reference):
+    before = graphs_of(gpu_model)
+    with gpu_model.context(graphs=False) as context:
+        a = DeviceArrays(gpu_model, 3)
+        for _ in range(4):
+            np.testing.assert_allclose(a.run(context), reference(x, s))
+        np.testing.assert_array_equal(graphs_of(gpu_model), before)
+        a.close()
+
+
+def test_what_a_replayed_run_reports_is_an_error_too(gpu_model, reference):
+    with gpu_model.context() as context:
+        for _ in range(3):
+            np.testing.assert_allclose(context.run([x, s])["y"], reference(x, s))
+        for _ in range(2):
+            with pytest.raises(InputError, match=REPORTED):
+                context.run([x, infinite(3)])
+        np.testing.assert_allclose(context.run([x, s])["y"], reference(x, s))
 
 
 REPORTED = r"gather: index -7 \(element 3 of the indices\) is outside of \[0, 5\)"

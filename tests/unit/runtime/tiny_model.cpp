@@ -8,6 +8,11 @@
 #include <cmath>
 
 #include "ait/model.hpp"
+#ifdef TINY_FAKE_GPU
+#include <vector>
+
+#include "device_fake.hpp"
+#endif
 
 extern "C" __attribute__((visibility("hidden"))) const unsigned char ait_weights_blob[];
 
@@ -63,12 +68,6 @@ const float* floats(void* const* pointers, int index) {
 }
 
 #ifdef TINY_FAKE_GPU
-}  // namespace
-namespace ait::device {
-bool is_device_memory(const void* pointer, std::size_t bytes);
-}
-namespace {
-
 // What a kernel on a real GPU would answer with a fault.
 ait::Status check_memory(const ait::RunArguments& arguments) {
   const std::size_t rows = static_cast<std::size_t>(arguments.symbols[0]);
@@ -96,7 +95,7 @@ ait::Status check_memory(const ait::RunArguments&) { return ait::ok(); }
 void report(const ait::RunArguments&) {}
 #endif
 
-ait::Status run(const ait::RunArguments& arguments) {
+ait::Status compute(const ait::RunArguments& arguments) {
   AIT_TRY(check_memory(arguments));
   report(arguments);
   const float* x = floats(arguments.inputs, 0);
@@ -124,6 +123,26 @@ ait::Status run(const ait::RunArguments& arguments) {
   });
   return ait::ok();
 }
+
+#ifdef TINY_FAKE_GPU
+// The arrays of addresses are the caller's, and gone when a graph is launched.
+ait::Status run(const ait::RunArguments& arguments) {
+  auto work = [arguments, inputs = std::vector<void*>(arguments.inputs, arguments.inputs + 2),
+               outputs = std::vector<void*>(arguments.outputs, arguments.outputs + 1),
+               weights = std::vector<void*>(arguments.weights, arguments.weights + 4),
+               symbol = arguments.symbols[0]]() -> ait::Status {
+    ait::RunArguments own = arguments;
+    own.inputs = inputs.data();
+    own.outputs = outputs.data();
+    own.weights = weights.data();
+    own.symbols = &symbol;
+    return compute(own);
+  };
+  return ait::device::do_or_record(arguments.launch.stream, work);
+}
+#else
+ait::Status run(const ait::RunArguments& arguments) { return compute(arguments); }
+#endif
 
 [[maybe_unused]] ait::Status prepare(const ait::RunArguments& arguments) {
   const float* b = floats(arguments.weights, 1);
