@@ -22,6 +22,7 @@ from ait.codegen.target import Target
 from ait.codegen.weights import StoredWeight, has_blob
 from ait.dialects.symbolic import Dim, bounds, to_text
 from ait.errors import CompileError
+from ait.passes.cost import cost_of
 
 _NOT_IN_NAMES = re.compile(r"[^0-9A-Za-z_]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
@@ -136,8 +137,22 @@ def metadata(
             }
             for kernel in kernels.values()
         ],
+        "binds": [
+            {
+                "symbol": bind.symbol.name,
+                "input": bind.input,
+                "axis": bind.axis,
+                "scale": bind.scale,
+                "offset": bind.offset,
+            }
+            for bind in plan.bindings
+        ],
         "steps": [
-            {"kernel": kernels[call.view.key].symbol, "source": call.view.source}
+            {
+                "kernel": kernels[call.view.key].symbol,
+                "source": call.view.source,
+                **_cost_metadata(call.view),
+            }
             for call in plan.main.calls
         ],
         "weights": [
@@ -151,6 +166,17 @@ def metadata(
             }
             for s in weights
         ],
+    }
+
+
+def _cost_metadata(view: KernelView) -> dict[str, Any]:
+    """What a step moves and computes: dims as text, for `ait profile`."""
+    cost = cost_of(view.op)
+    return {
+        "element": view.operands[0].element.name,
+        "bytes": to_text(cost.bytes),
+        "matrix_operations": to_text(cost.matrix_operations),
+        "scalar_operations": to_text(cost.scalar_operations),
     }
 
 

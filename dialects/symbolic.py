@@ -19,6 +19,7 @@ from itertools import product
 from operator import mul
 from typing import ClassVar, TypeAlias, cast
 
+from xdsl.context import Context
 from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
     MemRefLayoutAttr,
@@ -29,7 +30,7 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, Data, Dialect, SSAValue
 from xdsl.ir.affine import AffineMap
 from xdsl.irdl import irdl_attr_definition
-from xdsl.parser import AttrParser
+from xdsl.parser import AttrParser, Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
@@ -453,6 +454,17 @@ def _atom_text(atom: Atom) -> str:
     if atom.kind in ("max", "min"):
         return f"{atom.kind}({to_text(atom.left)}, {to_text(atom.right)})"
     return f"(({to_text(atom.left)}) {atom.kind} ({to_text(atom.right)}))"
+
+
+def parse_dim(text: str, symbols: Iterable[Expr]) -> Dim:
+    """The dim that `to_text` wrote, over these symbols (each as `symbol` makes it).
+
+    Raises ParseError for other text.
+    """
+    parser = Parser(Context(), text)
+    dims = DimParser(parser)
+    dims.symbols = {to_text(found): found for found in symbols}
+    return dims.dim()()
 
 
 def print_dims(printer: Printer, dims: Iterable[Dim]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ctypes import (
     POINTER,
     c_char_p,
+    c_double,
     c_int,
     c_int32,
     c_int64,
@@ -29,6 +30,7 @@ WEIGHT_ROLES: tuple[str, ...] = ("raw", "derived", "frozen")
 
 IGNORE_UNEXPECTED_WEIGHTS = 1
 CONTEXT_NO_GRAPHS = 1
+CONTEXT_NAMED_RANGES = 2
 
 
 class Struct(ctypes.Structure):
@@ -173,6 +175,10 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (c_void_p, _TENSORS, c_size_t, POINTER(ShapeStruct), c_size_t),
     ),
     "ait_context_run": (c_int, (c_void_p, _TENSORS, c_size_t, _TENSORS, c_size_t)),
+    "ait_context_profile": (
+        c_int,
+        (c_void_p, _TENSORS, c_size_t, _TENSORS, c_size_t, c_int32, POINTER(c_double), c_size_t),
+    ),
     "ait_context_synchronize": (c_int, (c_void_p,)),
     "ait_device_allocate": (c_int, (c_int32, c_size_t, POINTER(c_void_p))),
     "ait_device_synchronize": (c_int, (c_int32,)),

@@ -148,6 +148,7 @@ class CompiledModel:
         workspace: Any = None,
         stream: int | None = None,
         graphs: bool = True,
+        named_ranges: bool = False,
     ) -> "Context":
         """A new context: contexts run at the same time as each other, from the same weights.
 
@@ -158,9 +159,13 @@ class CompiledModel:
             stream: the address of a CUDA or HIP stream; one of the context's own if not given.
             graphs: whether a GPU replays the runs of a shape as a graph that is captured once, or
                 launches kernel by kernel each time.
+            named_ranges: launch kernel by kernel, within NVTX ranges that carry the names of the
+                layers, for Nsight and its like.
         """
+        flags = 0 if graphs else abi.CONTEXT_NO_GRAPHS
+        flags |= abi.CONTEXT_NAMED_RANGES if named_ranges else 0
         return Context(
-            self, num_threads=num_threads, workspace=workspace, stream=stream, graphs=graphs
+            self, num_threads=num_threads, workspace=workspace, stream=stream, flags=flags
         )
 
     def set_weight(self, name: str, value: Any) -> None:
@@ -224,17 +229,18 @@ class Context:
         num_threads: int,
         workspace: Any,
         stream: int | None,
-        graphs: bool,
+        flags: int,
     ) -> None:
         """See `CompiledModel.context`."""
         self._inputs = model.inputs
         self._outputs = model.outputs
+        self._steps: list[Any] = model.metadata.get("steps", [])
         self._device = model.device
         self._device_number = model.device_number
         memory = self._workspace_memory(workspace)
         options = abi.ContextOptions(
             num_threads=num_threads,
-            flags=0 if graphs else abi.CONTEXT_NO_GRAPHS,
+            flags=flags,
             workspace=memory and memory.pointer,
             workspace_bytes=memory.bytes if memory else 0,
             stream=stream,
@@ -276,20 +282,25 @@ class Context:
         self, inputs: Inputs, *, repetitions: int = 100, warmup: int = 10
     ) -> BenchmarkResult:
         """Times runs from call to completion, with inputs and outputs already on the device."""
-        borrowed = self._borrow_inputs(inputs)
-        results = self._new_outputs(borrowed, None)
-        written = [arrays.borrow_output(value, "output") for value in results]
-        # The first run validates, allocates and copies; the rest repeat only the C call.
-        self._run(borrowed, written)
+        ins, outs = self._placed(inputs)
         library, handle = self._handle.get()
-        ins = arrays.tensor_structs([self._on_device(a, "in", i) for i, a in enumerate(borrowed)])
-        outs = arrays.tensor_structs([self._on_device(a, "out", i) for i, a in enumerate(written)])
 
         def run_once() -> None:
             library.call("ait_context_run", handle, ins, len(ins), outs, len(outs))
             library.call("ait_context_synchronize", handle)
 
         return measure(run_once, repetitions=repetitions, warmup=warmup)
+
+    def profile(self, inputs: Inputs, *, repetitions: int = 20) -> tuple[float, ...]:
+        """The median seconds of each step (a call of a kernel), in the order of the metadata's
+        "steps". They are timed one after the other, with inputs and outputs on the device."""
+        ins, outs = self._placed(inputs)
+        library, handle = self._handle.get()
+        count = len(self._steps)
+        seconds = (ctypes.c_double * max(1, count))()
+        tensors = (ins, len(ins), outs, len(outs))
+        library.call("ait_context_profile", handle, *tensors, repetitions, seconds, count)
+        return tuple(seconds[:count])
 
     def output_shapes(self, shapes: Shapes) -> dict[str, tuple[int, ...]]:
         """Shapes of the outputs, by name, for inputs of these shapes (by name or in order)."""
@@ -370,6 +381,17 @@ class Context:
         if like is not None:
             return [arrays.torch_empty(shape, port.dtype, like) for port, shape in shapes]
         return [arrays.empty(shape, port.dtype, port.alignment) for port, shape in shapes]
+
+    def _placed(self, inputs: Inputs) -> tuple[Any, Any]:
+        """Inputs and new outputs on the device, after a run that validates, allocates and copies:
+        what a C call needs to repeat it."""
+        borrowed = self._borrow_inputs(inputs)
+        results = self._new_outputs(borrowed, None)
+        written = [arrays.borrow_output(value, "output") for value in results]
+        self._run(borrowed, written)
+        ins = arrays.tensor_structs([self._on_device(a, "in", i) for i, a in enumerate(borrowed)])
+        outs = arrays.tensor_structs([self._on_device(a, "out", i) for i, a in enumerate(written)])
+        return ins, outs
 
     def _run(self, inputs: list[Borrowed], outputs: list[Borrowed]) -> None:
         library, handle = self._handle.get()

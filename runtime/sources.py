@@ -20,6 +20,7 @@ _SHARED_SOURCES = (
     "abi.cpp",
     "context.cpp",
     "graphs.cpp",
+    "profile.cpp",
     "binding.cpp",
     "tensors.cpp",
     "weights.cpp",

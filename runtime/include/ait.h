@@ -191,6 +191,9 @@ AIT_API ait_status ait_model_set_weights_file(ait_model* model, const char* path
 /* GPU: every run launches its kernels one by one.  Otherwise the runs of a shape are captured as a
  * graph and replayed, which is faster; the results are the same. */
 #define AIT_CONTEXT_NO_GRAPHS UINT32_C(1)
+/* GPU: every run launches its kernels one by one, within ranges (NVTX) that carry the names of the
+ * layers, for the vendor's profilers. */
+#define AIT_CONTEXT_NAMED_RANGES UINT32_C(2)
 
 typedef struct ait_context_options {
   size_t struct_size;
@@ -228,6 +231,15 @@ AIT_API ait_status ait_context_output_shapes(ait_context* context, const ait_ten
 AIT_API ait_status ait_context_run(ait_context* context, const ait_tensor* inputs,
                                    size_t input_count, const ait_tensor* outputs,
                                    size_t output_count);
+
+/* Runs the model `repetitions` times and writes the median seconds of each step, a step being the
+ * call of one kernel: the metadata's "steps" names them in order.  `step_count` is the room in
+ * `seconds`, and must be their number.  Steps are timed one after the other: where a run overlaps
+ * them, their sum is more than its time. */
+AIT_API ait_status ait_context_profile(ait_context* context, const ait_tensor* inputs,
+                                       size_t input_count, const ait_tensor* outputs,
+                                       size_t output_count, int32_t repetitions, double* seconds,
+                                       size_t step_count);
 
 /* Waits for all runs of the context. */
 AIT_API ait_status ait_context_synchronize(ait_context* context);

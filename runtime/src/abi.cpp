@@ -330,6 +330,20 @@ ait_status ait_context_run(ait_context* context, const ait_tensor* inputs, size_
   });
 }
 
+ait_status ait_context_profile(ait_context* context, const ait_tensor* inputs, size_t input_count,
+                               const ait_tensor* outputs, size_t output_count, int32_t repetitions,
+                               double* seconds, size_t step_count) {
+  return guarded([&]() -> Status {
+    AIT_TRY(require(context, "context"));
+    if (step_count != 0) AIT_TRY(require(seconds, "seconds"));
+    TensorList input_list;
+    TensorList output_list;
+    AIT_TRY(TensorList::read(inputs, input_count, &input_list));
+    AIT_TRY(TensorList::read(outputs, output_count, &output_list));
+    return context->own->profile(input_list, output_list, repetitions, seconds, step_count);
+  });
+}
+
 ait_status ait_context_synchronize(ait_context* context) {
   return guarded([&]() -> Status {
     AIT_TRY(require(context, "context"));

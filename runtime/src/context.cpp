@@ -2,6 +2,7 @@
 
 #include "binding.hpp"
 #include "device_memory.hpp"
+#include "profile.hpp"
 
 namespace ait {
 namespace {
@@ -24,6 +25,24 @@ void collect(const TensorList& tensors, std::vector<Port>* ports, std::vector<vo
   }
 }
 
+// Gives a profiler's picture of a run the names of the model's layers.
+class RangeNamer final : public StepObserver {
+ public:
+  explicit RangeNamer(const ModelDescription& model) : model_(model) {}
+
+  Status begin(int32_t step, void*) override {
+    device::begin_range(model_.step_names[step]);
+    return ok();
+  }
+  Status end(int32_t, void*) override {
+    device::end_range();
+    return ok();
+  }
+
+ private:
+  const ModelDescription& model_;
+};
+
 }  // namespace
 
 // Freeing device memory needs its device to be the current one.
@@ -38,7 +57,7 @@ Status Context::create(std::shared_ptr<Model> model, const ait_context_options& 
     return error(AIT_INVALID_ARGUMENT, "num_threads is %d, expected 0 (one a core) or more",
                  options.num_threads);
   }
-  if ((options.flags & ~AIT_CONTEXT_NO_GRAPHS) != 0) {
+  if ((options.flags & ~(AIT_CONTEXT_NO_GRAPHS | AIT_CONTEXT_NAMED_RANGES)) != 0) {
     return error(AIT_INVALID_ARGUMENT, "ait_context_options.flags is %u: there is no such flag",
                  options.flags);
   }
@@ -54,8 +73,8 @@ Status Context::create(std::shared_ptr<Model> model, const ait_context_options& 
     AIT_TRY(device::create_stream(&created->stream_));
     created->owns_stream_ = true;
   }
-  created->uses_graphs_ =
-      device::kind() != AIT_CPU && (options.flags & AIT_CONTEXT_NO_GRAPHS) == 0;
+  created->uses_graphs_ = device::kind() != AIT_CPU && options.flags == 0;
+  created->names_ranges_ = (options.flags & AIT_CONTEXT_NAMED_RANGES) != 0;
   AIT_TRY(created->report_.open());
   AIT_TRY(created->set_workspace(options.workspace, options.workspace_bytes));
   *context = std::move(created);
@@ -123,11 +142,40 @@ Status Context::output_shapes(const TensorList& inputs, std::size_t output_count
 
 Status Context::run(const TensorList& inputs, const TensorList& outputs) {
   std::lock_guard<std::mutex> lock(mutex_);
+  device::Scope scope(model_->device_index);
+  AIT_TRY(scope.take_status());
+  RunArguments arguments{};
+  AIT_TRY(prepare_run(inputs, outputs, &arguments));
+  Status status = run_kernels(arguments);
+  if (device::kind() == AIT_CPU) weights_.reset();  // done with: they may have been replaced
+  return status;
+}
+
+Status Context::profile(const TensorList& inputs, const TensorList& outputs, int32_t repetitions,
+                        double* seconds, std::size_t step_count) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const ModelDescription& model = description();
+  if (repetitions < 1) {
+    return error(AIT_INVALID_ARGUMENT, "repetitions is %d, expected at least 1", repetitions);
+  }
+  if (step_count != static_cast<std::size_t>(model.step_count)) {
+    return error(AIT_INVALID_ARGUMENT, "room for %zu steps given, the model has %d", step_count,
+                 model.step_count);
+  }
+  device::Scope scope(model_->device_index);
+  AIT_TRY(scope.take_status());
+  RunArguments arguments{};
+  AIT_TRY(prepare_run(inputs, outputs, &arguments));
+  AIT_TRY(ait::profile(model, arguments, repetitions, seconds));
+  return synchronize_locked();
+}
+
+// What a run needs, after everything that can be wrong with it has been checked.
+Status Context::prepare_run(const TensorList& inputs, const TensorList& outputs,
+                            RunArguments* arguments) {
   const ModelDescription& model = description();
   AIT_TRY(bind_inputs(model, inputs, Check::shapes_and_data, &symbols_));
   AIT_TRY(check_outputs(model, outputs, symbols_));
-  device::Scope scope(model_->device_index);
-  AIT_TRY(scope.take_status());
   // An earlier run that nobody has waited for since has failed: say so now, once.
   if (report_.is_raised()) AIT_TRY(synchronize_locked());
   const std::size_t needed = workspace_bytes(model, symbols_);
@@ -137,19 +185,18 @@ Status Context::run(const TensorList& inputs, const TensorList& outputs) {
 
   collect(inputs, &input_ports_, &input_pointers_);
   collect(outputs, &output_ports_, &output_pointers_);
-  RunArguments arguments{};
-  arguments.launch = Launch{pool_.get(), stream_, report_.record()};
-  arguments.inputs = input_pointers_.data();
-  arguments.outputs = output_pointers_.data();
-  arguments.weights = weights_->pointers.data();
-  arguments.workspace = workspace_;
-  arguments.symbols = symbols_.data();
-  Status status = run_kernels(arguments);
-  if (device::kind() == AIT_CPU) weights_.reset();  // done with: they may have been replaced
-  return status;
+  arguments->launch = Launch{pool_.get(), stream_, report_.record()};
+  arguments->inputs = input_pointers_.data();
+  arguments->outputs = output_pointers_.data();
+  arguments->weights = weights_->pointers.data();
+  arguments->workspace = workspace_;
+  arguments->symbols = symbols_.data();
+  return ok();
 }
 
-Status Context::run_kernels(const RunArguments& arguments) {
+Status Context::run_kernels(RunArguments arguments) {
+  RangeNamer namer(description());
+  if (names_ranges_) arguments.observer = &namer;
   if (!uses_graphs_ || device::is_capturing(stream_)) return description().run(arguments);
   return graphs_.run(description(), arguments, input_ports_, output_ports_);
 }

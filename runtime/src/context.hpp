@@ -38,6 +38,8 @@ class Context {
   Status workspace_size(const TensorList& inputs, std::size_t* bytes);
   Status output_shapes(const TensorList& inputs, std::size_t output_count, ait_shape* shapes);
   Status run(const TensorList& inputs, const TensorList& outputs);
+  Status profile(const TensorList& inputs, const TensorList& outputs, int32_t repetitions,
+                 double* seconds, std::size_t step_count);
   Status synchronize();
 
  private:
@@ -47,7 +49,9 @@ class Context {
   Status synchronize_locked();
   Status reserve_workspace(std::size_t bytes);
   Status use_current_weights();
-  Status run_kernels(const RunArguments& arguments);
+  Status prepare_run(const TensorList& inputs, const TensorList& outputs,
+                     RunArguments* arguments);
+  Status run_kernels(RunArguments arguments);
 
   const std::shared_ptr<Model> model_;
   std::mutex mutex_;  // held by every call: a context does one thing at a time
@@ -63,6 +67,7 @@ class Context {
 
   // Captured with the workspace and the weights of one time.
   bool uses_graphs_ = false;
+  bool names_ranges_ = false;
   GraphCache graphs_;
   std::weak_ptr<const WeightSet> graph_weights_;
 

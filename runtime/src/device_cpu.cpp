@@ -1,4 +1,5 @@
 // Host memory; there are no streams to speak of.
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 
@@ -95,5 +96,30 @@ Status begin_capture(void*) { return no_graphs(); }
 Status end_capture(void*, void**) { return no_graphs(); }
 Status launch_graph(void*, void*) { return no_graphs(); }
 void destroy_graph(void*) noexcept {}
+
+using Time = std::chrono::steady_clock::time_point;
+
+Status create_event(void** event) {
+  *event = new Time();
+  return ok();
+}
+
+void destroy_event(void* event) noexcept { delete static_cast<Time*>(event); }
+
+Status record_event(void* event, void*) {
+  *static_cast<Time*>(event) = std::chrono::steady_clock::now();
+  return ok();
+}
+
+Status seconds_between(void* first, void* second, double* seconds) {
+  const auto passed = *static_cast<Time*>(second) - *static_cast<Time*>(first);
+  *seconds = std::chrono::duration<double>(passed).count();
+  return ok();
+}
+
+bool graphs_time_events() noexcept { return false; }
+
+void begin_range(const char*) noexcept {}
+void end_range() noexcept {}
 
 }  // namespace ait::device

@@ -5,6 +5,8 @@
 //   AIT_GPU_LABEL   the vendor's name for messages
 //   AIT_GPU_ALLOCATE_MAPPED(memory, bytes), AIT_GPU_FREE_MAPPED(memory)
 //                   host memory at the same address for the device
+//   AIT_GPU_RECORD_IN_GRAPH(event, stream), AIT_GPU_GRAPHS_TIME_EVENTS
+//                   records an event each time that the graph runs; whether that exists
 
 #include <cstring>
 
@@ -151,6 +153,36 @@ Status launch_graph(void* graph, void* stream) {
 void destroy_graph(void* graph) noexcept {
   if (graph != nullptr) (void)AIT_GPU(GraphExecDestroy)(static_cast<AIT_GPU(GraphExec_t)>(graph));
 }
+
+Status create_event(void** event) {
+  AIT_GPU(Event_t) created = nullptr;
+  AIT_TRY(check(AIT_GPU(EventCreate)(&created), "creating an event"));
+  *event = created;
+  return ok();
+}
+
+void destroy_event(void* event) noexcept {
+  if (event != nullptr) (void)AIT_GPU(EventDestroy)(static_cast<AIT_GPU(Event_t)>(event));
+}
+
+Status record_event(void* given, void* stream_given) {
+  const auto event = static_cast<AIT_GPU(Event_t)>(given);
+  const auto stream = static_cast<Stream>(stream_given);
+  return check(is_capturing(stream) ? AIT_GPU_RECORD_IN_GRAPH(event, stream)
+                                    : AIT_GPU(EventRecord)(event, stream),
+               "recording an event");
+}
+
+Status seconds_between(void* first, void* second, double* seconds) {
+  float milliseconds = 0;
+  AIT_TRY(check(AIT_GPU(EventElapsedTime)(&milliseconds, static_cast<AIT_GPU(Event_t)>(first),
+                                          static_cast<AIT_GPU(Event_t)>(second)),
+                "reading an event"));
+  *seconds = milliseconds * 1e-3;
+  return ok();
+}
+
+bool graphs_time_events() noexcept { return AIT_GPU_GRAPHS_TIME_EVENTS; }
 
 Status synchronize_all() { return check(AIT_GPU(DeviceSynchronize)(), "running the model"); }
 

@@ -11,5 +11,14 @@
 #define AIT_GPU_ALLOCATE_MAPPED(memory, bytes) \
   hipHostMalloc(memory, bytes, hipHostMallocPortable | hipHostMallocMapped | hipHostMallocNonCoherent)
 #define AIT_GPU_FREE_MAPPED(memory) hipHostFree(memory)
+#define AIT_GPU_RECORD_IN_GRAPH(event, stream) hipEventRecord(event, stream)
+#define AIT_GPU_GRAPHS_TIME_EVENTS false
 
 #include "device_gpu.hpp"
+
+namespace ait::device {
+
+void begin_range(const char*) noexcept {}
+void end_range() noexcept {}
+
+}  // namespace ait::device

@@ -11,6 +11,7 @@ SUMMARIES: Mapping[str, str] = {
     "compile": "compile a model into one shared library",
     "run": "run a compiled model once",
     "bench": "measure a compiled model's latency",
+    "profile": "show each kernel's time and the least that the device allows",
     "inspect": "show what a compiled model is, without executing it",
     "verify": "compare a compiled model with the reference interpreter",
     "doctor": "check this machine for what compiling and running need",

@@ -47,6 +47,19 @@ Status end_capture(void* stream, void** graph);  // no longer captures, also aft
 Status launch_graph(void* graph, void* stream);
 void destroy_graph(void* graph) noexcept;  // null is fine; it must not be running
 
+// Points in time on a stream.
+Status create_event(void** event);
+void destroy_event(void* event) noexcept;
+Status record_event(void* event, void* stream);
+// Between two events that were recorded by work that has ended.
+Status seconds_between(void* first, void* second, double* seconds);
+// Whether the events that were recorded into a graph are recorded anew with each launch.
+bool graphs_time_events() noexcept;
+
+// Names what is put on a stream from now on, for the vendor's profilers.
+void begin_range(const char* name) noexcept;
+void end_range() noexcept;
+
 // Makes a device current for a scope and the caller's own again after it.
 class Scope {
  public:

@@ -69,6 +69,17 @@ struct WeightDescription {
   const char* sha256;    // may be null
 };
 
+// Hears of the steps of a run, each the call of one kernel: around what puts it on the stream (on the
+// CPU: around what does it).
+class StepObserver {
+ public:
+  virtual Status begin(int32_t step, void* stream) = 0;
+  virtual Status end(int32_t step, void* stream) = 0;
+
+ protected:
+  ~StepObserver() = default;
+};
+
 // What generated code is called with. Pointers are device pointers on a GPU.
 struct RunArguments {
   Launch launch;
@@ -78,6 +89,7 @@ struct RunArguments {
                            // ones inside prepare
   void* workspace;         // at least workspace_bytes(symbols) / prepare_workspace_bytes
   const int64_t* symbols;  // one a symbol of the table, all within their bounds; prepare: none
+  StepObserver* observer;  // run: null if nobody wants to know
 };
 
 struct ModelDescription {
@@ -115,6 +127,10 @@ struct ModelDescription {
   Status (*run)(const RunArguments& arguments) = nullptr;
   Status (*prepare)(const RunArguments& arguments) = nullptr;  // null: derived cannot be computed
   int64_t prepare_workspace_bytes = 0;
+
+  // The layers that the steps of `run` come from, for people.
+  const char* const* step_names = nullptr;
+  int32_t step_count = 0;
 
   const char* metadata = "{}";  // JSON, zero-terminated
 };

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace ait::device {
@@ -22,6 +23,8 @@ using Graph = std::vector<Work>;
 std::map<void*, Graph> captures;  // by the stream
 int captured = 0;
 int replayed = 0;
+double now = 0;
+std::string ranges;
 
 bool is_device(const void* pointer, std::size_t bytes) {
   std::lock_guard<std::mutex> lock(mutex);
@@ -129,6 +132,31 @@ Status launch_graph(void* graph, void*) {
 
 void destroy_graph(void* graph) noexcept { delete static_cast<Graph*>(graph); }
 
+// Time passes by one second an event.
+Status create_event(void** event) {
+  *event = new double(0);
+  return ok();
+}
+
+void destroy_event(void* event) noexcept { delete static_cast<double*>(event); }
+
+Status record_event(void* event, void* stream) {
+  return do_or_record(stream, [event]() -> Status {
+    *static_cast<double*>(event) = ++now;
+    return ok();
+  });
+}
+
+Status seconds_between(void* first, void* second, double* seconds) {
+  *seconds = *static_cast<double*>(second) - *static_cast<double*>(first);
+  return ok();
+}
+
+bool graphs_time_events() noexcept { return true; }
+
+void begin_range(const char* name) noexcept { ranges += std::string(name) + "("; }
+void end_range() noexcept { ranges += ")"; }
+
 bool is_device_memory(const void* pointer, std::size_t bytes) { return is_device(pointer, bytes); }
 
 Status do_or_record(void* stream, Work work) {
@@ -145,3 +173,11 @@ extern "C" AIT_API void ait_fake_graphs(int* captured, int* replayed) {
   *captured = ait::device::captured;
   *replayed = ait::device::replayed;
 }
+
+// The ranges that were begun and ended so far, as text.
+extern "C" AIT_API const char* ait_fake_ranges(void) { return ait::device::ranges.c_str(); }
+
+// Each kernel takes as long as the tests say.
+namespace ait::device {
+void pass_time(double seconds) { now += seconds; }
+}  // namespace ait::device

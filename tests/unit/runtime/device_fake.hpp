@@ -14,4 +14,7 @@ bool is_device_memory(const void* pointer, std::size_t bytes);
 // In place of a launch: does the work now, or when the graph is launched that the stream records.
 Status do_or_record(void* stream, std::function<Status()> work);
 
+// Lets the time of events pass.
+void pass_time(double seconds);
+
 }  // namespace ait::device

@@ -175,6 +175,25 @@ def test_graphs_can_be_turned_off(gpu_model, reference):
         a.close()
 
 
+def test_profile_times_the_steps_without_what_an_event_takes(gpu_model):
+    with gpu_model.context() as context:
+        assert context.profile([x, s], repetitions=3) == (5.0,)  # of 6 between two events
+
+
+def test_ranges_carry_the_names_of_layers(gpu_model):
+    library, _ = gpu_model._handle.get()
+    ranges = library._library.ait_fake_ranges
+    ranges.restype = ctypes.c_char_p
+    before = ranges()
+    with gpu_model.context() as context:
+        context.run([x, s])
+    assert ranges() == before
+    with gpu_model.context(named_ranges=True) as context:
+        for _ in range(2):
+            context.run([x, s])
+    assert ranges()[len(before) :] == b"everything()" * 2
+
+
 def test_what_a_replayed_run_reports_is_an_error_too(gpu_model, reference):
     with gpu_model.context() as context:
         for _ in range(3):

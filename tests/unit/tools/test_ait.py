@@ -92,6 +92,7 @@ def test_warnings_are_one_line(monkeypatch, capsys) -> None:
         ["run"],
         ["verify", "model.so"],
         ["bench", "model.so", "--repetitions", "0"],
+        ["profile", "model.so", "--top", "0"],
         ["inspect", "a.so", "--jsn"],
     ],
 )

@@ -119,6 +119,26 @@ def test_bench(model: Path, capsys) -> None:
     assert "p99" in capsys.readouterr().out
 
 
+def test_profile_holds_each_step_against_its_floor(model: Path, tmp_path: Path, capsys) -> None:
+    trace = tmp_path / "trace.json"
+    argv = ["profile", str(model), "--shape=batch=8", "--repetitions=3"]
+    assert main([*argv, "--json", "--trace", str(trace)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [step["source"] for step in found["steps"]] == ["up", "down"]
+    up, down = found["steps"]
+    # x, its weight and bias, and the result, all f32; two operations for each pair of factors.
+    assert up["bytes"] == 4 * (8 * 16 + 16 * 32 + 32 + 8 * 32)
+    assert down["bytes"] == 4 * (8 * 32 + 32 * 16 + 16 + 2 * 8 * 16)
+    assert up["operations"] > 2 * 8 * 16 * 32
+    assert all(step["seconds"] >= 0 and step["floor"] > 0 for step in found["steps"])
+    events = [e for e in json.loads(trace.read_text())["traceEvents"] if e["ph"] == "X"]
+    assert [event["name"] for event in events] == ["up", "down"]
+    assert events[1]["ts"] == pytest.approx(events[0]["ts"] + events[0]["dur"])
+    assert main([*argv, "--top=1"]) == 0
+    text = capsys.readouterr().out
+    assert "2 steps" in text and (" up " in text) != (" down " in text)
+
+
 def test_inspect(model: Path, capsys) -> None:
     assert main(["inspect", str(model), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
