@@ -278,6 +278,26 @@ class Context:
         self._run(borrowed, written)
         return {port.name: value for port, value in zip(self._outputs, results, strict=True)}
 
+    def bind(self, inputs: Inputs, outputs: Inputs) -> "BoundRun":
+        """A run of these arrays that can be repeated with little work on the host: each time it
+        reads what is in the inputs then. They must lie on the model's device.
+
+        Raises:
+            InputError: inputs or outputs do not fit, or lie elsewhere.
+        """
+        borrowed = self._borrow_inputs(inputs)
+        results = _in_order(outputs, self._outputs, "output")
+        written = [
+            arrays.borrow_output(value, f"output '{port.name}'")
+            for port, value in zip(self._outputs, results, strict=True)
+        ]
+        ports = (*self._inputs, *self._outputs)
+        for port, array in zip(ports, (*borrowed, *written), strict=True):
+            if array.device != self._device:
+                place = f"is on {array.device}, but the model runs on {self._device}"
+                raise InputError(f"'{port.name}' {place}")
+        return BoundRun(self, borrowed, written)
+
     def benchmark(
         self, inputs: Inputs, *, repetitions: int = 100, warmup: int = 10
     ) -> BenchmarkResult:
@@ -382,6 +402,11 @@ class Context:
             return [arrays.torch_empty(shape, port.dtype, like) for port, shape in shapes]
         return [arrays.empty(shape, port.dtype, port.alignment) for port, shape in shapes]
 
+    def enqueue(self, inputs: Any, outputs: Any) -> None:
+        """The C call with its structs; for `BoundRun`."""
+        library, handle = self._handle.get()
+        library.call("ait_context_run", handle, inputs, len(inputs), outputs, len(outputs))
+
     def _placed(self, inputs: Inputs) -> tuple[Any, Any]:
         """Inputs and new outputs on the device, after a run that validates, allocates and copies:
         what a C call needs to repeat it."""
@@ -428,6 +453,21 @@ class Context:
             library, _ = self._handle.get()
             buffer = self._staging[key] = _DeviceBuffer(library, self._device_number, array.bytes)
         return Borrowed(buffer, buffer.address, array.dtype, array.shape, self._device)
+
+
+class BoundRun:
+    """A context's run with arrays of its own; see `Context.bind`."""
+
+    def __init__(self, context: Context, inputs: list[Borrowed], outputs: list[Borrowed]) -> None:
+        """See `Context.bind`."""
+        self._context = context
+        self._ins = arrays.tensor_structs(inputs)
+        self._outs = arrays.tensor_structs(outputs)
+
+    def enqueue(self) -> None:
+        """Runs the model, on a GPU without waiting: the work is on the context's stream, after
+        what was put there before. Errors of the data are raised by `Context.synchronize`."""
+        self._context.enqueue(self._ins, self._outs)
 
 
 class _Handle:

@@ -165,6 +165,22 @@ def test_graphs_end_with_their_workspace_and_weights(gpu_model, reference):
         a.close()
 
 
+def test_bound_runs_read_what_is_in_their_inputs(gpu_model, reference):
+    with gpu_model.context() as context:
+        a = DeviceArrays(gpu_model, 3)
+        run = context.bind([a.x, a.s], [a.y])
+        for turn in range(4):
+            new = x + np.float32(turn)
+            address, _ = a.x.__cuda_array_interface__["data"]
+            a.library.call("ait_device_copy_from_host", address, new.ctypes.data, new.nbytes)
+            run.enqueue()
+            context.synchronize()
+            np.testing.assert_allclose(a.result(), reference(new, s))
+        with pytest.raises(InputError, match="'s' is on cpu, but the model runs on cuda"):
+            context.bind([a.x, s], [a.y])
+        a.close()
+
+
 def test_graphs_can_be_turned_off(gpu_model, reference):
     before = graphs_of(gpu_model)
     with gpu_model.context(graphs=False) as context:

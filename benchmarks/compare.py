@@ -1,0 +1,397 @@
+"""Models on a GPU: ait against PyTorch eager and torch.compile, in one process, in turn.
+
+    pip install torch torchvision transformers
+    python benchmarks/compare.py                         # every row, f16
+    python benchmarks/compare.py --case "BERT-base 1x128" --engine ait --engine torch-eager
+
+All engines get the same weights and inputs, which lie on the GPU. A time is the median over groups
+of runs that are put on one stream without waiting in between and timed by events of the GPU. ait
+replays CUDA graphs, torch.compile runs in the mode that does (`reduce-overhead`). Errors are the
+largest difference from the PyTorch model in f64, relative to the largest value. Results are written
+to benchmarks/results/ with the device, the versions and the commit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ait
+from ait import nn
+from ait.codegen.compile import CompileOptions
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "examples"))
+
+import bert  # noqa: E402
+import resnet50  # noqa: E402
+import vit  # noqa: E402
+
+ENGINES = ("ait", "torch-eager", "torch-compile")
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model at one size: how both sides build it.
+
+    `torch_model`: in f32, with random weights. `model`: ours, without weights. `rename`: the name
+    of ours for a weight of theirs. `must`: the milliseconds to reach.
+    """
+
+    name: str
+    must: float
+    torch_model: Callable[[], Any]
+    model: Callable[[], nn.Module]
+    inputs: Callable[[], Arrays]
+    rename: Callable[[str], str]
+    call: Callable[[Any, Mapping[str, Any]], Any]
+
+
+# Models ---------------------------------------------------------------------------------------
+
+
+def _same(name: str) -> str:
+    return name
+
+
+def _torch_resnet() -> Any:
+    from torchvision.models import resnet50 as make  # pyright: ignore[reportMissingImports]
+
+    return make(weights=None)
+
+
+def _images(batch: int) -> Arrays:
+    return {"x": np.random.default_rng(0).standard_normal((batch, 3, 224, 224), np.float32)}
+
+
+def _call_on_images(model: Any, inputs: Mapping[str, Any]) -> Any:
+    return model(inputs["x"])
+
+
+def _resnet(batch: int, must: float) -> Case:
+    return Case(
+        f"ResNet-50 b{batch}", must, _torch_resnet, resnet50.resnet50,
+        lambda: _images(batch), _same, _call_on_images,
+    )  # fmt: skip
+
+
+def _torch_vit() -> Any:
+    from torchvision.models import vit_b_16  # pyright: ignore[reportMissingImports]
+
+    model = vit_b_16(weights=None)
+    model.heads.head.reset_parameters()  # zero by default, which leaves nothing to compare
+    return model
+
+
+_VIT_NAMES = (
+    ("encoder.pos_embedding", "pos_embed"),
+    ("encoder.layers.encoder_layer_", "blocks."),
+    (".self_attention.in_proj_", ".attn.qkv."),
+    (".self_attention.out_proj.", ".attn.proj."),
+    (".ln_1.", ".norm1."),
+    (".ln_2.", ".norm2."),
+    (".mlp.0.", ".mlp.fc1."),
+    (".mlp.3.", ".mlp.fc2."),
+    ("encoder.ln.", "norm."),
+    ("class_token", "cls_token"),
+    ("conv_proj.", "patch_embed.proj."),
+    ("heads.head.", "head."),
+)
+
+
+def _vit_name(name: str) -> str:
+    for theirs, ours in _VIT_NAMES:
+        name = name.replace(theirs, ours)
+    return name
+
+
+def _vit(batch: int, must: float) -> Case:
+    return Case(
+        f"ViT-B/16 b{batch}", must, _torch_vit, vit.VisionTransformer,
+        lambda: _images(batch), _vit_name, _call_on_images,
+    )  # fmt: skip
+
+
+_LARGE = bert.BertConfig(
+    hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
+)
+
+
+def _torch_bert(config: bert.BertConfig) -> Any:
+    from transformers import (  # pyright: ignore[reportMissingImports]
+        BertConfig,
+        BertModel,
+    )
+
+    sizes = {name: getattr(config, name) for name in config.__dataclass_fields__}
+    return BertModel(BertConfig(**sizes), add_pooling_layer=False)
+
+
+def _call_bert(model: Any, inputs: Mapping[str, Any]) -> Any:
+    return model(**inputs).last_hidden_state
+
+
+def _bert(name: str, config: bert.BertConfig, batch: int, length: int, must: float) -> Case:
+    return Case(
+        f"{name} {batch}x{length}", must,
+        lambda: _torch_bert(config),
+        lambda: bert.BertModel(config, add_pooling_layer=False),
+        lambda: bert.example_inputs(batch, length), _same, _call_bert,
+    )  # fmt: skip
+
+
+_BASE = bert.BertConfig()
+CASES: Sequence[Case] = (
+    _resnet(1, 0.35),
+    _resnet(8, 0.48),
+    _resnet(64, 1.6),
+    _resnet(256, 5.8),
+    _bert("BERT-base", _BASE, 1, 128, 0.42),
+    _bert("BERT-base", _BASE, 8, 128, 0.62),
+    _bert("BERT-base", _BASE, 64, 384, 9.0),
+    _bert("BERT-large", _LARGE, 1, 384, 1.2),
+    _vit(1, 0.45),
+    _vit(64, 4.4),
+)
+
+
+# Engines --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Runner:
+    """One engine, ready to run: `launch` puts a run on the current stream and does not wait."""
+
+    launch: Callable[[], Any]
+    result: Callable[[], np.ndarray[Any, Any]]
+    compile_s: float
+
+
+@dataclass
+class Workload:
+    """What all engines of a case share: the weights in f16, and the inputs on the GPU."""
+
+    case: Case
+    torch_model: Any
+    inputs: Arrays
+    on_gpu: dict[str, Any]
+
+
+def prepare(case: Case) -> Workload:
+    """Draws weights and inputs."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    torch.manual_seed(0)
+    model = case.torch_model().eval().half()
+    inputs = case.inputs()
+    halves = {
+        name: value.astype(np.float16) if value.dtype == np.float32 else value
+        for name, value in inputs.items()
+    }
+    on_gpu = {name: torch.from_numpy(value).cuda() for name, value in halves.items()}
+    return Workload(case, model, halves, on_gpu)
+
+
+def reference(work: Workload) -> np.ndarray[Any, Any]:
+    """The PyTorch model in f64, one text or image at a time."""
+    import copy
+
+    import torch  # pyright: ignore[reportMissingImports]
+
+    model = copy.deepcopy(work.torch_model).double().cuda()
+    inputs = {n: v.double() if v.is_floating_point() else v for n, v in work.on_gpu.items()}
+    batch = next(iter(inputs.values())).shape[0]
+    rows: list[Any] = []
+    with torch.inference_mode():
+        for i in range(batch):
+            one = {name: value[i : i + 1] for name, value in inputs.items()}
+            rows.append(work.case.call(model, one).cpu())
+    return torch.cat(rows).numpy()
+
+
+def ait_runner(work: Workload, target: str, folder: Path, stream: Any) -> Runner:
+    """Compiles with a cold cache of its own, and binds tensors."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    case = work.case
+    model = case.model()
+    weights = {
+        case.rename(name): value.numpy()
+        for name, value in work.torch_model.state_dict().items()
+        if not name.endswith(("position_ids", "num_batches_tracked"))
+    }
+    model.load_state_dict(weights)
+    model.to("f16")
+    specs = {
+        name: ait.TensorSpec(value.shape, {"float16": "f16", "int64": "i64"}[value.dtype.name])
+        for name, value in work.inputs.items()
+    }
+    begin = time.perf_counter()
+    program = ait.trace(model, specs)
+    library = folder / f"{case.name.replace('/', '-').replace(' ', '_')}.so"
+    ait.compile(program, target, library, CompileOptions(name=case.name))
+    compile_s = time.perf_counter() - begin
+    context = ait.load(library).context(stream=stream.cuda_stream)
+    shapes = context.output_shapes({name: value.shape for name, value in work.inputs.items()})
+    outputs = {
+        name: torch.full(shape, torch.nan, dtype=torch.float16, device="cuda")
+        for name, shape in shapes.items()
+    }
+    torch.cuda.synchronize()
+    bound = context.bind(work.on_gpu, outputs)
+    (output,) = outputs.values()
+    return Runner(bound.enqueue, lambda: output.double().cpu().numpy(), compile_s)
+
+
+def torch_runner(work: Workload, compiled: bool) -> Runner:
+    """PyTorch in its best layout, eager or compiled."""
+    import copy
+
+    import torch  # pyright: ignore[reportMissingImports]
+
+    model = copy.deepcopy(work.torch_model).cuda()
+    inputs = dict(work.on_gpu)
+    if "x" in inputs:
+        model = model.to(memory_format=torch.channels_last)
+        inputs["x"] = inputs["x"].contiguous(memory_format=torch.channels_last)
+    call = work.case.call
+    function = torch.compile(model, mode="reduce-overhead") if compiled else model
+
+    def launch() -> Any:
+        with torch.inference_mode():
+            return call(function, inputs)
+
+    begin = time.perf_counter()
+    for _ in range(3):
+        launch()
+    torch.cuda.synchronize()
+    compile_s = time.perf_counter() - begin
+    return Runner(launch, lambda: launch().double().cpu().numpy(), compile_s)
+
+
+# Measuring ------------------------------------------------------------------------------------
+
+
+def median_ms(launch: Callable[[], Any], stream: Any, seconds: float) -> float:
+    """The median over groups of runs that take about `seconds` together."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    def timed(count: int) -> float:
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        first.record(stream)
+        for _ in range(count):
+            launch()
+        last.record(stream)
+        last.synchronize()
+        return first.elapsed_time(last) / count
+
+    timed(5)
+    once = timed(5)
+    group = max(1, int(20 / once))
+    groups = max(7, int(seconds * 1e3 / (once * group)))
+    return statistics.median(timed(group) for _ in range(groups))
+
+
+def measure(
+    case: Case, engines: Sequence[str], options: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """The rows of a case, one for each engine."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    work = prepare(case)
+    wanted = reference(work)
+    scale = float(np.abs(wanted).max())
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream), tempfile.TemporaryDirectory() as folder:
+        for engine in engines:
+            try:
+                if engine == "ait":
+                    runner = ait_runner(work, options.target, Path(folder), stream)
+                else:
+                    runner = torch_runner(work, engine == "torch-compile")
+                milliseconds = median_ms(runner.launch, stream, options.seconds)
+                torch.cuda.synchronize()
+                error = float(np.abs(runner.result() - wanted).max()) / scale
+            except Exception as failure:  # a row that fails is a result too
+                yield {"case": case.name, "engine": engine, "failure": str(failure)[:300]}
+                continue
+            yield {
+                "case": case.name,
+                "engine": engine,
+                "median_ms": milliseconds,
+                "compile_s": runner.compile_s,
+                "max_error": error,
+            }
+    torch.compiler.reset()
+
+
+def environment() -> dict[str, Any]:
+    """What the numbers belong to."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    driver = subprocess.run(query, capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True
+    )
+    return {
+        "device": torch.cuda.get_device_name(),
+        "driver": driver,
+        "versions": {"torch": torch.__version__, "cuda": torch.version.cuda},
+        "commit": commit.stdout.strip() or "unknown",
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def summarize(case: Case, rows: Sequence[Mapping[str, Any]]) -> str:
+    """A line for a case: times, ratio to the faster PyTorch, and whether the bar is met."""
+    times = {row["engine"]: row.get("median_ms") for row in rows}
+    parts = [f"{engine} {'failed' if t is None else f'{t:.3f} ms'}" for engine, t in times.items()]
+    ours = times.get("ait")
+    theirs = [t for engine, t in times.items() if engine != "ait" and t is not None]
+    if ours is not None:
+        if theirs:
+            parts.append(f"{min(theirs) / ours:.2f}x the faster PyTorch")
+        parts.append(f"bar {case.must} ms {'met' if ours <= case.must else 'MISSED'}")
+    return f"{case.name:18} " + ", ".join(parts)
+
+
+def main() -> None:
+    """Measures and writes the results."""
+    names = [case.name for case in CASES]
+    parser = argparse.ArgumentParser(description="time models by ait and by PyTorch on a GPU")
+    parser.add_argument("--case", action="append", choices=names, help="(default: all)")
+    parser.add_argument("--engine", action="append", choices=ENGINES, help="(default: all)")
+    parser.add_argument("--target", default="cuda:sm_90a")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each timing (default: 1)")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/compare.json")
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for case in CASES:
+        if options.case and case.name not in options.case:
+            continue
+        found = list(measure(case, options.engine or ENGINES, options))
+        rows += found
+        print(summarize(case, found), flush=True)
+        for row in found:
+            print("   ", json.dumps(row), flush=True)
+        # Written after each case: a run that is stopped has not measured for nothing.
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps({**environment(), "rows": rows}, indent=2) + "\n")
+    print(f"wrote {options.output}")
+
+
+if __name__ == "__main__":
+    main()
