@@ -44,15 +44,20 @@ _COMPILER_ENVIRONMENT = (
 _IDENTITY_TIMEOUT = 60.0
 _ERROR_LINES = 3
 _ERROR = re.compile(r"\berror\b[^:.]*:|\bfatal\b|undefined reference", re.IGNORECASE)
+_VERSION = re.compile(r"\b[Vv]?(\d+\.\d+\.\d+)\b")
 _KILLED = re.compile(r"^Killed|Killed signal")
 
 
 class SourceError(CompileError):
-    """Sources that do not compile: the message lists all, `folder` keeps them and their logs."""
+    """Sources that do not compile: the message lists all, `folder` keeps them and their logs.
 
-    def __init__(self, message: str, folder: Path):
+    `failed`: their names.
+    """
+
+    def __init__(self, message: str, folder: Path, failed: Sequence[str] = ()):
         super().__init__(message)
         self.folder = folder
+        self.failed = tuple(failed)
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,13 @@ class Compiler:
     includes: tuple[Path, ...] = ()
     system_includes: tuple[Path, ...] = ()
     memory: int = GIB
+
+    @property
+    def release(self) -> str:
+        """The program's name and version: `nvcc 13.0.88`."""
+        _, _, text = self.identity.partition("\n")
+        versions = _VERSION.findall(text)
+        return " ".join([Path(self.command[0]).name, *versions[:1]])
 
     def arguments(self) -> list[str]:
         """The whole command line but for input and output."""
@@ -495,7 +507,7 @@ def _failure(
         origin = f" ({step.source.origin})" if step.source.origin else ""
         lines.append(f"  {step.source.name}{origin}:\n    {step.problem(answer)}")
     lines.append(f"sources and logs are in {folder}")
-    return SourceError("\n".join(lines), folder)
+    return SourceError("\n".join(lines), folder, [step.source.name for step in failed])
 
 
 def _is_object(path: Path) -> bool:

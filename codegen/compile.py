@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from ait.codegen.plan import ModelPlan, make_plan
 from ait.codegen.report.data import Recorder, launch_ops
 from ait.codegen.report.page import write_page
 from ait.codegen.target import Target, code_target
+from ait.codegen.tuning.tune import Tuner, TuningReport
 from ait.codegen.weights import (
     StoredWeight,
     has_blob,
@@ -28,9 +29,11 @@ from ait.codegen.weights import (
     write_file,
 )
 from ait.dialects.kernel import CopyOp
+from ait.dialects.symbolic import dims_of, symbols_of
+from ait.errors import CompileError
 from ait.ir.context import make_context
 from ait.ir.interpreter.evaluate import prepared_weights
-from ait.ir.program import Program
+from ait.ir.program import Program, inputs_of
 from ait.passes.pipelines import PassRun, run_pipeline
 from ait.passes.remarks import Remark, collect_remarks
 from ait.runtime import sources as runtime
@@ -55,6 +58,9 @@ class CompileOptions:
     `keep`: a folder for the generated sources and their objects.
     `report`: a file for a page of HTML that shows what was fused, what was not, and why.
     `progress`: a progress bar on stderr; shown on a terminal if not given.
+    `tune`: how hard to look for fast kernels (codegen/tuning/tune.py): 0 trusts the model, 1 takes
+    stored timings and measures what has none, if this machine has the device, 2 and 3 measure more.
+    `tune_at`: values of dynamic dims to tune at; the largest if not given.
     `sanitize`: build with AddressSanitizer and UndefinedBehaviorSanitizer.
     """
 
@@ -69,6 +75,8 @@ class CompileOptions:
     keep: Path | None = None
     report: Path | None = None
     progress: bool | None = None
+    tune: int = 1
+    tune_at: Mapping[str, int] = field(default_factory=dict[str, int])
     sanitize: bool = False
 
 
@@ -96,11 +104,13 @@ class CompileReport:
     compiled: list[str] = field(default_factory=list[str])
     cached: list[str] = field(default_factory=list[str])
     remarks: list[Remark] = field(default_factory=list[Remark])
+    tuning: TuningReport = field(default_factory=TuningReport)
 
     def as_json(self) -> dict[str, object]:
         """The report as plain values, for tools."""
         return {
-            **{k: v for k, v in vars(self).items() if k not in ("passes", "remarks")},
+            **{k: v for k, v in vars(self).items() if k not in ("passes", "remarks", "tuning")},
+            "tuning": vars(self.tuning),
             "passes": [{"name": run.name, "seconds": run.seconds} for run in self.passes],
             "remarks": [str(remark) for remark in self.remarks],
         }
@@ -117,6 +127,7 @@ class CompileReport:
                 f"weights    {_megabytes(self.weight_bytes)}",
                 f"library    {_megabytes(self.library_bytes)}",
                 f"sources    {len(self.compiled)} compiled, {len(self.cached)} cached",
+                f"tuning     {self.tuning}",
                 f"time       {self.seconds:.2f} s: {phases}",
             )
         )
@@ -190,6 +201,8 @@ class _Compilation:
             toolchain = library_toolchain(self.target, self.options.sanitize)
         with self._phase("passes"):
             lowered = self._lower()
+        with self._phase("tune"):
+            self._tune(lowered, toolchain)
         with self._phase("plan"):
             plan = make_plan(lowered.module, self.options.freeze)
             self._count(plan, lowered)
@@ -219,6 +232,26 @@ class _Compilation:
         # A remark's op keeps all of the IR that it came from alive.
         self.report.remarks = [replace(remark, op=None) for remark in remarks]
         return lowered
+
+    def _tune(self, lowered: Program, toolchain: Toolchain) -> None:
+        sizes = self.options.tune_at
+        ports = inputs_of(self.program.main)
+        names = {s.name for port in ports for s in symbols_of(dims_of(port.type))}
+        unknown = sorted(set(sizes) - names)
+        if unknown:
+            raise CompileError(f"tune_at: the model has no dynamic dim '{unknown[0]}'")
+        build = self._build_options()
+        tuner = Tuner(self.target, toolchain, self.options.tune, sizes, build=build)
+        self.report.tuning = tuner.tune(lowered.module)
+
+    def _build_options(self) -> BuildOptions:
+        return BuildOptions(
+            cache=ObjectCache() if self.options.cache else None,
+            jobs=self.options.jobs,
+            timeout=self.options.timeout,
+            keep=self.options.keep,
+            progress=self.options.progress,
+        )
 
     def _after_pass(self, name: str, module: ModuleOp) -> None:
         if name == _LOWERED and self.report.launches_before == 0:
@@ -256,13 +289,7 @@ class _Compilation:
         weights: Sequence[StoredWeight],
         toolchain: Toolchain,
     ) -> None:
-        options = BuildOptions(
-            cache=ObjectCache() if self.options.cache else None,
-            jobs=self.options.jobs,
-            timeout=self.options.timeout,
-            keep=self.options.keep,
-            progress=self.options.progress,
-        )
+        options = self._build_options()
         with tempfile.TemporaryDirectory(prefix="ait-weights-") as folder:
             embedded = self._embedded_weights(weights, Path(folder))
             built = build_library([*sources, *embedded], toolchain, self.output, options)

@@ -125,12 +125,13 @@ class KernelView:
     """A kernel op for templates; see the module's docstring. `op` may be on buffers or tensors.
 
     `moved_bases`: the caller adds to each pointer what `base_dim` of its operand says, so that
-    kernels which differ in nothing else are equal.
+    kernels which differ in nothing else are equal. `config`: instead of the op's own.
     Raises CompileError for region code or element types without C++.
     """
 
-    def __init__(self, op: KernelOp, moved_bases: bool = False):
+    def __init__(self, op: KernelOp, moved_bases: bool = False, config: Attribute | None = None):
         self.op = op
+        self._config = config
         self._moved_bases = moved_bases
         self._space = space_of(op)
         self._printer = DimPrinter()
@@ -193,7 +194,7 @@ class KernelView:
 
     @property
     def config(self) -> Attribute | None:
-        return self.op.config
+        return self._config or self.op.config
 
     @property
     def source(self) -> str:
@@ -250,7 +251,12 @@ class KernelView:
     @cached_property
     def key(self) -> str:
         """A text that is equal for kernels that are the same but for names and sources."""
-        lines = [self.op.name, str(self.op.config)]
+        return f"{self.op.name}\n{self.config}\n{self.problem}"
+
+    @cached_property
+    def problem(self) -> str:
+        """The key without the config: equal for kernels between whose configs one may choose."""
+        lines = [self.op.name]
         lines += [f"{name} = {value}" for name, value in self.properties.items()]
         lines += [f"axis {axis.name} : {_dim_key(axis.dim)}" for axis in self.axes]
         lines += [f"{o.element.name} {_operand_key(o)} {o.shared}" for o in self.operands]

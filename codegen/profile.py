@@ -64,7 +64,7 @@ def profile_steps(
 
     `metadata`: of the model; `shapes`: of its inputs; `seconds`: of each step, measured.
     """
-    bindings = {
+    bindings: dict[str, int] = {
         bind["symbol"]: (shapes[bind["input"]][bind["axis"]] - bind["offset"]) // bind["scale"]
         for bind in metadata["binds"]
     }

@@ -7,6 +7,7 @@ one, and only building a library calls it.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol, cast
 
 from ait.codegen.build import Toolchain
@@ -47,6 +48,15 @@ class Target(TargetInfo, Protocol):
         model may get into it.
         Raises CompileError for an op that no kernel of the target can run.
         """
+        ...
+
+    @property
+    def timings(self) -> Path | None:
+        """The file of kernel timings that the target ships, if any (codegen/tuning/store.py)."""
+        ...
+
+    def present_device(self) -> str | None:
+        """The name of this machine's device that runs the target's code; None if there is none."""
         ...
 
     def toolchain(self) -> Toolchain:

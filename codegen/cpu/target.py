@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -89,6 +90,7 @@ class CpuTarget:
     device: Device = "cpu"
     kernel_suffix = toolchain.KERNEL_SUFFIX
     port_alignment = 1
+    timings: Path | None = None
 
     def __init__(self, name: str, level: Level | None):
         self.name = name
@@ -109,6 +111,10 @@ class CpuTarget:
     def level(self) -> Level:
         """The instruction set of the code."""
         return self._level or host_level()
+
+    def present_device(self) -> str | None:
+        """None: configs of the CPU are chosen by the model alone."""
+        return None
 
     def refusal(self, op: KernelOp) -> str | None:
         """Why no kernel can run `op`: only code that cannot be printed, or types without sense."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ait.codegen.cuda import toolchain
+from ait.codegen.cuda import probe, toolchain
 from ait.codegen.cuda.devices import DEFAULT, find_device
 from ait.codegen.cuda.families import CAPABILITIES, families
 from ait.codegen.gpu.target import GpuTarget
@@ -26,4 +26,5 @@ def make_target(name: str) -> GpuTarget:
         families=families(architecture),
         package="ait.codegen.cuda",
         find_toolchain=partial(toolchain.find, architecture),
+        present_device=partial(probe.present_device, architecture),
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
 from operator import attrgetter
+from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from xdsl.ir import Attribute
@@ -17,13 +19,15 @@ from ait.passes.target import Capabilities, DeviceDescription
 from ait.runtime.sources import Device
 
 _MOST_CANDIDATES = 12
+_TIMINGS = "timings.sqlite"
 
 
 class GpuTarget:
     """A GPU as passes and code generation see it (ait.codegen.target). It never touches a device.
 
     `families`: for each kernel op, the families that take it. `package` has the target's own
-    `templates`. `find_toolchain` raises ToolchainError where a compiler is missing.
+    `templates`, and may have timings of its kernels. `find_toolchain` raises ToolchainError where a
+    compiler is missing; `present_device` names this machine's device of the target, if any.
     """
 
     port_alignment = 16
@@ -39,6 +43,7 @@ class GpuTarget:
         families: Mapping[type[KernelOp], Sequence[KernelFamily]],
         package: str,
         find_toolchain: Callable[[], Toolchain],
+        present_device: Callable[[], str | None] = lambda: None,
     ):
         self.name = name
         self.device: Device = device
@@ -47,6 +52,8 @@ class GpuTarget:
         self.capabilities = capabilities
         self._families = families
         self._find_toolchain = find_toolchain
+        self._present_device = present_device
+        self.timings = Path(str(resources.files(package))) / _TIMINGS
         self._templates = Environment(
             loader=ChoiceLoader([PackageLoader(package), PackageLoader("ait.codegen.gpu")]),
             undefined=StrictUndefined,
@@ -56,6 +63,10 @@ class GpuTarget:
     def toolchain(self) -> Toolchain:
         """The compilers and the linker. Raises ToolchainError where one is missing."""
         return self._find_toolchain()
+
+    def present_device(self) -> str | None:
+        """The name of this machine's device that runs the target's code; None if there is none."""
+        return self._present_device()
 
     def refusal(self, op: KernelOp) -> str | None:
         """Why no kernel can run `op`: what each family that has a say answers; None if one can."""

@@ -16,6 +16,7 @@ SUMMARIES: Mapping[str, str] = {
     "verify": "compare a compiled model with the reference interpreter",
     "doctor": "check this machine for what compiling and running need",
     "cache": "show, shrink or empty the object cache",
+    "timings": "show, export or merge the measured times of kernels",
     "setup": "fetch what a GPU target needs to compile",
 }
 """What `ait --help` says of each command, in that order."""

@@ -41,6 +41,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--no-cache", action="store_true", help="compile every kernel anew")
     add("--verify-each", action="store_true", help="check the IR after every pass")
 
+    add("--tune", type=int, default=1, metavar="LEVEL",
+        help="0: trust the model of kernels; 1 (default): use stored timings, and measure a few "
+        "candidates if this machine has the GPU; 2, 3: measure more")  # fmt: skip
+    add("--tune-at", type=_size, action="append", default=[], metavar="DIM=SIZE",
+        help="a size of a dynamic dim to tune at (default: the largest)")  # fmt: skip
+
     telling = parser.add_argument_group("explanations")
     add = telling.add_argument
     add("--remarks", action="store_true", help="print what passes fused and refused, and why")
@@ -65,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         jobs=arguments.jobs,
         cache=not arguments.no_cache,
         keep=arguments.emit_cpp,
+        tune=arguments.tune,
+        tune_at=dict(arguments.tune_at),
         report=arguments.report if isinstance(arguments.report, Path) else None,
     )
     if arguments.dump_ir:
@@ -82,6 +90,14 @@ def run(arguments: argparse.Namespace) -> int:
         if file is not None:
             print(f"{file}: {byte_count(file.stat().st_size)}")
     return 0
+
+
+def _size(text: str) -> tuple[str, int]:
+    """A dim and its size: `batch=8`."""
+    name, _, size = text.partition("=")
+    if not name or not size.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form DIM=SIZE")
+    return name, int(size)
 
 
 def _page(text: str) -> Path:

@@ -1,0 +1,240 @@
+"""Tuning: the store, the choice, and candidates that fail, hang or crash, on this machine's CPU."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ait
+from ait import nn
+from ait.codegen.build import BuildOptions
+from ait.codegen.compile import CompileOptions, library_toolchain
+from ait.codegen.target import code_target
+from ait.codegen.tuning import measure as measuring
+from ait.codegen.tuning.measure import Outcome
+from ait.codegen.tuning.store import Timing, TimingStore, fastest, user_store
+from ait.codegen.tuning.tune import Tuner
+from ait.dialects.kernel import GemmOp
+from ait.errors import CompileError
+from ait.passes.pipelines import run_pipeline
+from ait.tools.ait import main
+
+
+def timing(problem: str = "p", config: str = "a", **changes: Any) -> Timing:
+    values = {
+        "target": "cuda:sm_90a", "device": "H200", "toolchain": "nvcc 13.0.88", "seconds": 1.0,
+        "failure": "", "about": "gemm", "measured": "2026-01-01",
+    }  # fmt: skip
+    return Timing(problem, config, **{**values, **changes})
+
+
+class Present:
+    """A target whose device this machine has."""
+
+    def __init__(self, name: str = "cpu"):
+        self._target = code_target(name)
+
+    def present_device(self) -> str:
+        return "this machine"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+
+def lowered(*widths: int):
+    """A chain of linears, as select-config leaves it."""
+    layers = [nn.Linear(a, b, bias=False) for a, b in pairwise(widths)]
+    model = nn.Sequential(*layers).init_random()
+    spec = ait.TensorSpec((ait.Dim("batch", 1, 64), widths[0]), "f32")
+    module = ait.trace(model, {"x": spec}).clone().module
+    run_pipeline(module, ("default",), target="cpu")
+    return module
+
+
+def configs_of(module) -> list[str]:
+    return [str(op.config) for op in module.walk() if isinstance(op, GemmOp)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TimingStore:
+    return TimingStore(tmp_path / "timings.sqlite")
+
+
+# The store
+
+
+@given(rows=st.lists(st.tuples(st.sampled_from("pq"), st.sampled_from("abc"), st.floats(1e-9, 1))))
+def test_the_store_gives_the_last_time_of_each_config(tmp_path_factory, rows) -> None:
+    store = TimingStore(tmp_path_factory.mktemp("store") / "t.sqlite")
+    for problem, config, seconds in rows:
+        store.put([timing(problem, config, seconds=seconds)])
+    for problem in "pq":
+        wanted = {c: s for p, c, s in rows if p == problem}
+        assert store.times(problem, "cuda:sm_90a", "nvcc 13.0.88") == wanted
+        best = fastest(wanted)
+        assert best is None if not wanted else wanted[best] == min(wanted.values())
+
+
+def test_times_of_two_toolchains_or_devices_are_not_compared(store: TimingStore) -> None:
+    store.put([timing(config="a", seconds=2.0), timing(config="b", seconds=3.0)])
+    store.put([timing(config="b", seconds=1.0, toolchain="nvcc 12.9.1", measured="2027-01-01")])
+    store.put([timing(config="b", seconds=0.1, target="cuda:sm_80")])
+    assert store.times("p", "cuda:sm_90a", "nvcc 13.0.88") == {"a": 2.0, "b": 3.0}
+    # A toolchain that nothing was measured with takes what was measured last.
+    assert store.times("p", "cuda:sm_90a", "nvcc 14.0.1") == {"b": 1.0}
+    assert store.times("q", "cuda:sm_90a", "nvcc 13.0.88") == {}
+
+
+def test_failed_configs_are_never_the_fastest() -> None:
+    assert fastest({"a": None, "b": 2.0}) == "b"
+    assert fastest({"a": None}) is None
+
+
+def test_merging_keeps_the_newer_measurement(store: TimingStore, tmp_path: Path) -> None:
+    other = TimingStore(tmp_path / "other.sqlite")
+    store.put([timing(config="a", seconds=1.0, measured="2026-03-01")])
+    other.put([timing(config="a", seconds=2.0, measured="2026-02-01")])
+    other.put([timing(config="b", seconds=3.0)])
+    assert store.merge(other) == 1
+    assert store.times("p", "cuda:sm_90a", "nvcc 13.0.88") == {"a": 1.0, "b": 3.0}
+    with pytest.raises(CompileError, match="no such file"):
+        store.merge(TimingStore(tmp_path / "absent.sqlite"))
+
+
+def test_another_file_is_refused_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("no database at all, but long enough to look like one" * 50)
+    with pytest.raises(CompileError, match=r"notes\.txt: not a file of timings"):
+        TimingStore(path).all()
+
+
+def test_the_command_lists_exports_and_merges(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("AIT_CACHE_DIR", str(tmp_path / "cache"))
+    user_store().put([timing(about="gemm m=8"), timing("q", seconds=None, failure="too slow")])
+    assert main(["timings", "list", "--kernel", "m=8"]) == 0
+    assert "1 timings" in capsys.readouterr().out
+    shared = tmp_path / "shared.sqlite"
+    assert main(["timings", "export", str(shared)]) == 0
+    monkeypatch.setenv("AIT_CACHE_DIR", str(tmp_path / "elsewhere"))
+    assert main(["timings", "merge", str(shared)]) == 0
+    assert sorted(row.failure for row in user_store().all()) == ["", "too slow"]
+    capsys.readouterr()
+    assert main(["timings", "merge", str(tmp_path / "absent")]) == 1
+    assert "absent: no such file" in capsys.readouterr().err
+
+
+# The choice
+
+
+def tuner(store: TimingStore, level: int = 1, target: Any = None, **options: Any) -> Tuner:
+    target = target or Present()
+    return Tuner(target, library_toolchain(target), level, stores=[store], **options)
+
+
+def test_a_stored_time_decides_without_a_device(store: TimingStore, monkeypatch) -> None:
+    module = lowered(256, 512)
+    (first,) = configs_of(module)
+    (op,) = (op for op in module.walk() if isinstance(op, GemmOp))
+    other = str(code_target("cpu").candidates(op)[1])
+    chooser = tuner(store, target=code_target("cpu"))
+    (kernel,) = chooser._kernels(module)
+    release = chooser._release
+    rows = {first: 2.0, other: 1.0, "#cpu.gemm<of another version>": 0.1}
+    store.put(
+        timing(kernel.problem, config, seconds=seconds, target="cpu", toolchain=release)
+        for config, seconds in rows.items()
+    )
+    report = chooser.tune(module)
+    assert configs_of(module) == [other] and other != first
+    assert (report.known, report.measured, report.changed) == (1, 0, 1)
+
+
+def test_level_0_asks_nobody(store: TimingStore) -> None:
+    module = lowered(256, 512)
+    before = configs_of(module)
+    store.put([timing()])
+    report = tuner(store, level=0).tune(module)
+    assert configs_of(module) == before
+    assert (report.known, report.measured, report.changed) == (0, 0, 0)
+
+
+def test_what_was_measured_is_chosen_and_not_measured_again(store, monkeypatch) -> None:
+    calls: list[int] = []
+
+    def fake(candidates, *_) -> list[Outcome]:
+        calls.append(len(candidates))
+        return [Outcome(1.0 / (1 + i)) for i in range(len(candidates))]
+
+    monkeypatch.setattr("ait.codegen.tuning.tune.measure", fake)
+    module = lowered(256, 512, 256)
+    first = tuner(store).tune(module)
+    chosen = configs_of(module)
+    again = lowered(256, 512, 256)
+    second = tuner(store).tune(again)
+    assert len(calls) == 1 and calls[0] > 2
+    assert configs_of(again) == chosen
+    assert first.measured == second.known == 2
+    assert second.measured == 0
+
+
+def test_sizes_to_tune_at_are_part_of_what_is_known(store, monkeypatch) -> None:
+    sizes: list[int] = []
+
+    def fake(candidates, *_) -> list[Outcome]:
+        sizes.extend(c.symbols["batch"] for c in candidates)
+        return [Outcome(1.0) for _ in candidates]
+
+    monkeypatch.setattr("ait.codegen.tuning.tune.measure", fake)
+    for at in ({}, {"batch": 8}, {"batch": 8}, {"batch": 1000}):
+        tuner(store, sizes=at).tune(lowered(256, 512))
+    assert set(sizes) == {64, 8}  # what is out of range counts as the bound, which was known
+
+
+def test_unknown_levels_and_dims_are_refused(store: TimingStore, tmp_path: Path) -> None:
+    with pytest.raises(CompileError, match="tuning level 7: there are levels 0 to 3"):
+        tuner(store, level=7)
+    program = ait.trace(nn.ReLU(), {"x": ait.TensorSpec((ait.Dim("batch", 1, 8), 4), "f32")})
+    options = CompileOptions(tune_at={"seq": 8})
+    with pytest.raises(CompileError, match="no dynamic dim 'seq'"):
+        ait.compile(program, "cpu", tmp_path / "m.so", options)
+
+
+# Measuring
+
+
+@pytest.mark.slow
+def test_candidates_are_measured_and_bad_ones_cost_themselves_only(store, monkeypatch) -> None:
+    """Of the candidates one does not compile, one crashes and one hangs."""
+    target = Present()
+    render = target._target.render
+    faults = iter(["#error no", 'extern "C" void abort(void);', "", "for (;;) {}"])
+    bodies = {"#error no": "", 'extern "C" void abort(void);': "abort();", "for (;;) {}": None}
+
+    def broken(view, symbol: str) -> str:
+        fault = next(faults, "")
+        text = render(view, symbol)
+        if not fault:
+            return text
+        body = bodies[fault] if bodies[fault] is not None else "for (volatile int i = 0;; i = i) {}"
+        head = "" if bodies[fault] is None else fault
+        signature = f"ait::Status {symbol}(const ait::Launch&, void* const*, const int64_t*)"
+        includes = '#include <cstdint>\n#include "ait/launch.hpp"\n#include "ait/status.hpp"\n'
+        return f"{includes}{head}\n{signature} {{ {body} return ait::ok(); }}\n"
+
+    target.render = broken
+    monkeypatch.setattr(measuring, "_SECONDS_A_CANDIDATE", 2.0)
+    module = lowered(256, 512)
+    report = tuner(store, level=1, target=target, build=BuildOptions(jobs=2)).tune(module)
+    rows = store.all()
+    failures = [row.failure for row in rows if row.seconds is None]
+    assert report.measured == 1 and len(report.problems) == 3
+    for text in ("does not compile", "ended the process (status -6)", "took more than 2 s"):
+        assert text in failures
+    good = [row for row in rows if row.seconds is not None]
+    assert len(good) >= 1 and all(0 < row.seconds < 1 for row in good)
+    assert configs_of(module) == [min(good, key=lambda row: row.seconds).config]
