@@ -3,6 +3,8 @@
     pip install torch torchvision transformers
     python benchmarks/compare.py                         # every row, f16
     python benchmarks/compare.py --case "BERT-base 1x128" --engine ait --engine torch-eager
+    python benchmarks/compare.py --build FOLDER          # on a machine without a GPU, and there:
+    python benchmarks/compare.py --libraries FOLDER
 
 All engines get the same weights and inputs, which lie on the GPU. A time is the median over groups
 of runs that are put on one stream without waiting in between and timed by events of the GPU. ait
@@ -21,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -221,29 +223,60 @@ def reference(work: Workload) -> np.ndarray[Any, Any]:
     return torch.cat(rows).numpy()
 
 
-def ait_runner(work: Workload, target: str, folder: Path, stream: Any) -> Runner:
-    """Compiles with a cold cache of its own, and binds tensors."""
-    import torch  # pyright: ignore[reportMissingImports]
+def specs_of(inputs: Arrays) -> dict[str, ait.TensorSpec]:
+    """Static inputs of these shapes, floats in f16."""
+    types = {"float32": "f16", "float16": "f16", "int64": "i64"}
+    return {
+        name: ait.TensorSpec(value.shape, types[value.dtype.name]) for name, value in inputs.items()
+    }
+
+
+def library_of(case: Case, folder: Path) -> Path:
+    """The file of a case's library."""
+    return folder / f"{case.name.replace('/', '-').replace(' ', '_')}.so"
+
+
+def build(case: Case, target: str, folder: Path, options: CompileOptions) -> float:
+    """Compiles a case; its weights, drawn at random, go to a file beside it. Returns seconds."""
+    model = case.model().init_random().to("f16")
+    begin = time.perf_counter()
+    program = ait.trace(model, specs_of(case.inputs()))
+    ait.compile(program, target, library_of(case, folder), replace(options, name=case.name))
+    return time.perf_counter() - begin
+
+
+def save_weights(work: Workload, path: Path) -> None:
+    """The PyTorch model's weights under our names, as a library takes them."""
+    from safetensors.numpy import save_file
 
     case = work.case
     model = case.model()
-    weights = {
-        case.rename(name): value.numpy()
-        for name, value in work.torch_model.state_dict().items()
-        if not name.endswith(("position_ids", "num_batches_tracked"))
-    }
-    model.load_state_dict(weights)
+    model.load_state_dict(
+        {
+            case.rename(name): value.numpy()
+            for name, value in work.torch_model.state_dict().items()
+            if not name.endswith(("position_ids", "num_batches_tracked"))
+        }
+    )
     model.to("f16")
-    specs = {
-        name: ait.TensorSpec(value.shape, {"float16": "f16", "int64": "i64"}[value.dtype.name])
-        for name, value in work.inputs.items()
-    }
-    begin = time.perf_counter()
-    program = ait.trace(model, specs)
-    library = folder / f"{case.name.replace('/', '-').replace(' ', '_')}.so"
-    ait.compile(program, target, library, CompileOptions(name=case.name))
-    compile_s = time.perf_counter() - begin
-    context = ait.load(library).context(stream=stream.cuda_stream)
+    parameters = model.named_parameters(buffers=True)
+    save_file({name: np.ascontiguousarray(p.data) for name, p in parameters}, path)
+
+
+def ait_runner(work: Workload, options: argparse.Namespace, folder: Path, stream: Any) -> Runner:
+    """Compiles, or takes a library that was compiled before, and binds tensors."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    compile_s = 0.0
+    libraries = options.libraries
+    if libraries is None:
+        libraries = folder
+        how = CompileOptions(weights="file", tune=options.tune)
+        compile_s = build(work.case, options.target, folder, how)
+    weights = folder / "weights.safetensors"
+    save_weights(work, weights)
+    model = ait.load(library_of(work.case, libraries), weights, ignore_unexpected_weights=True)
+    context = model.context(stream=stream.cuda_stream)
     shapes = context.output_shapes({name: value.shape for name, value in work.inputs.items()})
     outputs = {
         name: torch.full(shape, torch.nan, dtype=torch.float16, device="cuda")
@@ -318,7 +351,7 @@ def measure(
         for engine in engines:
             try:
                 if engine == "ait":
-                    runner = ait_runner(work, options.target, Path(folder), stream)
+                    runner = ait_runner(work, options, Path(folder), stream)
                 else:
                     runner = torch_runner(work, engine == "torch-compile")
                 milliseconds = median_ms(runner.launch, stream, options.seconds)
@@ -375,13 +408,21 @@ def main() -> None:
     parser.add_argument("--case", action="append", choices=names, help="(default: all)")
     parser.add_argument("--engine", action="append", choices=ENGINES, help="(default: all)")
     parser.add_argument("--target", default="cuda:sm_90a")
+    parser.add_argument("--tune", type=int, default=1, metavar="LEVEL", help="as of ait compile")
+    parser.add_argument("--build", type=Path, metavar="FOLDER", help="compile libraries and stop")
+    parser.add_argument("--libraries", type=Path, metavar="FOLDER", help="measure such libraries")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each timing (default: 1)")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/compare.json")
     options = parser.parse_args()
+    cases = [case for case in CASES if not options.case or case.name in options.case]
+    if options.build is not None:
+        how = CompileOptions(weights="file", tune=options.tune)
+        for case in cases:
+            seconds = build(case, options.target, options.build, how)
+            print(f"{case.name:18} compiled in {seconds:.1f} s", flush=True)
+        return
     rows: list[dict[str, Any]] = []
-    for case in CASES:
-        if options.case and case.name not in options.case:
-            continue
+    for case in cases:
         found = list(measure(case, options.engine or ENGINES, options))
         rows += found
         print(summarize(case, found), flush=True)
