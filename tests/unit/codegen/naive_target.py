@@ -82,6 +82,7 @@ class NaiveTarget:
     device: Device = "cpu"
     kernel_suffix: str = ".kernel.cpp"
     port_alignment: int = 1
+    timings: Path | None = None
 
     @property
     def description(self) -> DeviceDescription:
@@ -103,6 +104,9 @@ class NaiveTarget:
             raise CompileError(f"no {view.op.name}")
         prologue = "\n  ".join(view.prologue)
         return UNIT.format(symbol=symbol, prologue=prologue, body=body(view))
+
+    def present_device(self) -> str | None:
+        return None
 
     def toolchain(self) -> Toolchain:
         host = Compiler(

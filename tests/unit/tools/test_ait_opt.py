@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -269,16 +268,18 @@ def test_stacked_expectations_mean_the_next_plain_line() -> None:
     assert [e.line for e in expectations(lines, first_line=10)] == [10, 10]
 
 
-def test_help_is_quick() -> None:
-    best = 10.0
-    for _ in range(3):
-        start = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "ait.tools.ait_opt", "--help"], check=True, capture_output=True
-        )
-        best = min(best, time.perf_counter() - start)
-    # 0.05 s on an idle machine: a module-level import of xDSL would add 0.2 s.
-    assert best < 0.4
+def test_help_loads_nothing_that_takes_long() -> None:
+    """It takes 0.05 s: a module-level import of xDSL would add 0.2 s."""
+    code = (
+        "import sys\n"
+        "from ait.tools.ait_opt import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = [m for m in ('xdsl', 'numpy', 'rich') if m in sys.modules]\n"
+        "print(*heavy, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "usage" in done.stdout and done.stderr.strip() == ""
 
 
 def test_output_to_a_closed_pipe_is_silent() -> None:
