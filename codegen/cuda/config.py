@@ -4,6 +4,7 @@
 #cuda.gemm<tile = [128, 128, 64], cluster = [2, 1], schedule = pingpong, swapped>
 #cuda.conv<tile = [128, 64, 32], warps = [2, 2], stages = 4>
 #cuda.attention<tile = [128, 64], warps = 4>
+#cuda.attention_hopper<tile = [128, 128], stages = 2, blocks = 1, producer, overlapped, turns>
 ```
 """
 
@@ -206,4 +207,102 @@ class AttentionAttr(Data[AttentionConfig]):
         print_fields(printer, [f"tile = {list(self.data.tile)}", f"warps = {self.data.warps}"])
 
 
-Cuda = Dialect("cuda", [], [AttentionAttr, ConvAttr, GemmAttr])
+_REGISTERS = 65536
+"""Of a multiprocessor."""
+_MOST_REGISTERS = 240
+"""Of a thread that multiplies, beside a warpgroup that only copies."""
+_PLAIN_REGISTERS = 40
+"""Of a thread, for addresses and the state of its rows."""
+
+
+@dataclass(frozen=True)
+class HopperAttentionConfig:
+    """An attention of warpgroups with 64 queries each: the queries of a block, the keys of a step,
+    the steps in flight, and the blocks of a multiprocessor.
+
+    `producer`: a further warpgroup starts all copies and leaves its registers to the others.
+    `overlapped`: a warpgroup multiplies the next keys while it weighs the values of the last ones.
+    `turns`: warpgroups start their products one after the other.
+    """
+
+    tile: tuple[int, int]
+    stages: int
+    blocks: int = 1
+    producer: bool = False
+    overlapped: bool = False
+    turns: bool = False
+
+    @property
+    def warpgroups(self) -> int:
+        """Those that multiply."""
+        return self.tile[0] // 64
+
+    def registers(self, value: int) -> int:
+        """Of a thread, for the scores of a step, their weights and the sums of a head's values."""
+        _, columns = self.tile
+        scores = columns // 2 + columns // 4 if self.overlapped else columns // 2 + columns // 8
+        return scores + -(-value // 8) * 4 + _PLAIN_REGISTERS
+
+    def shared_bytes(self, depth: int, value: int) -> int:
+        """For the queries, and the keys and values of all stages."""
+        rows, columns = self.tile
+        depth, value = (-(-size // 64) * 128 for size in (depth, value))
+        return rows * depth + self.stages * (columns * (depth + value) + 32) + 8
+
+    def fits(self, depth: int, value: int, shared_bytes: int) -> bool:
+        """Whether a multiprocessor holds the blocks."""
+        threads = 128 * self.warpgroups * self.blocks
+        spared = 128 * self.blocks * 32 if self.producer else 0
+        registers = min((_REGISTERS - spared) // threads // 8 * 8, _MOST_REGISTERS)
+        block = self.shared_bytes(depth, value) + (1 << 10)
+        return self.registers(value) <= registers and block * self.blocks <= shared_bytes + (1 << 10)
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        rows, columns = self.tile
+        checks = (
+            (rows in (64, 128, 192), "a block has 64, 128 or 192 queries"),
+            (columns % 16 == 0 and 16 <= columns <= 256, "a step has 16 to 256 keys, by 16"),
+            (1 <= self.stages <= 8, "stages must be 1 to 8"),
+            (self.blocks in (1, 2, 3, 4), "a multiprocessor holds 1 to 4 blocks"),
+            (not self.overlapped or self.stages > 1, "an overlapped kernel needs two stages"),
+            (not self.turns or (self.overlapped and rows > 64), "turns are of overlapped groups"),
+        )
+        return [text for holds, text in checks if not holds]
+
+
+@irdl_attr_definition
+class HopperAttentionAttr(Data[HopperAttentionConfig]):
+    """Config of an attention with TMA and wgmma (compute capability 9.0a)."""
+
+    name = "cuda.attention_hopper"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> HopperAttentionConfig:
+        fields = ConfigFields(parser)
+        config = HopperAttentionConfig(
+            fields.pair("tile"),
+            fields.number("stages"),
+            fields.number("blocks"),
+            fields.flag("producer"),
+            fields.flag("overlapped"),
+            fields.flag("turns"),
+        )
+        fields.finish()
+        return config
+
+    def print_parameter(self, printer: Printer) -> None:
+        config = self.data
+        texts = [
+            f"tile = {list(config.tile)}",
+            f"stages = {config.stages}",
+            f"blocks = {config.blocks}",
+        ]
+        flags = ("producer", "overlapped", "turns")
+        print_fields(printer, [*texts, *(flag for flag in flags if getattr(config, flag))])
+
+
+Cuda = Dialect("cuda", [], [AttentionAttr, ConvAttr, GemmAttr, HopperAttentionAttr])

@@ -1,0 +1,179 @@
+"""Attention with Hopper's own instructions: the copy engine (TMA) and products of warpgroups.
+
+TMA needs 16-byte aligned addresses and strides, and neighbours along the heads' elements. What cannot
+be shown to hold for all values of the symbols is refused, and goes to the kernel for all tensor cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import cast
+
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import FloatAttr
+from xdsl.ir import Attribute, SSAValue
+
+from ait.codegen.cuda.config import HopperAttentionAttr, HopperAttentionConfig
+from ait.codegen.gpu.attention import AttentionProblem
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.lanes import Lanes, aligned_to, fits, shared_values
+from ait.codegen.kernel_view import KernelView
+from ait.codegen.operand import Operand
+from ait.dialects.kernel import AttentionOp, YieldOp
+from ait.dialects.symbolic import lower_bound, upper_bound
+from ait.passes.target import DeviceDescription
+
+_TYPES = frozenset({"f16", "bf16"})
+_WIDEST_HEAD = 256
+_ALIGNMENT = 16
+_INT32_MAX = (1 << 31) - 1
+_PACKS = (8, 2, 1)
+"""Results that a thread writes at once: of eight neighbours, four threads have two each."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """Queries, keys or values as a tensor map: dims [element, line, head, batch]."""
+
+    operand: Operand
+    offset: str
+    sizes: tuple[str, ...]
+    strides: tuple[str, ...]
+    steps: tuple[int, int]
+    """1 where heads, and batches, have elements of their own; 0 where all share one's."""
+
+
+class HopperAttention:
+    """The kernel family; see family.py."""
+
+    template = "attention_hopper.cu.j2"
+    config_type = HopperAttentionAttr
+
+    def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
+        problem = _problem(view)
+        _factors(view)
+        return [
+            Candidate(HopperAttentionAttr(config), _seconds(problem, config, device))
+            for config in _CONFIGS
+            if config.fits(problem.depth, problem.value, device.shared_bytes)
+        ]
+
+    def values(self, view: KernelView, config: Attribute) -> TemplateValues:
+        problem = _problem(view)
+        (axis,) = view.group("value").axes or (None,)
+        count = next(w for w in _PACKS if fits(axis, (), view.outs, w))
+        lanes = Lanes(count, axis, {}, {})
+        aligned = lanes.packs(view.outs)
+        for operand in view.ins[:3]:
+            aligned += aligned_to(operand, _ALIGNMENT // operand.element.bytes)
+        scale = pure_scale(cast(AttentionOp, view.op))
+        return {
+            **shared_values(view, "ait/cuda/attention_hopper.hpp", aligned),
+            "problem": problem,
+            "config": cast(HopperAttentionAttr, config).data,
+            "region": view.region("score"),
+            "lanes": lanes,
+            "factors": _factors(view),
+            "scale": None if scale is None else f"{scale!r}f",
+        }
+
+
+def pure_scale(op: AttentionOp) -> float | None:
+    """The positive number that the region multiplies products with, if it does nothing else."""
+    block = op.score.block
+    result = cast(YieldOp, block.last_op).operands[0]
+    scale = 1.0
+    while result is not block.args[0]:
+        product = result.owner
+        if not isinstance(product, arith.MulfOp):
+            return None
+        factors = [(product.lhs, product.rhs), (product.rhs, product.lhs)]
+        found = next(((v, c) for v, other in factors if (c := _constant(other)) is not None), None)
+        if found is None:
+            return None
+        result, factor = found
+        scale *= factor
+    return scale if 1e-30 < scale < 1e30 else None
+
+
+def _constant(value: SSAValue) -> float | None:
+    owner = value.owner
+    if isinstance(owner, arith.ConstantOp) and isinstance(owner.value, FloatAttr):
+        return owner.value.value.data
+    return None
+
+
+def _problem(view: KernelView) -> AttentionProblem:
+    elements = {operand.element.name for operand in view.ins[:3]}
+    if len(elements) != 1 or not elements <= _TYPES:
+        raise Refusal("tensor cores multiply factors of one 16-bit type")
+    problem = AttentionProblem.of(view)
+    if max(problem.depth, problem.value) > _WIDEST_HEAD:
+        raise Refusal(f"heads of {problem.depth} and {problem.value} elements")
+    for name in ("batch", "head", "row", "col"):
+        if upper_bound(view.group(name).dim) > _INT32_MAX:
+            raise Refusal(f"{name} may exceed 31 bits")
+    return problem
+
+
+# Tensor maps ----------------------------------------------------------------------------------
+
+
+def _factors(view: KernelView) -> tuple[Factor, ...]:
+    """The maps of queries, keys and values. Raises Refusal where TMA cannot read them in place."""
+    dims = (("depth", "row", "head"), ("depth", "col", "group"), ("value", "col", "group"))
+    names = ("queries", "keys", "values")
+    return tuple(
+        _factor(view, operand, *dim, name)
+        for operand, dim, name in zip(view.ins[:3], dims, names, strict=True)
+    )
+
+
+def _factor(
+    view: KernelView, operand: Operand, inner: str, line: str, head: str, what: str
+) -> Factor:
+    if not operand.is_contiguous(inner):
+        raise Refusal(f"{what} are not contiguous along {inner}")
+    if view.group(line).axes and operand.stride(line) == 0:
+        raise Refusal(f"{what} are the same along {line}")
+    if any(lower_bound(stride) < 0 for stride in operand.strides):
+        raise Refusal(f"{what} have a negative stride")
+    if operand.alignment(along=inner) % _ALIGNMENT:
+        raise Refusal(f"{what} are not aligned to {_ALIGNMENT} bytes")
+    # A dim that does not move the operand is one index, whose stride no copy uses.
+    unused = str(ceil(_WIDEST_HEAD / 8) * 8)
+    sizes, strides, steps = [view.group(inner).size], list[str](), list[int]()
+    for name in (line, head, "batch"):
+        moves = operand.stride(name) != 0
+        sizes.append(f"at_least_one({view.group(name).size})" if moves else "1")
+        strides.append(operand.stride_text(name) if moves else unused)
+        steps.append(int(moves))
+    return Factor(
+        operand,
+        view.expression(operand.offset_dim),
+        tuple(sizes),
+        tuple(strides),
+        (steps[1], steps[2]),
+    )
+
+
+# Configs --------------------------------------------------------------------------------------
+
+_CONFIGS = (
+    HopperAttentionConfig((192, 128), 2, producer=True, overlapped=True, turns=True),
+    HopperAttentionConfig((128, 128), 2, producer=True, overlapped=True, turns=True),
+    HopperAttentionConfig((64, 64), 2, blocks=2),
+)
+
+
+def _seconds(
+    problem: AttentionProblem, config: HopperAttentionConfig, device: DeviceDescription
+) -> float:
+    rows, columns = config.tile
+    blocks = problem.heads * ceil(problem.queries / rows)
+    turns = ceil(blocks / (device.units * config.blocks))
+    keys = ceil(problem.keys / columns) * columns
+    rate = device.matrix_peak["f16"] * 0.6 / device.units / config.blocks
+    return turns * 2.0 * rows * keys * (problem.depth + problem.value) / rate + 2e-6
