@@ -16,9 +16,10 @@ from xdsl.dialects.builtin import FloatAttr
 from xdsl.ir import Attribute, SSAValue
 
 from ait.codegen.cuda.config import HopperAttentionAttr, HopperAttentionConfig
+from ait.codegen.expressions import known_divisor
 from ait.codegen.gpu.attention import AttentionProblem
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
-from ait.codegen.gpu.lanes import Lanes, aligned_to, fits, shared_values
+from ait.codegen.gpu.lanes import Lanes, aligned_to, fits, read_by, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
 from ait.dialects.kernel import AttentionOp, YieldOp
@@ -63,21 +64,35 @@ class HopperAttention:
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         problem = _problem(view)
         (axis,) = view.group("value").axes or (None,)
-        count = next(w for w in _PACKS if fits(axis, (), view.outs, w))
+        (result,) = view.outs
+        packs = _PACKS if result.element.bytes == 2 else _PACKS[1:]
+        count = next(w for w in packs if fits(axis, (), view.outs, w))
         lanes = Lanes(count, axis, {}, {})
         aligned = lanes.packs(view.outs)
         for operand in view.ins[:3]:
             aligned += aligned_to(operand, _ALIGNMENT // operand.element.bytes)
+        region = view.region("score")
+        pairs = _score_lanes(view)
+        aligned += pairs.packs(read_by(region))
         scale = pure_scale(cast(AttentionOp, view.op))
         return {
             **shared_values(view, "ait/cuda/attention_hopper.hpp", aligned),
             "problem": problem,
             "config": cast(HopperAttentionAttr, config).data,
-            "region": view.region("score"),
+            "region": region,
             "lanes": lanes,
+            "pairs": pairs,
             "factors": _factors(view),
             "scale": None if scale is None else f"{scale!r}f",
         }
+
+
+def _score_lanes(view: KernelView) -> Lanes:
+    """How many neighbours along the keys get their scores at once: a thread has pairs."""
+    (axis,) = view.group("col").axes or (None,)
+    count = 2 if axis is not None and known_divisor(axis.dim) % 2 == 0 else 1
+    each = {} if axis is None else {axis.name: f"({axis.name} + lane)"}
+    return Lanes(count, axis, {}, each)
 
 
 def pure_scale(op: AttentionOp) -> float | None:

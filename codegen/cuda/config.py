@@ -223,6 +223,8 @@ class HopperAttentionConfig:
     `producer`: a further warpgroup starts all copies and leaves its registers to the others.
     `overlapped`: a warpgroup multiplies the next keys while it weighs the values of the last ones.
     `turns`: warpgroups start their products one after the other.
+    `persistent`: blocks stay for one tile of queries after the other.
+    `splits`: so many blocks, a cluster, share the keys of a tile of queries.
     """
 
     tile: tuple[int, int]
@@ -231,6 +233,8 @@ class HopperAttentionConfig:
     producer: bool = False
     overlapped: bool = False
     turns: bool = False
+    persistent: bool = False
+    splits: int = 1
 
     @property
     def warpgroups(self) -> int:
@@ -247,7 +251,8 @@ class HopperAttentionConfig:
         """For the queries, and the keys and values of all stages."""
         rows, columns = self.tile
         depth, value = (-(-size // 64) * 128 for size in (depth, value))
-        return rows * depth + self.stages * (columns * (depth + value) + 32) + 8
+        queries = 2 if self.persistent else 1
+        return queries * (rows * depth + 16) + self.stages * (columns * (depth + value) + 32)
 
     def fits(self, depth: int, value: int, shared_bytes: int) -> bool:
         """Whether a multiprocessor holds the blocks."""
@@ -267,6 +272,9 @@ class HopperAttentionConfig:
             (self.blocks in (1, 2, 3, 4), "a multiprocessor holds 1 to 4 blocks"),
             (not self.overlapped or self.stages > 1, "an overlapped kernel needs two stages"),
             (not self.turns or (self.overlapped and rows > 64), "turns are of overlapped groups"),
+            (not self.persistent or self.producer, "a persistent kernel needs a producer"),
+            (self.splits in (1, 2, 4, 8), "1, 2, 4 or 8 blocks share the keys"),
+            (self.splits == 1 or not self.producer, "blocks that share keys have no producer"),
         )
         return [text for holds, text in checks if not holds]
 
@@ -290,6 +298,8 @@ class HopperAttentionAttr(Data[HopperAttentionConfig]):
             fields.flag("producer"),
             fields.flag("overlapped"),
             fields.flag("turns"),
+            fields.flag("persistent"),
+            fields.optional_number("splits") or 1,
         )
         fields.finish()
         return config
@@ -301,8 +311,11 @@ class HopperAttentionAttr(Data[HopperAttentionConfig]):
             f"stages = {config.stages}",
             f"blocks = {config.blocks}",
         ]
-        flags = ("producer", "overlapped", "turns")
-        print_fields(printer, [*texts, *(flag for flag in flags if getattr(config, flag))])
+        flags = ("producer", "overlapped", "turns", "persistent")
+        texts += [flag for flag in flags if getattr(config, flag)]
+        if config.splits > 1:
+            texts.append(f"splits = {config.splits}")
+        print_fields(printer, texts)
 
 
 Cuda = Dialect("cuda", [], [AttentionAttr, ConvAttr, GemmAttr, HopperAttentionAttr])
