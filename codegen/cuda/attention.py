@@ -105,4 +105,5 @@ def _seconds(
     multiply = 2.0 * rows / config.warps * keys * depth / rate
     cache = device.memory_bandwidth / device.units * _FULL_WARPS / 4
     copy = keys * depth * 2 / config.warps / cache
-    return turns * (multiply + copy) + _RAMP_SECONDS
+    steady = turns * (multiply + copy)
+    return max(steady, problem.bytes / device.memory_bandwidth) + _RAMP_SECONDS

@@ -6,8 +6,8 @@ be shown to hold for all values of the symbols is refused, and goes to the kerne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import cast
 
@@ -55,9 +55,10 @@ class HopperAttention:
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         problem = _problem(view)
         _factors(view)
+        simple = pure_scale(cast(AttentionOp, view.op)) is not None
         return [
-            Candidate(HopperAttentionAttr(config), _seconds(problem, config, device))
-            for config in _CONFIGS
+            Candidate(HopperAttentionAttr(config), _seconds(problem, config, simple, device))
+            for config in _configs(problem, device)
             if config.fits(problem.depth, problem.value, device.shared_bytes)
         ]
 
@@ -176,19 +177,94 @@ def _factor(
 
 # Configs --------------------------------------------------------------------------------------
 
-_CONFIGS = (
-    HopperAttentionConfig((192, 128), 2, producer=True, overlapped=True, turns=True),
-    HopperAttentionConfig((128, 128), 2, producer=True, overlapped=True, turns=True),
-    HopperAttentionConfig((64, 64), 2, blocks=2),
-)
+_ROWS = (64, 128, 192)
+_COLUMNS = (64, 80, 96, 112, 128, 160, 176)
+_MOST_STAGES = 4
+_SPLITS = (2, 4, 8)
+
+
+def _configs(
+    problem: AttentionProblem, device: DeviceDescription
+) -> Iterator[HopperAttentionConfig]:
+    """What may be the best: steps no longer than all keys, blocks no larger than all queries, blocks
+    that stay where there are more than fit, and blocks that share keys where there are few."""
+    whole = ceil(problem.keys / 16) * 16
+    steps = {columns for columns in _COLUMNS if columns < whole} | {min(whole, _COLUMNS[-1])}
+    for rows in _ROWS:
+        if rows >= problem.queries + 64:
+            continue
+        places = problem.heads * ceil(problem.queries / rows)
+        for columns in sorted(steps):
+            tile, tiles = (rows, columns), ceil(problem.keys / columns)
+            for blocks in range(1, 5):
+                yield HopperAttentionConfig(tile, min(tiles, 2), blocks)
+                if blocks < 3 and places > device.units * blocks:
+                    yield _deepest(problem, device, HopperAttentionConfig(tile, 2, blocks))
+            if rows > 64 and tiles > 1:
+                turns = HopperAttentionConfig(tile, 2, producer=True, overlapped=True, turns=True)
+                yield turns
+                if places > device.units:
+                    yield _deepest(problem, device, turns)
+            for splits in _SPLITS if places * 2 <= device.units and rows == 64 else ():
+                if tiles >= 2 * splits:
+                    yield HopperAttentionConfig(tile, 2, overlapped=True, splits=splits)
+
+
+def _deepest(
+    problem: AttentionProblem, device: DeviceDescription, config: HopperAttentionConfig
+) -> HopperAttentionConfig:
+    """The config with blocks that stay, and as many stages as fit to copy ahead of them."""
+    config = replace(config, producer=True, persistent=True)
+    deeper = (replace(config, stages=stages) for stages in range(_MOST_STAGES, 2, -1))
+    sizes = (problem.depth, problem.value, device.shared_bytes)
+    return next((deep for deep in deeper if deep.fits(*sizes)), config)
+
+
+# The analytic model. Its constants are fits to measurements; only differences matter.
+
+_SUSTAINED = 0.86
+"""The share of the peak by the clock that random data sustain: what descriptions hold."""
+_EXPONENT_OPERATIONS = 256.0
+"""Operations that tensor cores do while the units for exp2 make one of it."""
+_REGION_OPERATIONS = 200.0
+"""The same for a region that is more than a scale."""
+_LOSS = 1.1
+"""Of warpgroups that are not in step, over the sum of products and weights."""
+_TURNS_LOSS = {128: 0.97, 192: 0.86}
+"""Of those that take turns: three overlap better than two."""
+_STEP_SECONDS = 0.12e-6
+_PLACE_SECONDS = 1.8e-6
+"""Of a block from its start to its first products, and for its results."""
+_NEXT_PLACE_SECONDS = 1.2e-6
+"""The same where copies for the next queries run meanwhile."""
+_CLUSTER_SECONDS = 1.2e-6
+_RAMP_SECONDS = 1.5e-6
+_UNEVEN_CAUSAL = 1.12
+"""What persistent blocks lose where some queries see more keys than others."""
 
 
 def _seconds(
-    problem: AttentionProblem, config: HopperAttentionConfig, device: DeviceDescription
+    problem: AttentionProblem, config: HopperAttentionConfig, simple: bool, device: DeviceDescription
 ) -> float:
+    """Turns of blocks, each of which takes as long as products and softmax of all that share a
+    multiprocessor; no less than memory takes."""
     rows, columns = config.tile
-    blocks = problem.heads * ceil(problem.queries / rows)
-    turns = ceil(blocks / (device.units * config.blocks))
-    keys = ceil(problem.keys / columns) * columns
-    rate = device.matrix_peak["f16"] * 0.6 / device.units / config.blocks
-    return turns * 2.0 * rows * keys * (problem.depth + problem.value) / rate + 2e-6
+    heads = ceil(problem.depth / 16) * 16 + ceil(problem.value / 8) * 8
+    score = 2.0 * heads + _EXPONENT_OPERATIONS + (0.0 if simple else _REGION_OPERATIONS)
+    loss = _TURNS_LOSS[rows] if config.turns and simple else _LOSS
+    rate = device.matrix_peak["f16"] / _SUSTAINED / device.units
+    step = rows * columns * score * loss / rate * config.blocks + _STEP_SECONDS
+    tiles = ceil(ceil(problem.keys / columns) / config.splits)
+    visible = 0.5 + 0.5 / tiles if problem.causal else 1.0
+    place = _NEXT_PLACE_SECONDS if config.persistent else _PLACE_SECONDS
+    places = problem.heads * ceil(problem.queries / rows) * config.splits
+    turns = max(1.0, places / (device.units * config.blocks))
+    if config.persistent:
+        turns = ceil(turns) * (_UNEVEN_CAUSAL if problem.causal else 1.0)
+    else:
+        turns = (turns + ceil(turns)) / 2
+    steady = turns * (tiles * visible * step + place)
+    if config.splits > 1:
+        steady += _CLUSTER_SECONDS
+    memory = problem.bytes / device.memory_bandwidth
+    return max(steady, memory) + 0.1 * min(steady, memory) + _RAMP_SECONDS

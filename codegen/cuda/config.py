@@ -211,7 +211,11 @@ _REGISTERS = 65536
 """Of a multiprocessor."""
 _MOST_REGISTERS = 240
 """Of a thread that multiplies, beside a warpgroup that only copies."""
-_PLAIN_REGISTERS = 40
+_PRODUCER_REGISTERS = 32
+"""Of a thread that copies."""
+_RESERVED_BYTES = 1 << 10
+"""Of shared memory, which the system takes for each block."""
+_OTHER_ATTENTION_REGISTERS = 32
 """Of a thread, for addresses and the state of its rows."""
 
 
@@ -244,8 +248,7 @@ class HopperAttentionConfig:
     def registers(self, value: int) -> int:
         """Of a thread, for the scores of a step, their weights and the sums of a head's values."""
         _, columns = self.tile
-        scores = columns // 2 + columns // 4 if self.overlapped else columns // 2 + columns // 8
-        return scores + -(-value // 8) * 4 + _PLAIN_REGISTERS
+        return columns // 2 + columns // 4 + -(-value // 8) * 4 + _OTHER_ATTENTION_REGISTERS
 
     def shared_bytes(self, depth: int, value: int) -> int:
         """For the queries, and the keys and values of all stages."""
@@ -257,10 +260,10 @@ class HopperAttentionConfig:
     def fits(self, depth: int, value: int, shared_bytes: int) -> bool:
         """Whether a multiprocessor holds the blocks."""
         threads = 128 * self.warpgroups * self.blocks
-        spared = 128 * self.blocks * 32 if self.producer else 0
+        spared = 128 * self.blocks * _PRODUCER_REGISTERS if self.producer else 0
         registers = min((_REGISTERS - spared) // threads // 8 * 8, _MOST_REGISTERS)
-        block = self.shared_bytes(depth, value) + (1 << 10)
-        return self.registers(value) <= registers and block * self.blocks <= shared_bytes + (1 << 10)
+        resident = self.blocks * (self.shared_bytes(depth, value) + _RESERVED_BYTES)
+        return self.registers(value) <= registers and resident <= shared_bytes + _RESERVED_BYTES
 
     def problems(self) -> list[str]:
         """What the kernel would refuse."""

@@ -59,3 +59,12 @@ class AttentionProblem:
         visible = 0.5 if self.causal else 1.0
         pairs = visible * self.heads * self.queries * self.keys
         return 2.0 * pairs * (self.depth + self.value)
+
+    @property
+    def bytes(self) -> float:
+        """Of all factors and results, each moved once."""
+        op = cast(AttentionOp, self.view.op)
+        shared = max(1, upper_bound(dim_product(op.in_access[1].sizes[:2])))
+        queries = self.heads * self.queries * (self.depth + self.value)
+        keys = shared * self.keys * (self.depth + self.value)
+        return float(queries + keys) * self.view.ins[0].element.bytes

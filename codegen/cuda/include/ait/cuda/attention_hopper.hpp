@@ -187,7 +187,10 @@ struct WeightedSums {
   static constexpr float kScale = Kernel::kScale * 1.4426950408889634f;
   /// A larger score than the largest so far takes its place only when weights would exceed 2^8:
   /// sums are rescaled seldom, and what is stored of a weight is as exact at any scale.
-  static constexpr float kSlack = 8.0f / kScale;
+  #ifndef AIT_SLACK
+#define AIT_SLACK 8.0f
+#endif
+  static constexpr float kSlack = AIT_SLACK / kScale;
 
   float largest[2] = {kNothing, kNothing};
   float total[2] = {};
