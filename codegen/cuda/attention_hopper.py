@@ -1,7 +1,7 @@
 """Attention with Hopper's own instructions: the copy engine (TMA) and products of warpgroups.
 
-TMA needs 16-byte aligned addresses and strides, and neighbours along the heads' elements. What cannot
-be shown to hold for all values of the symbols is refused, and goes to the kernel for all tensor cores.
+TMA needs 16-byte aligned addresses and strides, and heads whose elements are neighbours. What
+cannot be shown to hold for all values of the symbols is refused, and goes to that of mma.sync.
 """
 
 from __future__ import annotations
@@ -186,8 +186,8 @@ _SPLITS = (2, 4, 8)
 def _configs(
     problem: AttentionProblem, device: DeviceDescription
 ) -> Iterator[HopperAttentionConfig]:
-    """What may be the best: steps no longer than all keys, blocks no larger than all queries, blocks
-    that stay where there are more than fit, and blocks that share keys where there are few."""
+    """What may be the best: steps no longer than all keys, blocks no larger than all queries,
+    blocks that stay where more are needed than fit, blocks that share keys where few are."""
     whole = ceil(problem.keys / 16) * 16
     steps = {columns for columns in _COLUMNS if columns < whole} | {min(whole, _COLUMNS[-1])}
     for rows in _ROWS:
@@ -235,6 +235,8 @@ _TURNS_LOSS = {128: 0.97, 192: 0.86}
 _STEP_SECONDS = 0.12e-6
 _PLACE_SECONDS = 1.8e-6
 """Of a block from its start to its first products, and for its results."""
+_PRODUCER_SECONDS = 0.2e-6
+"""More of it where registers move to those that multiply."""
 _NEXT_PLACE_SECONDS = 1.2e-6
 """The same where copies for the next queries run meanwhile."""
 _CLUSTER_SECONDS = 1.2e-6
@@ -244,7 +246,10 @@ _UNEVEN_CAUSAL = 1.12
 
 
 def _seconds(
-    problem: AttentionProblem, config: HopperAttentionConfig, simple: bool, device: DeviceDescription
+    problem: AttentionProblem,
+    config: HopperAttentionConfig,
+    simple: bool,
+    device: DeviceDescription,
 ) -> float:
     """Turns of blocks, each of which takes as long as products and softmax of all that share a
     multiprocessor; no less than memory takes."""
@@ -256,7 +261,8 @@ def _seconds(
     step = rows * columns * score * loss / rate * config.blocks + _STEP_SECONDS
     tiles = ceil(ceil(problem.keys / columns) / config.splits)
     visible = 0.5 + 0.5 / tiles if problem.causal else 1.0
-    place = _NEXT_PLACE_SECONDS if config.persistent else _PLACE_SECONDS
+    start = _PLACE_SECONDS + (_PRODUCER_SECONDS if config.producer else 0.0)
+    place = _NEXT_PLACE_SECONDS if config.persistent else start
     places = problem.heads * ceil(problem.queries / rows) * config.splits
     turns = max(1.0, places / (device.units * config.blocks))
     if config.persistent:

@@ -203,27 +203,48 @@ HOPPER_ATTENTIONS = [
     attention("hopper_values", Heads(1, 4, 90, 130, 48, 2, 104), "f16", hopper(64, 64, 2, 2)),
     attention("hopper_causal", Heads(2, 4, 250, 270, 64, 2), "f16", hopper(64, 64, 2, 4), True),
     attention(
-        "hopper_causal_turns", Heads(1, 4, 450, 470, 64), "f16", hopper(192, 128, 2, 1, _TURNS), True
+        "hopper_causal_turns",
+        Heads(1, 4, 450, 470, 64),
+        "f16",
+        hopper(192, 128, 2, 1, _TURNS),
+        True,
     ),
     # Most queries see no key at all
     attention("hopper_hidden", Heads(1, 1, 370, 40, 80, 1, 24), "f16", hopper(64, 64, 2, 2), True),
     attention("hopper_mixed", Heads(1, 2, 70, 77, 40), "f16", hopper(128, 80, 1, 2), result="bf16"),
     attention(
-        "hopper_many", Heads(14, 10, 130, 150, 32), "f16", hopper(128, 64, 2, 1, f"{_TURNS}, persistent")
+        "hopper_many",
+        Heads(14, 10, 130, 150, 32),
+        "f16",
+        hopper(128, 64, 2, 1, f"{_TURNS}, persistent"),
     ),
     attention(
-        "hopper_many_plain", Heads(30, 10, 20, 77, 40), "f16", hopper(64, 80, 2, 2, "producer, persistent")
+        "hopper_many_plain",
+        Heads(30, 10, 20, 77, 40),
+        "f16",
+        hopper(64, 80, 2, 2, "producer, persistent"),
     ),
     attention(
-        "hopper_many_causal", Heads(10, 8, 250, 200, 32), "bf16", hopper(128, 96, 3, 1, "producer, overlapped, persistent"), True
+        "hopper_many_causal",
+        Heads(10, 8, 250, 200, 32),
+        "bf16",
+        hopper(128, 96, 3, 1, "producer, overlapped, persistent"),
+        True,
     ),
     attention("hopper_split", Heads(1, 3, 70, 700, 64), "f16", hopper(64, 64, 2, 2, "splits = 4")),
     attention(
-        "hopper_split_one", Heads(2, 4, 1, 1100, 128, 2), "bf16", hopper(64, 128, 2, 1, "overlapped, splits = 8")
+        "hopper_split_one",
+        Heads(2, 4, 1, 1100, 128, 2),
+        "bf16",
+        hopper(64, 128, 2, 1, "overlapped, splits = 8"),
     ),
     # Some blocks have no keys, most queries see none
     attention(
-        "hopper_split_hidden", Heads(1, 1, 120, 70, 80, 1, 24), "f16", hopper(64, 64, 2, 1, "splits = 2"), True
+        "hopper_split_hidden",
+        Heads(1, 1, 120, 70, 80, 1, 24),
+        "f16",
+        hopper(64, 64, 2, 1, "splits = 2"),
+        True,
     ),
     packed("hopper_packed", 2, 2, 135, 16, "f16", hopper(64, 64, 2, 2)),
     packed("hopper_packed_turns", 2, 3, 335, 64, "bf16", hopper(128, 64, 2, 1, _TURNS)),

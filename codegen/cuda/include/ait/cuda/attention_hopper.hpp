@@ -182,15 +182,13 @@ struct AttentionRing {
 template <class Kernel>
 struct WeightedSums {
   using Tiles = HopperAttention<Kernel>;
+  using Element = typename Kernel::Element;
   static constexpr float kNothing = -std::numeric_limits<float>::infinity();
   /// From a score to the exponent of two of its weight.
   static constexpr float kScale = Kernel::kScale * 1.4426950408889634f;
   /// A larger score than the largest so far takes its place only when weights would exceed 2^8:
   /// sums are rescaled seldom, and what is stored of a weight is as exact at any scale.
-  #ifndef AIT_SLACK
-#define AIT_SLACK 8.0f
-#endif
-  static constexpr float kSlack = AIT_SLACK / kScale;
+    static constexpr float kSlack = 8.0f / kScale;
 
   float largest[2] = {kNothing, kNothing};
   float total[2] = {};
@@ -211,6 +209,7 @@ struct WeightedSums {
       float next = fmaxf(high[0], high[1]);
       next = fmaxf(next, other_lane(next, 1));
       next = fmaxf(next, other_lane(next, 2));
+      const float highest = next;
       const bool larger = next > largest[half] + kSlack;
       next = larger ? next : largest[half];
       change[half] = larger ? fast_exp2((largest[half] - next) * kScale) : 1.0f;
@@ -228,8 +227,12 @@ struct WeightedSums {
           sum[e] += score;
         }
       }
+      // What rounding does to the largest weight, which may be most of the total, belongs there too.
+      const float weight = fast_exp2(fmaf(highest, kScale, -base));
+      const float rounded = ait::convert<float>(ait::convert<Element>(weight));
+      const float loss = threadIdx.x % 4 == 0 ? rounded - weight : 0.0f;
       // Each lane adds up its own columns; the four meet at the end.
-      total[half] = fmaf(total[half], change[half], sum[0] + sum[1]);
+      total[half] = fmaf(total[half], change[half], sum[0] + sum[1] + loss);
     }
     return __any_sync(0xffffffffu, grows);
   }
