@@ -34,6 +34,8 @@ _RATE = 0.4
 """Of the peak, at best: mma.sync waits for its fragments."""
 _EXPONENT_OPERATIONS = 130.0
 """Operations at the peak that take as long as the softmax of a score, between the products."""
+_REGION_OPERATIONS = 120.0
+"""The same for a region that is more than a scale."""
 _PLACE_SECONDS = 1.5e-6
 """Of a block from its start to its first products, and for its results."""
 _FULL_WARPS = 8
@@ -107,7 +109,9 @@ def _seconds(
     peak = device.matrix_peak["f16"] / device.units / _FULL_WARPS
     rate = _RATE * min(1.0, rows / config.warps / 32) ** 0.3
     scores = rows / config.warps * keys * (0.5 + 0.5 * columns / keys if problem.causal else 1.0)
-    multiply = scores * (2.0 * depth / rate + _EXPONENT_OPERATIONS) / peak
+    score = 2.0 * depth / rate + _EXPONENT_OPERATIONS
+    score += _REGION_OPERATIONS if problem.scale is None else 0.0
+    multiply = scores * score / peak
     cache = device.memory_bandwidth / device.units * _FULL_WARPS / 4
     copy = keys * depth * 2 / config.warps / cache
     steady = turns * (multiply + copy + _PLACE_SECONDS)

@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import cast
 
-from xdsl.dialects import arith
-from xdsl.dialects.builtin import FloatAttr
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import HopperAttentionAttr, HopperAttentionConfig
 from ait.codegen.expressions import known_divisor
@@ -22,7 +20,6 @@ from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import Lanes, aligned_to, fits, read_by, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
-from ait.dialects.kernel import AttentionOp, YieldOp
 from ait.dialects.symbolic import lower_bound, upper_bound
 from ait.passes.target import DeviceDescription
 
@@ -55,9 +52,8 @@ class HopperAttention:
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         problem = _problem(view)
         _factors(view)
-        simple = pure_scale(cast(AttentionOp, view.op)) is not None
         return [
-            Candidate(HopperAttentionAttr(config), _seconds(problem, config, simple, device))
+            Candidate(HopperAttentionAttr(config), _seconds(problem, config, device))
             for config in _configs(problem, device)
             if config.fits(problem.depth, problem.value, device.shared_bytes)
         ]
@@ -75,7 +71,6 @@ class HopperAttention:
         region = view.region("score")
         pairs = _score_lanes(view)
         aligned += pairs.packs(read_by(region))
-        scale = pure_scale(cast(AttentionOp, view.op))
         return {
             **shared_values(view, "ait/cuda/attention_hopper.hpp", aligned),
             "problem": problem,
@@ -84,7 +79,7 @@ class HopperAttention:
             "lanes": lanes,
             "pairs": pairs,
             "factors": _factors(view),
-            "scale": None if scale is None else f"{scale!r}f",
+            "scale": None if problem.scale is None else f"{problem.scale!r}f",
         }
 
 
@@ -94,31 +89,6 @@ def _score_lanes(view: KernelView) -> Lanes:
     count = 2 if axis is not None and known_divisor(axis.dim) % 2 == 0 else 1
     each = {} if axis is None else {axis.name: f"({axis.name} + lane)"}
     return Lanes(count, axis, {}, each)
-
-
-def pure_scale(op: AttentionOp) -> float | None:
-    """The positive number that the region multiplies products with, if it does nothing else."""
-    block = op.score.block
-    result = cast(YieldOp, block.last_op).operands[0]
-    scale = 1.0
-    while result is not block.args[0]:
-        product = result.owner
-        if not isinstance(product, arith.MulfOp):
-            return None
-        factors = [(product.lhs, product.rhs), (product.rhs, product.lhs)]
-        found = next(((v, c) for v, other in factors if (c := _constant(other)) is not None), None)
-        if found is None:
-            return None
-        result, factor = found
-        scale *= factor
-    return scale if 1e-30 < scale < 1e30 else None
-
-
-def _constant(value: SSAValue) -> float | None:
-    owner = value.owner
-    if isinstance(owner, arith.ConstantOp) and isinstance(owner.value, FloatAttr):
-        return owner.value.value.data
-    return None
 
 
 def _problem(view: KernelView) -> AttentionProblem:
@@ -197,7 +167,8 @@ def _configs(
         for columns in sorted(steps):
             tile, tiles = (rows, columns), ceil(problem.keys / columns)
             for blocks in range(1, 5):
-                yield HopperAttentionConfig(tile, min(tiles, 2), blocks)
+                if rows < _ROWS[-1]:
+                    yield HopperAttentionConfig(tile, min(tiles, 2), blocks)
                 if blocks < 3 and places > device.units * blocks:
                     yield _deepest(problem, device, HopperAttentionConfig(tile, 2, blocks))
             if rows > 64 and tiles > 1:
@@ -246,14 +217,12 @@ _UNEVEN_CAUSAL = 1.12
 
 
 def _seconds(
-    problem: AttentionProblem,
-    config: HopperAttentionConfig,
-    simple: bool,
-    device: DeviceDescription,
+    problem: AttentionProblem, config: HopperAttentionConfig, device: DeviceDescription
 ) -> float:
     """Turns of blocks, each of which takes as long as products and softmax of all that share a
     multiprocessor; no less than memory takes."""
     rows, columns = config.tile
+    simple = problem.scale is not None
     heads = ceil(problem.depth / 16) * 16 + ceil(problem.value / 8) * 8
     score = 2.0 * heads + _EXPONENT_OPERATIONS + (0.0 if simple else _REGION_OPERATIONS)
     loss = _TURNS_LOSS[rows] if config.turns and simple else _LOSS

@@ -211,10 +211,10 @@ _REGISTERS = 65536
 """Of a multiprocessor."""
 _MOST_REGISTERS = 240
 """Of a thread that multiplies, beside a warpgroup that only copies."""
-_PRODUCER_REGISTERS = 32
-"""Of a thread that copies."""
 _RESERVED_BYTES = 1 << 10
 """Of shared memory, which the system takes for each block."""
+_COPY_REGISTERS = 8
+"""Of a thread that also starts copies."""
 _OTHER_ATTENTION_REGISTERS = 32
 """Of a thread, for addresses and the state of its rows."""
 
@@ -246,9 +246,24 @@ class HopperAttentionConfig:
         return self.tile[0] // 64
 
     def registers(self, value: int) -> int:
-        """Of a thread, for the scores of a step, their weights and the sums of a head's values."""
+        """Of a thread, for the scores of a step, their weights and the sums of a head's values.
+        Weights take the place of scores, but where the next scores come meanwhile."""
         _, columns = self.tile
-        return columns // 2 + columns // 4 + -(-value // 8) * 4 + _OTHER_ATTENTION_REGISTERS
+        weights = columns // 4 if self.overlapped else columns // 8
+        copies = 0 if self.producer else _COPY_REGISTERS
+        sums = -(-value // 8) * 4
+        return columns // 2 + weights + sums + copies + _OTHER_ATTENTION_REGISTERS
+
+    @property
+    def free_registers(self) -> int:
+        """Of a thread that multiplies. All start with the same number, a multiple of 8; then those
+        of the producer pass on theirs."""
+        groups = self.warpgroups + (1 if self.producer else 0)
+        launched = _REGISTERS // self.blocks // (128 * groups) // 8 * 8
+        if self.producer:
+            kept = 32 if launched * groups >= 512 else 24
+            launched = (launched * groups - kept) // self.warpgroups // 8 * 8
+        return min(launched, _MOST_REGISTERS)
 
     def shared_bytes(self, depth: int, value: int) -> int:
         """For the queries, and the keys and values of all stages."""
@@ -259,11 +274,11 @@ class HopperAttentionConfig:
 
     def fits(self, depth: int, value: int, shared_bytes: int) -> bool:
         """Whether a multiprocessor holds the blocks."""
-        threads = 128 * self.warpgroups * self.blocks
-        spared = 128 * self.blocks * _PRODUCER_REGISTERS if self.producer else 0
-        registers = min((_REGISTERS - spared) // threads // 8 * 8, _MOST_REGISTERS)
         resident = self.blocks * (self.shared_bytes(depth, value) + _RESERVED_BYTES)
-        return self.registers(value) <= registers and resident <= shared_bytes + _RESERVED_BYTES
+        return (
+            self.registers(value) <= self.free_registers
+            and resident <= shared_bytes + _RESERVED_BYTES
+        )
 
     def problems(self) -> list[str]:
         """What the kernel would refuse."""

@@ -6,12 +6,12 @@ import pytest
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import VerifyException
 
-from ait.codegen.cuda.attention_hopper import HopperAttention, pure_scale
+from ait.codegen.cuda.attention_hopper import HopperAttention
 from ait.codegen.cuda.config import AttentionAttr, ConvAttr, Cuda, HopperAttentionAttr
 from ait.codegen.cuda.target import make_target
+from ait.codegen.gpu.attention import AttentionProblem
 from ait.codegen.gpu.dialect import DepthwiseAttr, OwnAttentionAttr, OwnConvAttr, Plain
 from ait.codegen.gpu.family import Refusal
-from ait.dialects.kernel import AttentionOp
 from ait.ir.context import make_context
 from tests.compile.cuda.attention_cases import (
     HOPPER_ATTENTIONS,
@@ -137,9 +137,7 @@ def test_scale_of_a_region_that_is_no_more(region: str, scale: float | None) -> 
     case.op = case.op.replace(
         SCALE, f"{{\n^bb0(%s : f32):\n  {region}\n  kernel.yield %0 : f32\n}}"
     )
-    op = case.kernel()
-    assert isinstance(op, AttentionOp)
-    assert pure_scale(op) == scale
+    assert AttentionProblem.of(case.view()).scale == scale
 
 
 def test_a_region_that_is_the_identity_is_a_scale_of_one() -> None:
