@@ -30,8 +30,14 @@ _TILES = (
 _MOST_SUMS = 160
 """Registers of a thread for scores and sums, beside which all else fits."""
 
-_RATE = 0.45
-"""Of the peak, at best: mma.sync, and a softmax between its products."""
+_RATE = 0.4
+"""Of the peak, at best: mma.sync waits for its fragments."""
+_EXPONENT_OPERATIONS = 130.0
+"""Operations at the peak that take as long as the softmax of a score, between the products."""
+_REGION_OPERATIONS = 120.0
+"""The same for a region that is more than a scale."""
+_PLACE_SECONDS = 1.5e-6
+"""Of a block from its start to its first products, and for its results."""
 _FULL_WARPS = 8
 """Warps of a multiprocessor that reach its rate."""
 _RAMP_SECONDS = 2e-6
@@ -100,9 +106,13 @@ def _seconds(
     turns = (turns + ceil(turns)) / 2
     depth = ceil(problem.depth / 16) * 16 + ceil(problem.value / 16) * 16
     keys = ceil(problem.keys / columns) * columns
-    rate = device.matrix_peak["f16"] * _RATE / device.units / _FULL_WARPS
-    rate *= min(1.0, rows / config.warps / 32) ** 0.3
-    multiply = 2.0 * rows / config.warps * keys * depth / rate
+    peak = device.matrix_peak["f16"] / device.units / _FULL_WARPS
+    rate = _RATE * min(1.0, rows / config.warps / 32) ** 0.3
+    scores = rows / config.warps * keys * (0.5 + 0.5 * columns / keys if problem.causal else 1.0)
+    score = 2.0 * depth / rate + _EXPONENT_OPERATIONS
+    score += _REGION_OPERATIONS if problem.scale is None else 0.0
+    multiply = scores * score / peak
     cache = device.memory_bandwidth / device.units * _FULL_WARPS / 4
     copy = keys * depth * 2 / config.warps / cache
-    return turns * (multiply + copy) + _RAMP_SECONDS
+    steady = turns * (multiply + copy + _PLACE_SECONDS)
+    return max(steady, problem.bytes / device.memory_bandwidth) + _RAMP_SECONDS

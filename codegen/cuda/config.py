@@ -4,6 +4,7 @@
 #cuda.gemm<tile = [128, 128, 64], cluster = [2, 1], schedule = pingpong, swapped>
 #cuda.conv<tile = [128, 64, 32], warps = [2, 2], stages = 4>
 #cuda.attention<tile = [128, 64], warps = 4>
+#cuda.attention_hopper<tile = [128, 128], stages = 2, blocks = 1, producer, overlapped, turns>
 ```
 """
 
@@ -206,4 +207,133 @@ class AttentionAttr(Data[AttentionConfig]):
         print_fields(printer, [f"tile = {list(self.data.tile)}", f"warps = {self.data.warps}"])
 
 
-Cuda = Dialect("cuda", [], [AttentionAttr, ConvAttr, GemmAttr])
+_REGISTERS = 65536
+"""Of a multiprocessor."""
+_MOST_REGISTERS = 240
+"""Of a thread that multiplies, beside a warpgroup that only copies."""
+_RESERVED_BYTES = 1 << 10
+"""Of shared memory, which the system takes for each block."""
+_COPY_REGISTERS = 8
+"""Of a thread that also starts copies."""
+_OTHER_ATTENTION_REGISTERS = 32
+"""Of a thread, for addresses and the state of its rows."""
+
+
+@dataclass(frozen=True)
+class HopperAttentionConfig:
+    """An attention of warpgroups with 64 queries each: the queries of a block, the keys of a step,
+    the steps in flight, and the blocks of a multiprocessor.
+
+    `producer`: a further warpgroup starts all copies and leaves its registers to the others.
+    `overlapped`: a warpgroup multiplies the next keys while it weighs the values of the last ones.
+    `turns`: warpgroups start their products one after the other.
+    `persistent`: blocks stay for one tile of queries after the other.
+    `splits`: so many blocks, a cluster, share the keys of a tile of queries.
+    """
+
+    tile: tuple[int, int]
+    stages: int
+    blocks: int = 1
+    producer: bool = False
+    overlapped: bool = False
+    turns: bool = False
+    persistent: bool = False
+    splits: int = 1
+
+    @property
+    def warpgroups(self) -> int:
+        """Those that multiply."""
+        return self.tile[0] // 64
+
+    def registers(self, value: int) -> int:
+        """Of a thread, for the scores of a step, their weights and the sums of a head's values.
+        Weights take the place of scores, but where the next scores come meanwhile."""
+        _, columns = self.tile
+        weights = columns // 4 if self.overlapped else columns // 8
+        copies = 0 if self.producer else _COPY_REGISTERS
+        sums = -(-value // 8) * 4
+        return columns // 2 + weights + sums + copies + _OTHER_ATTENTION_REGISTERS
+
+    @property
+    def free_registers(self) -> int:
+        """Of a thread that multiplies. All start with the same number, a multiple of 8; then those
+        of the producer pass on theirs."""
+        groups = self.warpgroups + (1 if self.producer else 0)
+        launched = _REGISTERS // self.blocks // (128 * groups) // 8 * 8
+        if self.producer:
+            kept = 32 if launched * groups >= 512 else 24
+            launched = (launched * groups - kept) // self.warpgroups // 8 * 8
+        return min(launched, _MOST_REGISTERS)
+
+    def shared_bytes(self, depth: int, value: int) -> int:
+        """For the queries, and the keys and values of all stages."""
+        rows, columns = self.tile
+        depth, value = (-(-size // 64) * 128 for size in (depth, value))
+        queries = 2 if self.persistent else 1
+        return queries * (rows * depth + 16) + self.stages * (columns * (depth + value) + 32)
+
+    def fits(self, depth: int, value: int, shared_bytes: int) -> bool:
+        """Whether a multiprocessor holds the blocks."""
+        resident = self.blocks * (self.shared_bytes(depth, value) + _RESERVED_BYTES)
+        return (
+            self.registers(value) <= self.free_registers
+            and resident <= shared_bytes + _RESERVED_BYTES
+        )
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        rows, columns = self.tile
+        checks = (
+            (rows in (64, 128, 192), "a block has 64, 128 or 192 queries"),
+            (columns % 16 == 0 and 16 <= columns <= 256, "a step has 16 to 256 keys, by 16"),
+            (1 <= self.stages <= 8, "stages must be 1 to 8"),
+            (self.blocks in (1, 2, 3, 4), "a multiprocessor holds 1 to 4 blocks"),
+            (not self.overlapped or self.stages > 1, "an overlapped kernel needs two stages"),
+            (not self.turns or (self.overlapped and rows > 64), "turns are of overlapped groups"),
+            (not self.persistent or self.producer, "a persistent kernel needs a producer"),
+            (self.splits in (1, 2, 4, 8), "1, 2, 4 or 8 blocks share the keys"),
+            (self.splits == 1 or not self.producer, "blocks that share keys have no producer"),
+        )
+        return [text for holds, text in checks if not holds]
+
+
+@irdl_attr_definition
+class HopperAttentionAttr(Data[HopperAttentionConfig]):
+    """Config of an attention with TMA and wgmma (compute capability 9.0a)."""
+
+    name = "cuda.attention_hopper"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> HopperAttentionConfig:
+        fields = ConfigFields(parser)
+        config = HopperAttentionConfig(
+            fields.pair("tile"),
+            fields.number("stages"),
+            fields.number("blocks"),
+            fields.flag("producer"),
+            fields.flag("overlapped"),
+            fields.flag("turns"),
+            fields.flag("persistent"),
+            fields.optional_number("splits") or 1,
+        )
+        fields.finish()
+        return config
+
+    def print_parameter(self, printer: Printer) -> None:
+        config = self.data
+        texts = [
+            f"tile = {list(config.tile)}",
+            f"stages = {config.stages}",
+            f"blocks = {config.blocks}",
+        ]
+        flags = ("producer", "overlapped", "turns", "persistent")
+        texts += [flag for flag in flags if getattr(config, flag)]
+        if config.splits > 1:
+            texts.append(f"splits = {config.splits}")
+        print_fields(printer, texts)
+
+
+Cuda = Dialect("cuda", [], [AttentionAttr, ConvAttr, GemmAttr, HopperAttentionAttr])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ait.codegen.cuda.attention import TensorAttention
+from ait.codegen.cuda.attention_hopper import HopperAttention
 from ait.codegen.cuda.conv import TensorConv
 from ait.codegen.cuda.gemm_sm90 import GemmSm90
 from ait.codegen.gpu.depthwise import Depthwise
@@ -59,7 +60,9 @@ _ATTENTION = KernelCapability(max_ins=10, max_outs=1)
 OPS: Mapping[type[KernelOp], OpRow] = {
     GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmSm90()]}),
     ConvOp: OpRow(_GEMM, [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)]),
-    AttentionOp: OpRow(_ATTENTION, [TensorAttention(), OwnAttention()]),
+    AttentionOp: OpRow(
+        _ATTENTION, [TensorAttention(), OwnAttention()], {"sm_90a": [HopperAttention()]}
+    ),
     PointwiseOp: OpRow(KernelCapability(), [_ELEMENTWISE]),
     CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), [_ELEMENTWISE]),
     RowwiseOp: OpRow(KernelCapability(), [Rowwise()]),

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
+
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import FloatAttr
+from xdsl.ir import SSAValue
 
 from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView
-from ait.dialects.kernel import AttentionOp
+from ait.dialects.kernel import AttentionOp, YieldOp
 from ait.dialects.symbolic import dim_product, upper_bound
 
 _ELEMENTS = frozenset({"f32", "f16", "bf16"})
+_SCALES = (1e-30, 1e30)
+"""Scales that f32 holds with what kernels make of them."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,24 @@ class AttentionProblem:
             raise Refusal("heads of no elements")
         return AttentionProblem(view, op.causal is not None, depth, value)
 
+    @cached_property
+    def scale(self) -> float | None:
+        """The positive number that the region multiplies products with, if it does nothing else."""
+        block = cast(AttentionOp, self.view.op).score.block
+        result = cast(YieldOp, block.last_op).operands[0]
+        scale = 1.0
+        while result is not block.args[0]:
+            product = result.owner
+            if not isinstance(product, arith.MulfOp):
+                return None
+            factors = ((product.lhs, product.rhs), (product.rhs, product.lhs))
+            step = next(((v, c) for v, f in factors if (c := _constant(f)) is not None), None)
+            if step is None:
+                return None
+            result, factor = step
+            scale *= factor
+        return scale if _SCALES[0] < scale < _SCALES[1] else None
+
     @property
     def heads(self) -> int:
         """The most heads of all batches."""
@@ -59,3 +84,19 @@ class AttentionProblem:
         visible = 0.5 if self.causal else 1.0
         pairs = visible * self.heads * self.queries * self.keys
         return 2.0 * pairs * (self.depth + self.value)
+
+    @property
+    def bytes(self) -> float:
+        """Of all factors and results, each moved once."""
+        op = cast(AttentionOp, self.view.op)
+        shared = max(1, upper_bound(dim_product(op.in_access[1].sizes[:2])))
+        queries = self.heads * self.queries * (self.depth + self.value)
+        keys = shared * self.keys * (self.depth + self.value)
+        return float(queries + keys) * self.view.ins[0].element.bytes
+
+
+def _constant(value: SSAValue) -> float | None:
+    owner = value.owner
+    if isinstance(owner, arith.ConstantOp) and isinstance(owner.value, FloatAttr):
+        return owner.value.value.data
+    return None

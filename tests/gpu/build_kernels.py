@@ -19,7 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, TENSOR_ATTENTIONS
+from tests.compile.cuda.attention_cases import (
+    HOPPER_ATTENTIONS,
+    OWN_ATTENTIONS,
+    TENSOR_ATTENTIONS,
+)
 from tests.compile.cuda.cases import ELEMENTWISE, HOPPER_GEMMS, OWN_GEMMS
 from tests.compile.cuda.conv_cases import OWN_CONVS, TENSOR_CONVS
 from tests.compile.cuda.kernels import TARGET, Array, Case
@@ -41,6 +45,7 @@ def all_cases() -> list[Case]:
         *TENSOR_CONVS,
         *OWN_ATTENTIONS,
         *TENSOR_ATTENTIONS,
+        *HOPPER_ATTENTIONS,
         *ROWS,
         *OUT_OF_RANGE,
     ):

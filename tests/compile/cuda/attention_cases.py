@@ -141,3 +141,130 @@ TENSOR_ATTENTIONS = [
     packed("attention_packed", 2, 2, 35, 16, "f16", tensor(16, 64, 1)),
     dynamic_attention("attention_dynamic", 20, 53, tensor(16, 32, 1)),
 ]
+
+
+def hopper(rows: int, columns: int, stages: int, blocks: int = 1, flags: str = "") -> str:
+    fields = f"tile = [{rows}, {columns}], stages = {stages}, blocks = {blocks}"
+    return f"#cuda.attention_hopper<{fields}{', ' if flags else ''}{flags}>"
+
+
+_TURNS = "producer, overlapped, turns"
+
+
+def mapped(name: str, maps: dict[str, str], config: str, result: str = "f16") -> Case:
+    """Two batches of three heads: 70 queries, 90 keys, heads of 40, of flat operands with any maps
+    (offset and strides)."""
+    shapes = {"q": [2, 3, 70, 40], "k": [2, 3, 90, 40], "v": [2, 3, 90, 40], "o": [2, 3, 70, 40]}
+    types = {n: f"tensor<40000x{result if n == 'o' else 'f16'}>" for n in shapes}
+    texts = {
+        n: f"%{n} <{maps[n].replace(' strides', f' sizes {shape}, strides')}> : {types[n]}"
+        for n, shape in shapes.items()
+    }
+    factors = ", ".join(texts[n] for n in "qkv")
+    return Case(
+        name,
+        types,
+        f"kernel.attention ins({factors}) outs({texts['o']}) score {SCALE}",
+        config=config,
+    )
+
+
+def dynamic_keys(name: str, rows: int, columns: int, config: str) -> Case:
+    """Any number of queries and keys, [batch, line, head, depth]."""
+    symbols = "r in [0, 200], c in [0, 300]"
+    q = f"tensor<2x?x2x32xf16, #sym.dims<[2, r, 2, 32], {symbols}>>"
+    k = f"tensor<2x?x2x32xf16, #sym.dims<[2, c, 2, 32], {symbols}>>"
+    queries = f"<offset 0, sizes [2, 2, r, 32], strides [r * 64, 32, 64, 1], {symbols}>"
+    keys = f"<offset 0, sizes [2, 2, c, 32], strides [c * 64, 32, 64, 1], {symbols}>"
+    return Case(
+        name,
+        {"q": q, "k": k, "v": k, "o": q},
+        f"""kernel.attention ins(%q {queries} : {q}, %k {keys} : {k}, %v {keys} : {k})
+          outs(%o {queries} : {q}) score {SCALE}""",
+        dims={"r": rows, "c": columns},
+        config=config,
+    )
+
+
+_ROWS_FIRST = "offset 8, strides [8400, 40, 120, 1]"
+_KEYS_FIRST = "offset 16, strides [10800, 40, 120, 1]"
+
+HOPPER_ATTENTIONS = [
+    attention("hopper", Heads(2, 2, 64, 64, 32), "f16", hopper(64, 64, 1)),
+    attention("hopper_odd", Heads(1, 2, 35, 41, 40), "bf16", hopper(64, 16, 2, 4)),
+    attention("hopper_128", Heads(1, 3, 300, 333, 128), "f16", hopper(128, 128, 2, 1, _TURNS)),
+    attention("hopper_176", Heads(1, 2, 130, 500, 128), "bf16", hopper(128, 176, 2, 1, _TURNS)),
+    attention("hopper_192", Heads(2, 2, 200, 1000, 64), "f16", hopper(192, 128, 2, 1, _TURNS)),
+    attention("hopper_alone", Heads(2, 2, 200, 1000, 64), "f16", hopper(192, 64, 3, 1, "producer")),
+    attention("hopper_two", Heads(1, 2, 200, 700, 64), "f16", hopper(64, 128, 3, 2, "overlapped")),
+    attention("hopper_80", Heads(1, 2, 100, 150, 80), "bf16", hopper(128, 96, 2, 1, "overlapped")),
+    attention("hopper_160", Heads(1, 2, 100, 150, 160), "f16", hopper(128, 64, 2, 1, "producer")),
+    attention("hopper_256", Heads(1, 2, 100, 250, 256), "f16", hopper(128, 64, 2, 1, "producer")),
+    attention("hopper_values", Heads(1, 4, 90, 130, 48, 2, 104), "f16", hopper(64, 64, 2, 2)),
+    attention("hopper_causal", Heads(2, 4, 250, 270, 64, 2), "f16", hopper(64, 64, 2, 4), True),
+    attention(
+        "hopper_causal_turns",
+        Heads(1, 4, 450, 470, 64),
+        "f16",
+        hopper(192, 128, 2, 1, _TURNS),
+        True,
+    ),
+    # Most queries see no key at all
+    attention("hopper_hidden", Heads(1, 1, 370, 40, 80, 1, 24), "f16", hopper(64, 64, 2, 2), True),
+    attention("hopper_mixed", Heads(1, 2, 70, 77, 40), "f16", hopper(128, 80, 1, 2), result="bf16"),
+    attention(
+        "hopper_many",
+        Heads(14, 10, 130, 150, 32),
+        "f16",
+        hopper(128, 64, 2, 1, f"{_TURNS}, persistent"),
+    ),
+    attention(
+        "hopper_many_plain",
+        Heads(30, 10, 20, 77, 40),
+        "f16",
+        hopper(64, 80, 2, 2, "producer, persistent"),
+    ),
+    attention(
+        "hopper_many_causal",
+        Heads(10, 8, 250, 200, 32),
+        "bf16",
+        hopper(128, 96, 3, 1, "producer, overlapped, persistent"),
+        True,
+    ),
+    attention("hopper_split", Heads(1, 3, 70, 700, 64), "f16", hopper(64, 64, 2, 2, "splits = 4")),
+    attention(
+        "hopper_split_one",
+        Heads(2, 4, 1, 1100, 128, 2),
+        "bf16",
+        hopper(64, 128, 2, 1, "overlapped, splits = 8"),
+    ),
+    # Some blocks have no keys, most queries see none
+    attention(
+        "hopper_split_hidden",
+        Heads(1, 1, 120, 70, 80, 1, 24),
+        "f16",
+        hopper(64, 64, 2, 1, "splits = 2"),
+        True,
+    ),
+    packed("hopper_packed", 2, 2, 135, 16, "f16", hopper(64, 64, 2, 2)),
+    packed("hopper_packed_turns", 2, 3, 335, 64, "bf16", hopper(128, 64, 2, 1, _TURNS)),
+    dynamic_keys("hopper_dynamic", 120, 253, hopper(128, 64, 2, 1, "producer, overlapped")),
+    dynamic_keys("hopper_no_keys", 20, 0, hopper(64, 64, 2, 2)),
+    dynamic_keys("hopper_no_queries", 0, 20, hopper(64, 64, 2, 2)),
+    mapped(
+        "hopper_lines",
+        {"q": _ROWS_FIRST, "k": _KEYS_FIRST, "v": _KEYS_FIRST, "o": _ROWS_FIRST},
+        hopper(64, 48, 2, 3),
+    ),
+    # Batches share their keys, heads their values; results begin anywhere
+    mapped(
+        "hopper_shared",
+        {
+            "q": _ROWS_FIRST,
+            "k": "offset 0, strides [0, 3600, 40, 1]",
+            "v": "offset 0, strides [3600, 0, 40, 1]",
+            "o": "offset 3, strides [9000, 2900, 41, 1]",
+        },
+        hopper(64, 64, 2, 2),
+    ),
+]

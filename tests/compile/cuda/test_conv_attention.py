@@ -6,11 +6,23 @@ import pytest
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import VerifyException
 
-from ait.codegen.cuda.config import AttentionAttr, ConvAttr, Cuda
+from ait.codegen.cuda.attention_hopper import HopperAttention
+from ait.codegen.cuda.config import AttentionAttr, ConvAttr, Cuda, HopperAttentionAttr
 from ait.codegen.cuda.target import make_target
+from ait.codegen.gpu.attention import AttentionProblem
 from ait.codegen.gpu.dialect import DepthwiseAttr, OwnAttentionAttr, OwnConvAttr, Plain
+from ait.codegen.gpu.family import Refusal
 from ait.ir.context import make_context
-from tests.compile.cuda.attention_cases import Heads, attention, packed
+from tests.compile.cuda.attention_cases import (
+    HOPPER_ATTENTIONS,
+    SCALE,
+    Heads,
+    attention,
+    dynamic_attention,
+    hopper,
+    mapped,
+    packed,
+)
 from tests.compile.cuda.conv_cases import GROUPED, SAME, STEM, Conv, conv
 from tests.compile.cuda.kernels import TARGET, Case
 
@@ -27,7 +39,9 @@ def chosen(case: Case) -> type:
         (conv("grouped", GROUPED), ConvAttr),
         (conv("f32", SAME, "f32"), OwnConvAttr),
         (conv("depthwise", Conv(8, 28, 28, 64, 64, groups=64)), DepthwiseAttr),
-        (attention("short", Heads(1, 12, 128, 128, 64)), AttentionAttr),
+        (attention("short", Heads(1, 12, 128, 128, 64)), HopperAttentionAttr),
+        (attention("unaligned", Heads(1, 12, 128, 128, 20)), AttentionAttr),
+        (dynamic_attention("keys_transposed", 5, 33, ""), AttentionAttr),
         (attention("f32", Heads(1, 2, 16, 16, 64), "f32"), OwnAttentionAttr),
         (attention("wide", Heads(1, 2, 16, 16, 272)), OwnAttentionAttr),
     ],
@@ -64,6 +78,119 @@ def test_slices_of_packed_heads_are_read_in_place() -> None:
     assert "512 + batch * 49152 + group * 64 + col * 768 + value" in source
 
 
+def test_hopper_reads_slices_of_packed_heads_in_place() -> None:
+    source = packed("packed", 2, 4, 64, 64, "f16", "HopperAttentionAttr").source()
+    keys = source[source.index("&maps.keys") :]
+    assert "pointers[1]) + (256)" in keys.replace("arguments.", "")
+    assert "{768, 64, 49152}" in keys
+    assert "kPack = 8, kScorePack = 2" in source
+
+
+def test_what_heads_share_is_one_index_of_the_map() -> None:
+    maps = {
+        "q": "offset 0, strides [8400, 2800, 40, 1]",
+        "k": "offset 0, strides [0, 3600, 40, 1]",
+        "v": "offset 0, strides [3600, 0, 40, 1]",
+        "o": "offset 0, strides [8400, 2800, 40, 1]",
+    }
+    source = mapped("shared", maps, "HopperAttentionAttr").source()
+    steps = "kQueryHead = 1, kQueryBatch = 1, kKeyHead = 1, kKeyBatch = 0, kValueHead = 0"
+    assert f"{steps}, kValueBatch = 1;" in source
+
+
+_MAP = "offset 0, strides [10800, 3600, 40, 1]"
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ("offset 4, strides [10800, 3600, 40, 1]", "keys are not aligned"),
+        ("offset 0, strides [10800, 3600, 41, 1]", "keys are not aligned"),
+        ("offset 0, strides [10800, 3600, 1, 96]", "keys are not contiguous along depth"),
+        ("offset 0, strides [10800, 3600, 0, 1]", "keys are the same along col"),
+        ("offset 7200, strides [10800, -3600, 40, 1]", "keys have a negative stride"),
+    ],
+)
+def test_what_tma_cannot_read_goes_to_other_kernels(keys: str, reason: str) -> None:
+    case = mapped("keys", {"q": _MAP, "k": keys, "v": _MAP, "o": _MAP}, "")
+    with pytest.raises(Refusal, match=reason):
+        HopperAttention().candidates(case.view(), TARGET.description)
+    assert chosen(case) is AttentionAttr
+
+
+_FACTOR = "%c = arith.constant 0.25 : f32\n  %0 = arith.mulf %s, %c : f32"
+
+
+@pytest.mark.parametrize(
+    ("region", "scale"),
+    [
+        (_FACTOR, 0.25),
+        (_FACTOR.replace("%s, %c", "%c, %s"), 0.25),
+        (_FACTOR.replace("%0", "%1") + "\n  %0 = arith.mulf %1, %c : f32", 0.0625),
+        (_FACTOR.replace("0.25", "-0.25"), None),
+        (_FACTOR.replace("mulf", "addf"), None),
+        (_FACTOR.replace("%s, %c", "%s, %s"), None),
+    ],
+)
+def test_scale_of_a_region_that_is_no_more(region: str, scale: float | None) -> None:
+    case = attention("scaled", Heads(1, 2, 16, 16, 64))
+    case.op = case.op.replace(
+        SCALE, f"{{\n^bb0(%s : f32):\n  {region}\n  kernel.yield %0 : f32\n}}"
+    )
+    assert AttentionProblem.of(case.view()).scale == scale
+
+
+def test_a_region_that_is_the_identity_is_a_scale_of_one() -> None:
+    case = attention("plain", Heads(1, 2, 16, 16, 64))
+    case.op = case.op.replace(SCALE, "{\n^bb0(%s : f32):\n  kernel.yield %s : f32\n}")
+    assert "kScale = 1.0f" in case.source()
+
+
+def best(case: Case) -> HopperAttentionAttr:
+    config = TARGET.candidates(case.kernel())[0]
+    assert isinstance(config, HopperAttentionAttr)
+    return config
+
+
+def test_long_heads_take_three_warpgroups_in_turns() -> None:
+    config = best(attention("long", Heads(1, 12, 4096, 4096, 64))).data
+    assert config.tile == (192, 128) and config.turns
+
+
+def test_many_short_heads_share_blocks_that_stay() -> None:
+    assert best(attention("short", Heads(64, 12, 128, 128, 64))).data.persistent
+    assert best(attention("middle", Heads(64, 12, 384, 384, 64))).data.persistent
+
+
+def test_few_queries_share_long_keys() -> None:
+    assert best(attention("decode", Heads(1, 32, 1, 8192, 128))).data.splits > 1
+
+
+def test_every_candidate_renders_and_fits() -> None:
+    case = attention("any", Heads(2, 16, 700, 900, 96), causal=True)
+    op = case.kernel()
+    configs = [c for c in TARGET.candidates(op) if isinstance(c, HopperAttentionAttr)]
+    assert len(configs) > 5
+    for config in configs:
+        config.verify()
+        assert config.data.shared_bytes(96, 96) <= TARGET.description.shared_bytes
+        case.config = str(config)
+        assert f"kStages = {config.data.stages}" in case.source()
+
+
+def test_shared_memory_is_what_the_kernel_asks_for() -> None:
+    """The formula of attention_hopper.hpp: lines of 128 bytes for each 64 elements begun, and
+    eight bytes a barrier."""
+    for case in HOPPER_ATTENTIONS:
+        config = case.view().config
+        assert isinstance(config, HopperAttentionAttr)
+        (rows, columns), stages = config.data.tile, config.data.stages
+        queries = 2 if config.data.persistent else 1
+        panels = queries * rows * 2 + stages * columns * (2 + 3)
+        barriers = 8 * (2 * queries + 4 * stages)
+        assert config.data.shared_bytes(100, 140) == panels * 128 + barriers
+
+
 @pytest.mark.parametrize(
     ("case", "reason"),
     [
@@ -82,6 +209,9 @@ def test_refusals_say_what_was_given(case: Case, reason: str) -> None:
     [
         "#cuda.conv<tile = [128, 64, 32], warps = [2, 2], stages = 4>",
         "#cuda.attention<tile = [128, 64], warps = 4>",
+        hopper(192, 128, 2, 1, "producer, overlapped, turns, persistent"),
+        hopper(64, 80, 1, 4),
+        hopper(64, 128, 2, 1, "overlapped, splits = 4"),
         "#plain.conv<tile = [64, 64, 32], units = tensor>",
         "#plain.depthwise<vector = 8>",
         "#plain.attention",
@@ -100,6 +230,15 @@ def test_configs_round_trip(text: str) -> None:
         ("#cuda.conv<tile = [256, 256, 32], warps = [2, 2], stages = 2>", "do not fit"),
         ("#cuda.attention<tile = [128, 64], warps = 2>", "16 or 32 queries"),
         ("#cuda.attention<tile = [64, 48], warps = 4>", "keys"),
+        (hopper(100, 64, 2), "64, 128 or 192 queries"),
+        (hopper(64, 72, 2), "keys, by 16"),
+        (hopper(64, 64, 0), "stages"),
+        (hopper(64, 64, 2, 5), "1 to 4 blocks"),
+        (hopper(64, 64, 1, 1, "overlapped"), "two stages"),
+        (hopper(128, 64, 2, 1, "turns"), "turns are of overlapped"),
+        (hopper(128, 64, 2, 1, "persistent"), "needs a producer"),
+        (hopper(64, 64, 2, 1, "splits = 3"), "blocks share the keys"),
+        (hopper(64, 64, 2, 1, "producer, splits = 2"), "have no producer"),
         ("#plain.depthwise<vector = 3>", "vector"),
     ],
 )

@@ -10,7 +10,13 @@ import pytest
 
 from ait.codegen.cuda import toolchain
 from ait.errors import ToolchainError
-from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, Heads, attention, packed
+from tests.compile.cuda.attention_cases import (
+    HOPPER_ATTENTIONS,
+    OWN_ATTENTIONS,
+    Heads,
+    attention,
+    packed,
+)
 from tests.compile.cuda.cases import ELEMENTWISE, OWN_GEMMS, all_leaves
 from tests.compile.cuda.conv_cases import OWN_CONVS, Conv, conv
 from tests.compile.cuda.kernels import TARGET, Case
@@ -40,6 +46,13 @@ _PLAIN = [
     "attention_own_packed",
 ]
 
+_HOPPER_ATTENTIONS = [
+    "hopper_packed_turns",
+    "hopper_many_causal",
+    "hopper_split_hidden",
+    "hopper_shared",
+]
+
 # What is chosen at the sizes of real models: no spills in any of them.
 _DEFAULTS = [
     conv("conv_56", Conv(64, 56, 56, 64, 64), block=True),
@@ -50,8 +63,15 @@ _DEFAULTS = [
         attention(f"attention_{depth}", Heads(4, 16, 1024, 1024, depth), causal=depth == 128)
         for depth in (40, 64, 80, 128, 160, 256)
     ),
+    *(
+        attention(f"attention_mma_{depth}", Heads(4, 16, 1024, 1024, depth), config="AttentionAttr")
+        for depth in (40, 64, 128, 256)
+    ),
     attention("attention_one", Heads(1, 12, 128, 128, 64)),
+    attention("attention_384", Heads(64, 12, 384, 384, 64)),
+    attention("attention_decode", Heads(1, 32, 1, 8192, 128)),
     packed("attention_masked", 8, 12, 384, 64, "f16", ""),
+    packed("attention_mma_masked", 8, 12, 384, 64, "f16", "AttentionAttr"),
 ]
 
 
@@ -93,6 +113,15 @@ def test_plain_kernels(case: Case, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", _DEFAULTS, ids=lambda case: case.name)
 def test_default_configs_do_not_spill(case: Case, tmp_path: Path) -> None:
+    assert_clean(compile_kernel(case, tmp_path))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in HOPPER_ATTENTIONS if case.name in _HOPPER_ATTENTIONS],
+    ids=lambda case: case.name,
+)
+def test_hopper_attention(case: Case, tmp_path: Path) -> None:
     assert_clean(compile_kernel(case, tmp_path))
 
 
