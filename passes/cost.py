@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import (
@@ -30,8 +30,9 @@ from ait.dialects.symbolic import (
     provably_le,
     upper_bound,
 )
+from ait.passes.alignment import slowness
 from ait.passes.plan_memory import bytes_of
-from ait.passes.target import DeviceDescription
+from ait.passes.target import DeviceDescription, TargetInfo
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,23 @@ def seconds(op: KernelOp, device: DeviceDescription) -> float:
         upper_bound(cost.matrix_operations) / peak
         + upper_bound(cost.scalar_operations) / device.vector_peak,
     )
+
+
+def seconds_on(op: KernelOp, target: TargetInfo) -> float:
+    """The time of a kernel as the target would run it: where its accesses are too badly aligned for
+    the fast kernels, that of a slower one."""
+    return seconds(op, target.description) * slowness(op, target)
+
+
+def copy_seconds(elements: Dim, element: Attribute, device: DeviceDescription) -> float:
+    """What a copy of so many elements costs, with its launch."""
+    moved = 2 * upper_bound(elements) * bytes_of(element)
+    return moved / device.memory_bandwidth + device.launch_seconds
+
+
+def microseconds(seconds: float) -> str:
+    """A time as remarks name it."""
+    return f"{seconds * 1e6:.3g} us"
 
 
 def _total(dims: Iterable[Dim]) -> Dim:

@@ -9,13 +9,15 @@ chain nor in the one buffer that the chain becomes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xdsl.ir import Block, Operation, OpResult, SSAValue
 
 from ait.dialects.accessor import AccessMap, AssembleOp, ViewOp
 from ait.dialects.kernel import CopyOp, EmptyOp, KernelOp, PointwiseOp, compute_type
 from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of
+from ait.passes.alignment import wanted_of
+from ait.passes.fusion.alignment_loss import Loss, Reach, loss_of_move, not_worth
 from ait.passes.fusion.placement import Home, Placement, Slot, inner_assemble, moved_pieces
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
 from ait.passes.lowering.launch import read
@@ -49,7 +51,8 @@ def _redirection(kernel: KernelOp, index: int, place: AccessMap) -> _Redirection
 
 
 class Legality:
-    """Whether kernels of a target can write, and read, values in places of larger tensors."""
+    """Whether kernels of a target can write, and read, values in places of larger tensors, and
+    whether that is worth it."""
 
     def __init__(self, target: TargetInfo):
         self.target = target
@@ -71,7 +74,7 @@ class Legality:
             reason = self.writer_obstacle(result, Home(home.root, there.place))
             if reason is not None and self.writer_obstacle(result, Home(op, here.place)) is None:
                 return f"a piece could not be written there: {reason}"
-        return None
+        return self._assembled_loss(op, home)
 
     def reader_obstacle(self, value: SSAValue, home: Home) -> str | None:
         """Why something that reads a value cannot read it in its place; None if all can."""
@@ -109,6 +112,71 @@ class Legality:
         if found is None:
             return "its place cannot be addressed over the kernel's domain"
         return self._write_refusal(kernel, index, home.root, found)
+
+    # Profit: what can be reached in a place may be too badly aligned there
+
+    def written_loss(self, result: OpResult, home: Home) -> str | None:
+        """Why a copy is better than to write a result in its place; None if it is not."""
+        dense = AccessMap.dense(dims_of(result))
+        losses = self._reader_losses(result, result, dense, home)
+        losses += self._writer_losses(result, (result, dense), (home.root.result, home.place))
+        return not_worth(losses, result, self.target)
+
+    def _assembled_loss(self, op: AssembleOp, home: Home) -> str | None:
+        """The same for a tensor that is assembled, and what its pieces are written by."""
+        own = Home(op, AccessMap.dense(dims_of(op.result)))
+        losses = self._reader_losses(op.result, op.result, own.place, home)
+        for here, there in zip(moved_pieces(op, own), moved_pieces(op, home), strict=True):
+            result = here.source.base
+            if here.is_whole and isinstance(result, OpResult):
+                places = (op.result, here.place), (home.root.result, there.place)
+                losses += self._writer_losses(result, *places)
+        return not_worth(losses, op.result, self.target)
+
+    def _writer_losses(
+        self, result: OpResult, here: tuple[SSAValue, AccessMap], there: tuple[SSAValue, AccessMap]
+    ) -> list[Loss]:
+        kernel = result.owner
+        if not isinstance(kernel, KernelOp) or wanted_of(kernel, self.target) is None:
+            return []
+        reaches: list[Reach] = []
+        split: list[KernelOp] = []
+        for storage, place in (here, there):
+            found = _redirection(kernel, result.index, place)
+            if found is None:
+                return []
+            op = split_domain(kernel, found.factors) if found.factors else None
+            if op is not None:
+                split.append(op)
+            position = len(kernel.ins) + result.index
+            reaches.append(Reach(op or kernel, position, found.out, storage))
+        before, after = reaches
+        loss = loss_of_move(before, after, self.target)
+        for op in split:
+            op.erase()
+        return [] if loss is None else [replace(loss, kernel=kernel)]
+
+    def _reader_losses(
+        self, value: SSAValue, storage: SSAValue, place: AccessMap, home: Home
+    ) -> list[Loss]:
+        """Of the kernels that read a value, which is `place` of a storage, or in `home` instead."""
+        losses: list[Loss] = []
+        for use in value.uses:
+            user = use.operation
+            if isinstance(user, ViewOp):
+                here, there = user.access.compose(place), user.access.compose(home.place)
+                if here is not None and there is not None:
+                    moved = Home(home.root, there)
+                    losses += self._reader_losses(user.result, storage, here, moved)
+            elif isinstance(user, KernelOp) and use.index < len(user.ins):
+                access = user.in_access[use.index]
+                here, there = access.compose(place), access.compose(home.place)
+                if here is not None and there is not None:
+                    before = Reach(user, use.index, here, storage)
+                    after = Reach(user, use.index, there, home.root.result)
+                    loss = loss_of_move(before, after, self.target)
+                    losses += [] if loss is None else [loss]
+        return losses
 
     def _writes_strided(self, kind: type[KernelOp]) -> bool:
         row = self.target.capabilities.of(kind)
@@ -215,7 +283,9 @@ class Assembler:
             return "its kernel writes another part of the same tensor"
         home = Home(slot.root, slot.piece.place)
         reason = self.legality.writer_obstacle(result, home)
-        return self.legality.reader_obstacle(result, home) if reason is None else reason
+        if reason is None:
+            reason = self.legality.reader_obstacle(result, home)
+        return self.legality.written_loss(result, home) if reason is None else reason
 
     def _redirect(
         self,
