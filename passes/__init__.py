@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from xdsl.passes import ModulePass
 
 PASSES: Mapping[str, str] = {
+    "align-operands": "AlignOperandsPass",
     "bufferize": "BufferizePass",
     "canonicalize-graph": "CanonicalizeGraphPass",
     "cse-graph": "CseGraphPass",

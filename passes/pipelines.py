@@ -51,9 +51,11 @@ TARGET = (
     "lower-movement",
     "lower-graph",
     "fuse-memory",
+    # 8. Rows that the fast kernels cannot address are padded.
+    "align-operands",
 )
 PLACE = (
-    # 8. Buffers, shared launches (on buffers, since parts of one tensor are then independent) and
+    # 9. Buffers, shared launches (on buffers, since parts of one tensor are then independent) and
     # slots, and one configuration for each kernel.
     "bufferize",
     "group-kernels",
