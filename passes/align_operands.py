@@ -189,7 +189,11 @@ class _Aligner:
     # Rewriting
 
     def _padded(self, op: KernelOp, padding: Padding) -> KernelOp:
-        return padding.apply(self.target)[op]
+        moved = padding.apply(self.target)
+        for key, copied in self.copies.items():
+            if isinstance(copied.owner, KernelOp) and copied.owner in moved:
+                self.copies[key] = moved[copied.owner].res[0]
+        return moved[op]
 
     def _copied(self, op: KernelOp, wanted: AlignedAccess) -> KernelOp:
         """`op` with all that is still not aligned read from, or written to, copies."""

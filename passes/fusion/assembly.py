@@ -139,21 +139,22 @@ class Legality:
         kernel = result.owner
         if not isinstance(kernel, KernelOp) or wanted_of(kernel, self.target) is None:
             return []
-        reaches: list[Reach] = []
-        split: list[KernelOp] = []
-        for storage, place in (here, there):
-            found = _redirection(kernel, result.index, place)
-            if found is None:
-                return []
-            op = split_domain(kernel, found.factors) if found.factors else None
-            if op is not None:
-                split.append(op)
-            position = len(kernel.ins) + result.index
-            reaches.append(Reach(op or kernel, position, found.out, storage))
-        before, after = reaches
+        found = [_redirection(kernel, result.index, place) for _, place in (here, there)]
+        if found[0] is None or found[1] is None:
+            return []
+        position = len(kernel.ins) + result.index
+        split = [
+            split_domain(kernel, way.factors) if way and way.factors else None for way in found
+        ]
+        before, after = (
+            Reach(op or kernel, position, way.out, storage)
+            for op, way, (storage, _) in zip(split, found, (here, there), strict=True)
+            if way is not None
+        )
         loss = loss_of_move(before, after, self.target)
         for op in split:
-            op.erase()
+            if op is not None:
+                op.erase()
         return [] if loss is None else [replace(loss, kernel=kernel)]
 
     def _reader_losses(

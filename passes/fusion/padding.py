@@ -90,14 +90,16 @@ class Padding:
         old = self.storage.empty
         block = old.parent
         assert block is not None
+        # Another padding may have replaced kernels since this one was found.
+        storage = Storage.of(old)
         empty = EmptyOp(tensor_type(element_of(old.result), self.rows.dims))
         block.insert_op_before(empty, old)
         current: dict[SSAValue, SSAValue] = {old.result: empty.result}
-        kernels = set(self.storage.kernels)
+        kernels = set(storage.kernels)
         found: dict[KernelOp, KernelOp] = {}
         for kernel in [op for op in block.ops if op in kernels]:
             assert isinstance(kernel, KernelOp)
-            moved = followed(kernel, self.storage.values, self.rows.place, target)
+            moved = followed(kernel, storage.values, self.rows.place, target)
             new = rebuilt(
                 moved,
                 ins=[current.get(value, value) for value in kernel.ins],
@@ -107,7 +109,7 @@ class Padding:
             block.insert_op_before(new, kernel)
             for before, result in zip(kernel.res, new.res, strict=True):
                 result.name_hint = before.name_hint
-                if before in self.storage.values:
+                if before in storage.values:
                     current[before] = result
                 else:
                     before.replace_all_uses_with(result)
