@@ -106,9 +106,12 @@ class _Aligner:
         """The kernel that now stands in the place of `op`."""
         found = misfits(op, self.target)
         gain = seconds(op, self.target.description) * (1 / wanted.speed_without - 1)
-        if not found or gain < _LEAST_GAIN * self.target.description.launch_seconds:
+        if not found:
             return op
         names = ", ".join(f"{_name_of(op, at)} has {reason}" for at, reason in found.items())
+        if gain < _LEAST_GAIN * self.target.description.launch_seconds:
+            remark(NAME, "missed", op, f"not aligned: {microseconds(gain)} to save; {names}")
+            return op
         if wanted.single_strides and not has_single_strides(op):
             remark(NAME, "missed", op, f"not aligned: its dims are not one stride apart; {names}")
             return op
@@ -121,8 +124,10 @@ class _Aligner:
             return op
         how = ", ".join(dict.fromkeys(fix.text for fix in fixes))
         paddings = {fix.padding.storage.empty: fix.padding for fix in fixes if fix.padding}
-        cost = sum(fix.seconds for fix in fixes if fix.padding is None)
-        cost += sum(padding.seconds for padding in paddings.values())
+        costs = [fix.seconds for fix in fixes if fix.padding is None]
+        costs += [padding.seconds for padding in paddings.values()]
+        cost = sum(cost for cost in costs if cost > 0)
+        gain += sum(-cost for cost in costs if cost < 0)  # by others that read the same tensors
         numbers = f"{microseconds(gain)} saved, {microseconds(cost)} lost"
         if gain <= cost:
             remark(NAME, "missed", op, f"not aligned by {how}: {numbers}; {names}")
