@@ -7,8 +7,9 @@ over bandwidth and operations over peak.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from xdsl.ir import Attribute, SSAValue
 
@@ -62,8 +63,8 @@ def cost_of(op: KernelOp) -> Cost:
     writes = list(zip(op.outs, op.out_access, strict=True))
     matrix = _MATRIX_OPERATIONS.get(type(op))
     return Cost(
-        bytes_read=_total(_bytes_reached(value, access) for value, access in reads),
-        bytes_written=_total(_bytes_reached(value, access) for value, access in writes),
+        bytes_read=_total(bytes_reached(value, access) for value, access in reads),
+        bytes_written=_total(bytes_reached(value, access) for value, access in writes),
         matrix_operations=matrix(op) if matrix is not None else 0,
         scalar_operations=_scalar_operations(op),
     )
@@ -71,20 +72,54 @@ def cost_of(op: KernelOp) -> Cost:
 
 def seconds(op: KernelOp, device: DeviceDescription) -> float:
     """The roofline time of a kernel at the largest dynamic dims, without its launch."""
-    cost = cost_of(op)
-    element = str(element_of(op.ins[0] if op.ins else op.outs[0]))
-    peak = device.matrix_peak.get(element, device.vector_peak)
-    return max(
-        upper_bound(cost.bytes) / device.memory_bandwidth,
-        upper_bound(cost.matrix_operations) / peak
-        + upper_bound(cost.scalar_operations) / device.vector_peak,
-    )
+    return max(upper_bound(cost_of(op).bytes) / device.memory_bandwidth, _computing([op], device))
 
 
 def seconds_on(op: KernelOp, target: TargetInfo) -> float:
     """The time of a kernel as the target would run it: where its accesses are too badly aligned for
     the fast kernels, that of a slower one."""
     return seconds(op, target.description) * slowness(op, target)
+
+
+def seconds_together(
+    ops: Sequence[KernelOp], device: DeviceDescription, read_once: Dim = 0
+) -> float:
+    """The roofline time of kernels that run side by side, without launches, on a device whose units
+    take one block of results after another: in the last turn, and before, some may be idle.
+
+    `read_once`: bytes that several of them read and that one kernel would read once less.
+    """
+    blocks = sum(ceil(upper_bound(dim_product(op.domain)) / device.block_elements) for op in ops)
+    turns = ceil(max(1, blocks) / device.units)
+    busy = max(1, blocks) / (turns * device.units)
+    moved = sum(upper_bound(cost_of(op).bytes) for op in ops) - upper_bound(read_once)
+    return max(moved / device.memory_bandwidth, _computing(ops, device)) / busy
+
+
+def _computing(ops: Sequence[KernelOp], device: DeviceDescription) -> float:
+    total = 0.0
+    for op in ops:
+        cost = cost_of(op)
+        total += upper_bound(cost.matrix_operations) / _matrix_peak(op, device)
+        total += upper_bound(cost.scalar_operations) / device.vector_peak
+    return total
+
+
+def _matrix_peak(op: KernelOp, device: DeviceDescription) -> float:
+    element = str(element_of(op.ins[0] if op.ins else op.outs[0]))
+    return device.matrix_peak.get(element, device.vector_peak)
+
+
+def bytes_reached(value: SSAValue, access: AccessMap) -> Dim:
+    """Bytes of the elements that a map reaches: no more than it has indices, or the value has."""
+    pairs = zip(access.sizes, access.strides, strict=True)
+    reached = dim_product(size for size, stride in pairs if stride != 0)
+    stored = dim_product(dims_of(value))
+    if access.size == 0:
+        reached = 0
+    elif provably_le(stored, reached):
+        reached = stored
+    return reached * bytes_of(element_of(value))
 
 
 def copy_seconds(elements: Dim, element: Attribute, device: DeviceDescription) -> float:
@@ -103,18 +138,6 @@ def _total(dims: Iterable[Dim]) -> Dim:
     for dim in dims:
         total = total + dim
     return total
-
-
-def _bytes_reached(value: SSAValue, access: AccessMap) -> Dim:
-    """Bytes of the elements that a map reaches: no more than it has indices, or the value has."""
-    pairs = zip(access.sizes, access.strides, strict=True)
-    reached = dim_product(size for size, stride in pairs if stride != 0)
-    stored = dim_product(dims_of(value))
-    if access.size == 0:
-        reached = 0
-    elif provably_le(stored, reached):
-        reached = stored
-    return reached * bytes_of(element_of(value))
 
 
 def _product_operations(op: KernelOp) -> Dim:

@@ -39,6 +39,9 @@ class DeviceDescription:
     """What one more kernel costs, however small."""
     alignment: int = 64
     """Alignment of every buffer that the runtime allocates."""
+    block_elements: int = 64 * 64
+    """Results that one unit computes at once, more or less: kernels of few results leave units idle
+    that another kernel beside them, or a merged one, can use."""
 
 
 @dataclass(frozen=True)

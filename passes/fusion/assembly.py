@@ -17,7 +17,14 @@ from ait.dialects.accessor import AccessMap, AssembleOp, ViewOp
 from ait.dialects.kernel import CopyOp, EmptyOp, KernelOp, PointwiseOp, compute_type
 from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of
 from ait.passes.alignment import wanted_of
-from ait.passes.fusion.alignment_loss import Loss, Reach, loss_of_move, not_worth
+from ait.passes.fusion.alignment_loss import (
+    Loss,
+    Reach,
+    Stored,
+    loss_of_move,
+    not_worth,
+    reader_losses,
+)
 from ait.passes.fusion.placement import Home, Placement, Slot, inner_assemble, moved_pieces
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
 from ait.passes.lowering.launch import read
@@ -117,67 +124,41 @@ class Legality:
 
     def written_loss(self, result: OpResult, home: Home) -> str | None:
         """Why a copy is better than to write a result in its place; None if it is not."""
-        dense = AccessMap.dense(dims_of(result))
-        losses = self._reader_losses(result, result, dense, home)
-        losses += self._writer_losses(result, (result, dense), (home.root.result, home.place))
+        here, there = Stored.in_tensor(result), Stored.in_tensor(home.root.result, home.place)
+        losses = reader_losses(result, here, there, self.target)
+        losses += self._writer_losses(result, here, there)
         return not_worth(losses, result, self.target)
 
     def _assembled_loss(self, op: AssembleOp, home: Home) -> str | None:
         """The same for a tensor that is assembled, and what its pieces are written by."""
-        own = Home(op, AccessMap.dense(dims_of(op.result)))
-        losses = self._reader_losses(op.result, op.result, own.place, home)
-        for here, there in zip(moved_pieces(op, own), moved_pieces(op, home), strict=True):
-            result = here.source.base
-            if here.is_whole and isinstance(result, OpResult):
-                places = (op.result, here.place), (home.root.result, there.place)
+        here, there = Stored.in_tensor(op.result), Stored.in_tensor(home.root.result, home.place)
+        losses = reader_losses(op.result, here, there, self.target)
+        pieces = moved_pieces(op, Home(op, here.place)), moved_pieces(op, home)
+        for before, after in zip(*pieces, strict=True):
+            result = before.source.base
+            if before.is_whole and isinstance(result, OpResult):
+                places = replace(here, place=before.place), replace(there, place=after.place)
                 losses += self._writer_losses(result, *places)
         return not_worth(losses, op.result, self.target)
 
-    def _writer_losses(
-        self, result: OpResult, here: tuple[SSAValue, AccessMap], there: tuple[SSAValue, AccessMap]
-    ) -> list[Loss]:
+    def _writer_losses(self, result: OpResult, here: Stored, there: Stored) -> list[Loss]:
         kernel = result.owner
         if not isinstance(kernel, KernelOp) or wanted_of(kernel, self.target) is None:
             return []
-        found = [_redirection(kernel, result.index, place) for _, place in (here, there)]
-        if found[0] is None or found[1] is None:
-            return []
         position = len(kernel.ins) + result.index
-        split = [
-            split_domain(kernel, way.factors) if way and way.factors else None for way in found
-        ]
-        before, after = (
-            Reach(op or kernel, position, way.out, storage)
-            for op, way, (storage, _) in zip(split, found, (here, there), strict=True)
-            if way is not None
-        )
-        loss = loss_of_move(before, after, self.target)
+        ways = [_redirection(kernel, result.index, stored.place) for stored in (here, there)]
+        reaches: list[Reach] = []
+        split: list[KernelOp] = []
+        for way, stored in zip(ways, (here, there), strict=True):
+            if way is None:
+                continue
+            op = split_domain(kernel, way.factors) if way.factors else None
+            split += [] if op is None else [op]
+            reaches.append(Reach(op or kernel, position, replace(stored, place=way.out)))
+        loss = loss_of_move(reaches[0], reaches[1], self.target) if len(reaches) == 2 else None
         for op in split:
-            if op is not None:
-                op.erase()
+            op.erase()
         return [] if loss is None else [replace(loss, kernel=kernel)]
-
-    def _reader_losses(
-        self, value: SSAValue, storage: SSAValue, place: AccessMap, home: Home
-    ) -> list[Loss]:
-        """Of the kernels that read a value, which is `place` of a storage, or in `home` instead."""
-        losses: list[Loss] = []
-        for use in value.uses:
-            user = use.operation
-            if isinstance(user, ViewOp):
-                here, there = user.access.compose(place), user.access.compose(home.place)
-                if here is not None and there is not None:
-                    moved = Home(home.root, there)
-                    losses += self._reader_losses(user.result, storage, here, moved)
-            elif isinstance(user, KernelOp) and use.index < len(user.ins):
-                access = user.in_access[use.index]
-                here, there = access.compose(place), access.compose(home.place)
-                if here is not None and there is not None:
-                    before = Reach(user, use.index, here, storage)
-                    after = Reach(user, use.index, there, home.root.result)
-                    loss = loss_of_move(before, after, self.target)
-                    losses += [] if loss is None else [loss]
-        return losses
 
     def _writes_strided(self, kind: type[KernelOp]) -> bool:
         row = self.target.capabilities.of(kind)
