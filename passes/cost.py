@@ -7,7 +7,7 @@ over bandwidth and operations over peak.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -72,37 +72,56 @@ def cost_of(op: KernelOp) -> Cost:
 
 def seconds(op: KernelOp, device: DeviceDescription) -> float:
     """The roofline time of a kernel at the largest dynamic dims, without its launch."""
-    return max(upper_bound(cost_of(op).bytes) / device.memory_bandwidth, _computing([op], device))
+    return max(upper_bound(cost_of(op).bytes) / device.memory_bandwidth, _computing(op, device))
 
 
-def seconds_on(op: KernelOp, target: TargetInfo) -> float:
-    """The time of a kernel as the target would run it: where its accesses are too badly aligned for
-    the fast kernels, that of a slower one."""
-    return seconds(op, target.description) * slowness(op, target)
+@dataclass(frozen=True)
+class Work:
+    """What kernels that run side by side do in sum, at the largest dynamic dims."""
+
+    bytes: int
+    computing: float
+    """Seconds of all units."""
+    blocks: int
+    """Units take one block of results after another; in the last turn some may be idle."""
+
+    @staticmethod
+    def of(op: KernelOp, device: DeviceDescription) -> Work:
+        moved = upper_bound(cost_of(op).bytes)
+        return Work(moved, _computing(op, device), blocks_of(op.domain, device))
+
+    @staticmethod
+    def of_copy(elements: Dim, element: Attribute, device: DeviceDescription) -> Work:
+        """A copy of so many elements."""
+        moved = 2 * upper_bound(elements) * bytes_of(element)
+        return Work(moved, 0.0, blocks_of([elements], device))
+
+    def __add__(self, other: Work) -> Work:
+        return Work(
+            self.bytes + other.bytes, self.computing + other.computing, self.blocks + other.blocks
+        )
+
+    def seconds(self, device: DeviceDescription) -> float:
+        """The roofline time of the units that are not idle, without launches."""
+        blocks = max(1, self.blocks)
+        busy = blocks / (ceil(blocks / device.units) * device.units)
+        return max(self.bytes / device.memory_bandwidth, self.computing) / busy
 
 
-def seconds_together(
-    ops: Sequence[KernelOp], device: DeviceDescription, read_once: Dim = 0
-) -> float:
-    """The roofline time of kernels that run side by side, without launches, on a device whose units
-    take one block of results after another: in the last turn, and before, some may be idle.
-
-    `read_once`: bytes that several of them read and that one kernel would read once less.
-    """
-    blocks = sum(ceil(upper_bound(dim_product(op.domain)) / device.block_elements) for op in ops)
-    turns = ceil(max(1, blocks) / device.units)
-    busy = max(1, blocks) / (turns * device.units)
-    moved = sum(upper_bound(cost_of(op).bytes) for op in ops) - upper_bound(read_once)
-    return max(moved / device.memory_bandwidth, _computing(ops, device)) / busy
+def blocks_of(domain: Iterable[Dim], device: DeviceDescription) -> int:
+    """How many units a kernel of a domain can keep busy."""
+    return ceil(upper_bound(dim_product(domain)) / device.block_elements)
 
 
-def _computing(ops: Sequence[KernelOp], device: DeviceDescription) -> float:
-    total = 0.0
-    for op in ops:
-        cost = cost_of(op)
-        total += upper_bound(cost.matrix_operations) / _matrix_peak(op, device)
-        total += upper_bound(cost.scalar_operations) / device.vector_peak
-    return total
+def work_of(ops: Iterable[KernelOp], device: DeviceDescription) -> Work:
+    """The sum of what kernels do."""
+    return sum((Work.of(op, device) for op in ops), Work(0, 0.0, 0))
+
+
+def _computing(op: KernelOp, device: DeviceDescription) -> float:
+    cost = cost_of(op)
+    matrix = upper_bound(cost.matrix_operations) / _matrix_peak(op, device)
+    return matrix + upper_bound(cost.scalar_operations) / device.vector_peak
 
 
 def _matrix_peak(op: KernelOp, device: DeviceDescription) -> float:
@@ -120,6 +139,12 @@ def bytes_reached(value: SSAValue, access: AccessMap) -> Dim:
     elif provably_le(stored, reached):
         reached = stored
     return reached * bytes_of(element_of(value))
+
+
+def seconds_on(op: KernelOp, target: TargetInfo) -> float:
+    """The time of a kernel as the target would run it: where its accesses are too badly aligned for
+    the fast kernels, that of a slower one."""
+    return seconds(op, target.description) * slowness(op, target)
 
 
 def copy_seconds(elements: Dim, element: Attribute, device: DeviceDescription) -> float:

@@ -16,8 +16,8 @@ from ait.dialects.accessor import AccessMap, AssembleOp, ViewOp
 from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.graph import GetParameterOp
 from ait.dialects.kernel import EmptyOp, GemmOp, IndexOp, KernelOp, PointwiseOp
-from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, tensor_type
-from ait.passes.cost import bytes_reached, copy_seconds, microseconds, seconds_together
+from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, tensor_type, upper_bound
+from ait.passes.cost import Work, bytes_reached, microseconds, work_of
 from ait.passes.derived import DerivedParameters
 from ait.passes.fusion.alignment_loss import Loss, Stored, reader_losses, total_loss
 from ait.passes.fusion.legality import Refusal
@@ -227,19 +227,21 @@ class _Merger:
         """Seconds of gemms on their own: one after the other, or in a group if there are such."""
         device = self.target.description
         ops = [s.op for s in siblings]
-        found = sum(seconds_together([op], device) + device.launch_seconds for op in ops)
+        found = sum(work_of([op], device).seconds(device) + device.launch_seconds for op in ops)
         row = self.target.capabilities.groups.get(GemmOp)
         if row is None or len(ops) > row.max_members:
             return found
-        together = seconds_together(ops, device) / row.efficiency + device.launch_seconds
-        return min(found, together)
+        together = work_of(ops, device).seconds(device) / row.efficiency
+        return min(found, together + device.launch_seconds)
 
     def _merged_estimate(self, siblings: Sequence[Sibling]) -> Estimate:
         """One gemm of all, and what its readers, and factors that are no weights, cost."""
         device = self.target.description
         left = siblings[0].left
-        saved = bytes_reached(left.base, left.access) * (len(siblings) - 1)
-        gemm = seconds_together([s.op for s in siblings], device, saved) + device.launch_seconds
+        saved = upper_bound(bytes_reached(left.base, left.access)) * (len(siblings) - 1)
+        # A target cuts one gemm into as many blocks as it would cut its parts into.
+        work = work_of((s.op for s in siblings), device) + Work(-saved, 0.0, 0)
+        gemm = work.seconds(device)
         results = [s.op.res[0] for s in siblings]
         copied = self._copying(
             [(r, dim_product(dims_of(r))) for r in results if _is_copied(r, self.target)]
@@ -250,16 +252,16 @@ class _Merger:
                 sizes = [dim_product(_walked_sizes(part.access)) for part in parts]
                 joining += self._copying([(p.base, n) for p, n in zip(parts, sizes, strict=True)])
         losses = self._losses(siblings)
-        total = gemm + copied + joining + total_loss(losses)
+        total = gemm + device.launch_seconds + copied + joining + total_loss(losses)
         return Estimate(total, copied, joining, tuple(losses))
 
     def _copying(self, copied: Sequence[tuple[SSAValue, Dim]]) -> float:
         """Seconds of copies, which may share a launch."""
         device = self.target.description
         row = self.target.capabilities.groups.get(PointwiseOp)
-        total = sum(copy_seconds(size, element_of(value), device) for value, size in copied)
-        shared = max(0, len(copied) - 1) if row is not None else 0
-        return total - shared * device.launch_seconds
+        works = [Work.of_copy(size, element_of(value), device) for value, size in copied]
+        launches = len(copied) if row is None else min(1, len(copied))
+        return sum(work.seconds(device) for work in works) + launches * device.launch_seconds
 
     def _losses(self, siblings: Sequence[Sibling]) -> list[Loss]:
         """Of kernels that read columns of the merged result instead of a tensor of their own."""
