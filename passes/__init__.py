@@ -20,6 +20,7 @@ PASSES: Mapping[str, str] = {
     "cse-graph": "CseGraphPass",
     "fold-batch-norm": "FoldBatchNormPass",
     "fold-constants": "FoldConstantsPass",
+    "forward-copies": "ForwardCopiesPass",
     "fuse-horizontal": "FuseHorizontalPass",
     "fuse-memory": "FuseMemoryPass",
     "fuse-vertical": "FuseVerticalPass",

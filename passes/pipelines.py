@@ -55,9 +55,10 @@ TARGET = (
     "align-operands",
 )
 PLACE = (
-    # 9. Buffers, shared launches (on buffers, since parts of one tensor are then independent) and
-    # slots, and one configuration for each kernel.
+    # 9. Buffers, several parts of one tensor by one kernel, shared launches (on buffers, since parts
+    # of one tensor are then independent) and slots, and one configuration for each kernel.
     "bufferize",
+    "forward-copies",
     "group-kernels",
     "plan-memory",
     "select-config",

@@ -35,7 +35,7 @@ from ait.passes.target import TargetInfo
 
 
 @dataclass(frozen=True)
-class _Redirection:
+class Redirection:
     """How a kernel reaches a place in a root: over which domain, and through which map."""
 
     factors: Mapping[int, Sequence[Dim]]
@@ -43,18 +43,19 @@ class _Redirection:
     out: AccessMap
 
 
-def _redirection(kernel: KernelOp, index: int, place: AccessMap) -> _Redirection | None:
+def redirection(kernel: KernelOp, index: int, place: AccessMap) -> Redirection | None:
+    """How a kernel can write a result into a place of another storage; None if it cannot."""
     out = kernel.out_access[index]
     composed = out.compose(place)
     if composed is not None:
-        return _Redirection({}, composed)
+        return Redirection({}, composed)
     factors = splits_for(out, place.sizes)
     split = split_domain(kernel, factors) if factors else None
     if split is None:
         return None
     composed = split.out_access[index].compose(place)
     split.erase()
-    return None if composed is None else _Redirection(factors, composed)
+    return None if composed is None else Redirection(factors, composed)
 
 
 class Legality:
@@ -115,7 +116,7 @@ class Legality:
             return "it is already part of another tensor"
         if not kernel.out_access[index].covers(dim_product(dims_of(result))):
             return "its kernel does not write all of it"
-        found = _redirection(kernel, index, home.place)
+        found = redirection(kernel, index, home.place)
         if found is None:
             return "its place cannot be addressed over the kernel's domain"
         return self._write_refusal(kernel, index, home.root, found)
@@ -146,7 +147,7 @@ class Legality:
         if not isinstance(kernel, KernelOp) or wanted_of(kernel, self.target) is None:
             return []
         position = len(kernel.ins) + result.index
-        ways = [_redirection(kernel, result.index, stored.place) for stored in (here, there)]
+        ways = [redirection(kernel, result.index, stored.place) for stored in (here, there)]
         reaches: list[Reach] = []
         split: list[KernelOp] = []
         for way, stored in zip(ways, (here, there), strict=True):
@@ -173,12 +174,12 @@ class Legality:
         return self._new_refusal(kernel, rebuilt(kernel, ins=ins, in_maps=maps)) is None
 
     def _write_refusal(
-        self, kernel: KernelOp, index: int, root: AssembleOp, found: _Redirection
+        self, kernel: KernelOp, index: int, root: AssembleOp, found: Redirection
     ) -> str | None:
         outs: list[SSAValue] = list(kernel.outs)
         outs[index] = root.result
         return self._new_refusal(
-            kernel, _redirected(kernel, outs, {index: found.out}, found.factors)
+            kernel, redirected(kernel, outs, {index: found.out}, found.factors)
         )
 
     def _new_refusal(self, old: KernelOp, new: KernelOp) -> str | None:
@@ -188,7 +189,7 @@ class Legality:
         return reason if reason is not None and self.target.refusal(old) is None else None
 
 
-def _redirected(
+def redirected(
     kernel: KernelOp,
     outs: Sequence[SSAValue],
     places: Mapping[int, AccessMap],
@@ -249,7 +250,7 @@ class Assembler:
                 if reason is not None:
                     self.reasons.setdefault(result, reason)
                     continue
-                found = _redirection(kernel, result.index, slot.piece.place)
+                found = redirection(kernel, result.index, slot.piece.place)
                 assert found is not None, "there is no obstacle"
                 if found.factors and chosen:
                     continue
@@ -282,7 +283,7 @@ class Assembler:
         for index, (slot, _) in chosen.items():
             outs[index] = self._destination(slot, kernel)
         maps = {index: out for index, (_, out) in chosen.items()}
-        new = _redirected(kernel, outs, maps, factors)
+        new = redirected(kernel, outs, maps, factors)
         new.location = joined_location(
             kernel, *(op for slot, _ in chosen.values() for op in slot.tensors)
         )
