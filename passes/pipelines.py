@@ -55,8 +55,8 @@ TARGET = (
     "align-operands",
 )
 PLACE = (
-    # 9. Buffers, several parts of one tensor by one kernel, shared launches (on buffers, since parts
-    # of one tensor are then independent) and slots, and one configuration for each kernel.
+    # 9. Buffers; kernels that write several parts of one tensor, and shared launches (both on
+    # buffers, where parts of one tensor are independent); slots, and a configuration each.
     "bufferize",
     "forward-copies",
     "group-kernels",

@@ -97,6 +97,13 @@ def joined(x: nn.Tensor, size: int) -> nn.Tensor:
 
 
 @layer
+def twins(x: nn.Tensor, size: int) -> nn.Tensor:
+    """Two pieces by one kernel."""
+    shared = x.softmax(-1)
+    return nn.cat([shared.tanh(), shared + x], -1)
+
+
+@layer
 def sliced(x: nn.Tensor, size: int) -> nn.Tensor:
     return x[..., 1:] if features(x) > 1 else x
 

@@ -733,7 +733,7 @@ def movement_rows() -> Iterator[Any]:
     )
     pair = {"x": f32(BATCH, SEQ, 6), "y": f32(BATCH, SEQ, 6)}
     yield row("concat-of-two-results", concat_of_two_results, pair, 1)
-    yield row("stack-of-three-results", stack_of_three_results, pair, 1)
+    yield row("stack-of-three-results", stack_of_three_results, pair, 2, copies=2)
     yield row("split-linears-concat", linears_of_parts, {"x": f32(BATCH, SEQ, 28)}, 1)
     parts = {"x": f32(BATCH, 14), "y": f32(BATCH, 9), "z": f32(BATCH, 5)}
     yield row("linear-of-concat", linear_of_concat, parts, 4, copies=1)
