@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
-from math import gcd
 
 from ait.dialects.symbolic import (
     Atom,
@@ -142,8 +140,3 @@ def _atom(atom: Atom, name_of: Callable[[str], str]) -> str:
         return name_of(atom.name)
     left, right = (dim_over_symbols(side, name_of) for side in (atom.left, atom.right))
     return _FUNCTIONS[atom.kind].format(left, right)
-
-
-def known_divisor(dim: Dim) -> int:
-    """The largest number that divides `dim` for all values of its symbols; 0 for the dim 0."""
-    return reduce(gcd, (coefficient for _, coefficient in _terms(dim)), 0)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import gcd
 
 from ait.codegen.axes import Axis
-from ait.codegen.expressions import DimPrinter, in_parentheses, known_divisor, sum_of
+from ait.codegen.expressions import DimPrinter, in_parentheses, sum_of
 from ait.codegen.scalar import ElementType
-from ait.dialects.symbolic import Dim, Expr, dim_product, lower_bound
+from ait.dialects.symbolic import Dim, Expr, dim_product, known_divisor, lower_bound
 from ait.errors import CompileError
 
 BASE_ALIGNMENT = 64

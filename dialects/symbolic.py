@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from itertools import product
+from math import gcd
 from operator import mul
 from typing import ClassVar, TypeAlias, cast
 
@@ -351,6 +352,18 @@ def _atom_bounds(atom: Atom) -> Interval:
         return min(corners), max(corners)
     pick = max if atom.kind == "max" else min
     return pick(a, c), pick(b, d)
+
+
+def known_divisor(dim: Dim) -> int:
+    """The largest number that divides `dim` for all values of its symbols; 0 for the dim 0."""
+    return reduce(gcd, (coefficient for _, coefficient in _terms(dim)), 0)
+
+
+def rounded_up(dim: Dim, unit: int) -> Dim:
+    """The least multiple of `unit` that is at least `dim`; `dim` itself if it surely is one."""
+    if known_divisor(dim) % unit == 0:
+        return dim
+    return floordiv(dim + (unit - 1), unit) * unit
 
 
 def lower_bound(dim: Dim) -> int:

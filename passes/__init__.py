@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from xdsl.passes import ModulePass
 
 PASSES: Mapping[str, str] = {
+    "align-operands": "AlignOperandsPass",
     "bufferize": "BufferizePass",
     "canonicalize-graph": "CanonicalizeGraphPass",
     "cse-graph": "CseGraphPass",
     "fold-batch-norm": "FoldBatchNormPass",
     "fold-constants": "FoldConstantsPass",
+    "forward-copies": "ForwardCopiesPass",
     "fuse-horizontal": "FuseHorizontalPass",
     "fuse-memory": "FuseMemoryPass",
     "fuse-vertical": "FuseVerticalPass",

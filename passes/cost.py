@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import ceil
 
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import (
@@ -30,8 +31,9 @@ from ait.dialects.symbolic import (
     provably_le,
     upper_bound,
 )
+from ait.passes.alignment import slowness
 from ait.passes.plan_memory import bytes_of
-from ait.passes.target import DeviceDescription
+from ait.passes.target import DeviceDescription, TargetInfo
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ def cost_of(op: KernelOp) -> Cost:
     writes = list(zip(op.outs, op.out_access, strict=True))
     matrix = _MATRIX_OPERATIONS.get(type(op))
     return Cost(
-        bytes_read=_total(_bytes_reached(value, access) for value, access in reads),
-        bytes_written=_total(_bytes_reached(value, access) for value, access in writes),
+        bytes_read=_total(bytes_reached(value, access) for value, access in reads),
+        bytes_written=_total(bytes_reached(value, access) for value, access in writes),
         matrix_operations=matrix(op) if matrix is not None else 0,
         scalar_operations=_scalar_operations(op),
     )
@@ -70,24 +72,64 @@ def cost_of(op: KernelOp) -> Cost:
 
 def seconds(op: KernelOp, device: DeviceDescription) -> float:
     """The roofline time of a kernel at the largest dynamic dims, without its launch."""
+    return max(upper_bound(cost_of(op).bytes) / device.memory_bandwidth, _computing(op, device))
+
+
+@dataclass(frozen=True)
+class Work:
+    """What kernels that run side by side do in sum, at the largest dynamic dims."""
+
+    bytes: int
+    computing: float
+    """Seconds of all units."""
+    blocks: int
+    """Units take one block of results after another; in the last turn some may be idle."""
+
+    @staticmethod
+    def of(op: KernelOp, device: DeviceDescription) -> Work:
+        moved = upper_bound(cost_of(op).bytes)
+        return Work(moved, _computing(op, device), blocks_of(op.domain, device))
+
+    @staticmethod
+    def of_copy(elements: Dim, element: Attribute, device: DeviceDescription) -> Work:
+        """A copy of so many elements."""
+        moved = 2 * upper_bound(elements) * bytes_of(element)
+        return Work(moved, 0.0, blocks_of([elements], device))
+
+    def __add__(self, other: Work) -> Work:
+        return Work(
+            self.bytes + other.bytes, self.computing + other.computing, self.blocks + other.blocks
+        )
+
+    def seconds(self, device: DeviceDescription) -> float:
+        """The roofline time of the units that are not idle, without launches."""
+        blocks = max(1, self.blocks)
+        busy = blocks / (ceil(blocks / device.units) * device.units)
+        return max(self.bytes / device.memory_bandwidth, self.computing) / busy
+
+
+def blocks_of(domain: Iterable[Dim], device: DeviceDescription) -> int:
+    """How many units a kernel of a domain can keep busy."""
+    return ceil(upper_bound(dim_product(domain)) / device.block_elements)
+
+
+def work_of(ops: Iterable[KernelOp], device: DeviceDescription) -> Work:
+    """The sum of what kernels do."""
+    return sum((Work.of(op, device) for op in ops), Work(0, 0.0, 0))
+
+
+def _computing(op: KernelOp, device: DeviceDescription) -> float:
     cost = cost_of(op)
+    matrix = upper_bound(cost.matrix_operations) / _matrix_peak(op, device)
+    return matrix + upper_bound(cost.scalar_operations) / device.vector_peak
+
+
+def _matrix_peak(op: KernelOp, device: DeviceDescription) -> float:
     element = str(element_of(op.ins[0] if op.ins else op.outs[0]))
-    peak = device.matrix_peak.get(element, device.vector_peak)
-    return max(
-        upper_bound(cost.bytes) / device.memory_bandwidth,
-        upper_bound(cost.matrix_operations) / peak
-        + upper_bound(cost.scalar_operations) / device.vector_peak,
-    )
+    return device.matrix_peak.get(element, device.vector_peak)
 
 
-def _total(dims: Iterable[Dim]) -> Dim:
-    total: Dim = 0
-    for dim in dims:
-        total = total + dim
-    return total
-
-
-def _bytes_reached(value: SSAValue, access: AccessMap) -> Dim:
+def bytes_reached(value: SSAValue, access: AccessMap) -> Dim:
     """Bytes of the elements that a map reaches: no more than it has indices, or the value has."""
     pairs = zip(access.sizes, access.strides, strict=True)
     reached = dim_product(size for size, stride in pairs if stride != 0)
@@ -97,6 +139,30 @@ def _bytes_reached(value: SSAValue, access: AccessMap) -> Dim:
     elif provably_le(stored, reached):
         reached = stored
     return reached * bytes_of(element_of(value))
+
+
+def seconds_on(op: KernelOp, target: TargetInfo) -> float:
+    """The time of a kernel as the target would run it: where its accesses are too badly aligned for
+    the fast kernels, that of a slower one."""
+    return seconds(op, target.description) * slowness(op, target)
+
+
+def copy_seconds(elements: Dim, element: Attribute, device: DeviceDescription) -> float:
+    """What a copy of so many elements costs, with its launch."""
+    moved = 2 * upper_bound(elements) * bytes_of(element)
+    return moved / device.memory_bandwidth + device.launch_seconds
+
+
+def microseconds(seconds: float) -> str:
+    """A time as remarks name it."""
+    return f"{seconds * 1e6:.3g} us"
+
+
+def _total(dims: Iterable[Dim]) -> Dim:
+    total: Dim = 0
+    for dim in dims:
+        total = total + dim
+    return total
 
 
 def _product_operations(op: KernelOp) -> Dim:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from ait.dialects.accessor import AccessMap, AssembleOp, ViewOp
 from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.graph import GetParameterOp
-from ait.dialects.kernel import EmptyOp, GemmOp, IndexOp, KernelOp
-from ait.dialects.symbolic import Dim, dims_of, element_of, tensor_type
+from ait.dialects.kernel import EmptyOp, GemmOp, IndexOp, KernelOp, PointwiseOp
+from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, tensor_type, upper_bound
+from ait.passes.cost import Work, bytes_reached, microseconds, work_of
 from ait.passes.derived import DerivedParameters
+from ait.passes.fusion.alignment_loss import Loss, Stored, reader_losses, total_loss
+from ait.passes.fusion.legality import Refusal
 from ait.passes.fusion.rebuild import rebuilt
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
@@ -47,8 +50,15 @@ class Sibling:
         pairs = zip(self.op.ins[2:], self.op.in_access[2:], strict=True)
         return [Read(value, access) for value, access in pairs]
 
+    @property
+    def joined(self) -> list[Read]:
+        """What is joined with that of other gemms: weights, and operands by column."""
+        weights = Read(self.op.ins[1], self.op.in_access[1])
+        return [weights, *(r for r in self.extras if _varies_by_column(r))]
+
     def key(self) -> tuple[object, ...]:
-        """Equal for gemms that could be one: left factor, rows, code and types."""
+        """Equal for gemms that could be one: left factor, rows, code and types, and what all
+        columns share, however many these are."""
         region = self.op.epilogue.clone()
         for argument in region.block.args:
             argument.name_hint = None
@@ -56,10 +66,7 @@ class Sibling:
             for result in scalar.results:
                 result.name_hint = None
         code = "\n".join(str(scalar) for scalar in region.block.ops)
-        per_column = tuple(_varies_by_column(r, self.op) for r in self.extras)
-        shared = tuple(
-            None if column else r for r, column in zip(self.extras, per_column, strict=True)
-        )
+        shared = tuple(None if _varies_by_column(r) else _by_row(r) for r in self.extras)
         return (
             self.left,
             self.op.group_ranks,
@@ -67,46 +74,100 @@ class Sibling:
             self.op.group_dims[3],
             element_of(self.op.res[0]),
             element_of(self.op.ins[1]),
+            tuple(element_of(r.base) for r in self.extras),
             code,
-            per_column,
             shared,
         )
 
 
-def _varies_by_column(read: Read, op: GemmOp) -> bool:
+def _varies_by_column(read: Read) -> bool:
     return read.access.strides[-1] != 0
+
+
+def _by_row(read: Read) -> Read:
+    """What is read, without the dim of columns."""
+    return Read(read.base, read.access.select(range(read.access.rank - 1)))
 
 
 def _is_weight(value: SSAValue) -> bool:
     return isinstance(value.owner, GetParameterOp)
 
 
-def sibling_of(op: Operation) -> Sibling | None:
-    """The op as a candidate; None unless its own operands are all weights that can be joined."""
-    if not isinstance(op, GemmOp) or len(op.outs) != 1 or op.parent is None:
-        return None
-    if (
-        op.group_ranks[0] != 0
-        or op.group_ranks[2] != 1
-        or not isinstance(op.outs[0].owner, EmptyOp)
-    ):
-        return None
-    if not op.out_access[0].is_dense or not _is_weight(op.ins[1]):
-        return None
+def _can_be_joined(value: SSAValue) -> bool:
+    """Whether a value is there before any kernel runs: a weight, or an input."""
+    return _is_weight(value) or isinstance(value.owner, Block)
+
+
+def sibling_of(op: GemmOp) -> Sibling:
+    """The op as a candidate. Raises Refusal if its columns cannot be some of a larger gemm's."""
+    if len(op.outs) != 1 or not isinstance(op.outs[0].owner, EmptyOp):
+        raise Refusal("it writes into another tensor")
+    if op.group_ranks[0] != 0 or op.group_ranks[2] != 1:
+        raise Refusal("it has a batch, or columns of several dims")
+    if not op.out_access[0].is_dense:
+        raise Refusal("it writes its result permuted")
     if not all(isinstance(dim, int) for dim in op.in_access[1].dims):
-        return None
+        raise Refusal("its right factor has no fixed size")
+    if not _can_be_joined(op.ins[1]):
+        raise Refusal("its right factor is computed")
     if any(isinstance(scalar, IndexOp) for scalar in op.epilogue.block.ops):
-        return None  # an index counts the columns of this gemm, not those of a merged one
+        # An index counts the columns of this gemm, not those of a merged one.
+        raise Refusal("its code asks for the index")
     sibling = Sibling(op)
     for extra in sibling.extras:
-        if not _varies_by_column(extra, op):
+        if not _varies_by_column(extra):
             continue
-        only_columns = all(stride == 0 for stride in extra.access.strides[:-1])
-        if not (only_columns and _is_weight(extra.base)):
-            return None
-    if not all(isinstance(use.operation, KernelOp | ViewOp) for use in op.res[0].uses):
-        return None
+        if any(stride != 0 for stride in extra.access.strides[:-1]):
+            raise Refusal("an operand differs by row and column")
+        if not _can_be_joined(extra.base):
+            raise Refusal("an operand by column is computed")
     return sibling
+
+
+def _is_copied(value: SSAValue, target: TargetInfo) -> bool:
+    """Whether some columns of a larger tensor would have to be copied for those that read them."""
+    for use in value.uses:
+        user = use.operation
+        if isinstance(user, ViewOp):
+            if _is_copied(user.result, target):
+                return True
+        elif not isinstance(user, KernelOp):
+            return True
+        else:
+            row = target.capabilities.of(user)
+            if row is not None and not row.strided_operands:
+                return True
+    return False
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What gemms take as one, and what that costs beside the gemm."""
+
+    seconds: float
+    copied: float = 0.0
+    """Of that, copies of results."""
+    joining: float = 0.0
+    """Of that, joining right factors that are no weights."""
+    losses: tuple[Loss, ...] = ()
+    """Kernels that read columns at places that are not aligned."""
+
+    def __str__(self) -> str:
+        parts = [
+            (self.copied, "for copies of results"),
+            (self.joining, "to join factors that are no weights"),
+            (total_loss(self.losses), self._unaligned()),
+        ]
+        said = [f"{microseconds(seconds)} {what}" for seconds, what in parts if seconds > 0]
+        return ", ".join([f"{microseconds(self.seconds)} as one", *said])
+
+    def _unaligned(self) -> str:
+        if not self.losses:
+            return ""
+        return f"by {describe(self.losses[0].kernel)}, not aligned ({self.losses[0].reason})"
+
+
+_ROUNDING = 1 + 1e-9
 
 
 class _Merger:
@@ -118,43 +179,122 @@ class _Merger:
 
     def run(self, function: FuncOp) -> None:
         groups: dict[tuple[object, ...], list[Sibling]] = {}
+        by_left: dict[Read, list[GemmOp]] = {}
         for op in list(function.body.block.ops):
-            sibling = sibling_of(op)
-            if sibling is not None:
-                groups.setdefault(sibling.key(), []).append(sibling)
+            if not isinstance(op, GemmOp):
+                continue
+            others = by_left.setdefault(Read(op.ins[0], op.in_access[0]), [])
+            reason: str | None = None
+            try:
+                sibling = sibling_of(op)
+                group = groups.setdefault(sibling.key(), [])
+                group.append(sibling)
+                if len(group) == 1:
+                    reason = "their types, sizes or code differ"
+            except Refusal as refusal:
+                reason = str(refusal)
+            if others and reason is not None:
+                remark(NAME, "missed", op, f"not merged with {describe(others[0])}: {reason}")
+            others.append(op)
         for group in groups.values():
-            if len(group) > 1:
-                self._merge(group)
+            chosen = self._chosen(group) if len(group) > 1 else []
+            if len(chosen) > 1:
+                self._merge(chosen)
+
+    # Profit
+
+    def _chosen(self, group: Sequence[Sibling]) -> list[Sibling]:
+        """Those that are best one gemm. Others, whose results are copied, come last to the test."""
+        chosen: list[Sibling] = []
+        for sibling in sorted(group, key=lambda s: _is_copied(s.op.res[0], self.target)):
+            if not chosen:
+                chosen.append(sibling)
+                continue
+            merged = self._merged_estimate([*chosen, sibling])
+            apart = self._apart([*chosen, sibling])
+            if len(chosen) > 1:
+                alone = self._apart([sibling])
+                apart = min(apart, self._merged_estimate(chosen).seconds + alone)
+            if merged.seconds <= apart * _ROUNDING:
+                chosen.append(sibling)
+                continue
+            others = " and ".join(describe(s.op) for s in chosen)
+            numbers = f"{microseconds(apart)} apart, {merged}"
+            remark(NAME, "missed", sibling.op, f"not merged with {others}: {numbers}")
+        return [sibling for sibling in group if sibling in chosen]
+
+    def _apart(self, siblings: Sequence[Sibling]) -> float:
+        """Seconds of gemms on their own: one after the other, or in a group if there are such."""
+        device = self.target.description
+        ops = [s.op for s in siblings]
+        found = sum(work_of([op], device).seconds(device) + device.launch_seconds for op in ops)
+        row = self.target.capabilities.groups.get(GemmOp)
+        if row is None or len(ops) > row.max_members:
+            return found
+        together = work_of(ops, device).seconds(device) / row.efficiency
+        return min(found, together + device.launch_seconds)
+
+    def _merged_estimate(self, siblings: Sequence[Sibling]) -> Estimate:
+        """One gemm of all, and what its readers, and factors that are no weights, cost."""
+        device = self.target.description
+        left = siblings[0].left
+        saved = upper_bound(bytes_reached(left.base, left.access)) * (len(siblings) - 1)
+        # A target cuts one gemm into as many blocks as it would cut its parts into.
+        work = work_of((s.op for s in siblings), device) + Work(-saved, 0.0, 0)
+        gemm = work.seconds(device)
+        results = [s.op.res[0] for s in siblings]
+        copied = self._copying(
+            [(r, dim_product(dims_of(r))) for r in results if _is_copied(r, self.target)]
+        )
+        joining = 0.0
+        for parts in zip(*(s.joined for s in siblings), strict=True):
+            if not all(_is_weight(part.base) for part in parts):
+                sizes = [dim_product(_walked_sizes(part.access)) for part in parts]
+                joining += self._copying([(p.base, n) for p, n in zip(parts, sizes, strict=True)])
+        losses = self._losses(siblings)
+        total = gemm + device.launch_seconds + copied + joining + total_loss(losses)
+        return Estimate(total, copied, joining, tuple(losses))
+
+    def _copying(self, copied: Sequence[tuple[SSAValue, Dim]]) -> float:
+        """Seconds of copies, which may share a launch."""
+        device = self.target.description
+        row = self.target.capabilities.groups.get(PointwiseOp)
+        works = [Work.of_copy(size, element_of(value), device) for value, size in copied]
+        launches = len(copied) if row is None else min(1, len(copied))
+        return sum(work.seconds(device) for work in works) + launches * device.launch_seconds
+
+    def _losses(self, siblings: Sequence[Sibling]) -> list[Loss]:
+        """Of kernels that read columns of the merged result instead of a tensor of their own."""
+        losses: list[Loss] = []
+        whole = _merged_dims(siblings)
+        for sibling, columns in zip(siblings, _columns(siblings), strict=True):
+            result = sibling.op.res[0]
+            if not _is_copied(result, self.target):
+                there = Stored(whole, columns)
+                losses += reader_losses(result, Stored.in_tensor(result), there, self.target)
+        return losses
+
+    # Rewriting
 
     def _merge(self, group: Sequence[Sibling]) -> None:
         first = group[0].op
         others = " and ".join(describe(s.op) for s in group[1:])
-        row = self.target.capabilities.of(GemmOp)
-        if row is None or not row.strided_operands:
-            remark(NAME, "missed", first, f"{self.target.name} reads dense operands only")
-            return
-        total: Dim = sum(s.columns for s in group if isinstance(s.columns, int))
-        dims = (*first.domain[:-1], total)
+        numbers = f"{microseconds(self._apart(group))} apart, {self._merged_estimate(group)}"
+        dims = _merged_dims(group)
+        total = dims[-1]
         empty = EmptyOp(tensor_type(element_of(first.res[0]), dims))
         merged = self._merged_op(group, total, empty.result)
-        point = InsertPoint.before(first)
-        Rewriter.insert_op([*self._gets, empty, merged], point)
-        remark(NAME, "applied", first, f"merged with {others}: one launch, its input read once")
-        self._replace_results(group, merged, total)
+        Rewriter.insert_op([*self._before, empty, merged], InsertPoint.before(first))
+        text = f"merged with {others}: one launch, its input read once; {numbers}"
+        remark(NAME, "applied", first, text)
+        self._replace_results(group, merged)
 
-    def _replace_results(self, group: Sequence[Sibling], merged: GemmOp, total: Dim) -> None:
+    def _replace_results(self, group: Sequence[Sibling], merged: GemmOp) -> None:
         """Each old result is a slice of the columns of the new one."""
         result = merged.res[0]
-        whole = AccessMap.dense(dims_of(result))
-        offset: Dim = 0
         place: Operation = merged
-        for sibling in group:
+        for sibling, columns in zip(group, _columns(group), strict=True):
             old = sibling.op.res[0]
-            offsets = [*(0 for _ in whole.sizes[:-1]), offset]
-            columns = whole.slice(
-                offsets, [*whole.sizes[:-1], sibling.columns], [1] * whole.rank
-            ).reshape(dims_of(old))
-            assert columns is not None, "the old result has the gemm's own dims"
             view = ViewOp(result, columns)
             view.result.name_hint = old.name_hint
             assert place.parent is not None
@@ -163,18 +303,17 @@ class _Merger:
             old.replace_all_uses_with(view.result)
             sibling.op.detach()
             sibling.op.erase()
-            offset = offset + sibling.columns
 
     def _merged_op(self, group: Sequence[Sibling], total: Dim, out: SSAValue) -> GemmOp:
         first = group[0].op
-        self._gets: list[GetParameterOp] = []
+        self._before: list[Operation] = []
         weights = [Read(s.op.ins[1], s.op.in_access[1]) for s in group]
         joined = self._joined(weights, total)
         domain = (*first.domain[:-1], total)
         ins: list[SSAValue] = [first.ins[0], joined.base]
         maps: list[AccessMap] = [first.in_access[0], joined.access]
         for i, extra in enumerate(group[0].extras):
-            if _varies_by_column(extra, first):
+            if _varies_by_column(extra):
                 columns = [s.extras[i] for s in group]
                 vectors = [Read(r.base, r.access.select([r.access.rank - 1])) for r in columns]
                 vector = self._joined(vectors, total)
@@ -193,7 +332,8 @@ class _Merger:
         return merged
 
     def _joined(self, reads: Sequence[Read], total: Dim) -> Read:
-        """Weights read over [..., N] joined along N: a derived parameter, stored [N, ...]."""
+        """Factors read over [..., N] joined along N, stored [N, ...]; weights by `@prepare`."""
+        weights = all(_is_weight(read.base) for read in reads)
         pieces: list[SSAValue] = []
         places: list[AccessMap] = []
         rank = reads[0].access.rank
@@ -202,21 +342,60 @@ class _Merger:
         whole = AccessMap.dense(dims)
         offset: Dim = 0
         for read in reads:
-            assert isinstance(read.base.owner, GetParameterOp)
-            raw = self.derived.value_of(read.base.owner.parameter.root_reference.data)
+            raw = self._raw(read.base, weights)
             view = ViewOp(raw, read.access.permute(columns_first))
-            self.derived.insert(view)
+            self.derived.insert(view) if weights else self._before.append(view)
             pieces.append(view.result)
             sizes = view.access.sizes
             places.append(whole.slice([offset, *(0 for _ in dims[1:])], sizes, [1] * rank))
             offset = offset + sizes[0]
         element = element_of(reads[0].base)
         joined = AssembleOp(pieces, places, tensor_type(element, dims))
+        access = whole.permute((*range(1, rank), 0))
+        if not weights:
+            self._before.append(joined)
+            return Read(joined.result, access)
         self.derived.insert(joined)
         name = self.derived.define(_joined_name(reads), joined.result)
         get = GetParameterOp(name, self.derived.declared[name].parameter_type)
-        self._gets.append(get)
-        return Read(get.result, whole.permute((*range(1, rank), 0)))
+        self._before.append(get)
+        return Read(get.result, access)
+
+    def _raw(self, value: SSAValue, in_prepare: bool) -> SSAValue:
+        """A factor as it is, in `@prepare` or before the merged gemm."""
+        owner = value.owner
+        if not isinstance(owner, GetParameterOp):
+            return value
+        name = owner.parameter.root_reference.data
+        if in_prepare:
+            return self.derived.value_of(name)
+        get = GetParameterOp(name, self.derived.declared[name].parameter_type)
+        self._before.append(get)
+        return get.result
+
+
+def _merged_dims(siblings: Sequence[Sibling]) -> tuple[Dim, ...]:
+    total: Dim = 0
+    for sibling in siblings:
+        total = total + sibling.columns
+    return (*siblings[0].op.domain[:-1], total)
+
+
+def _columns(siblings: Sequence[Sibling]) -> Iterator[AccessMap]:
+    """Where in the merged result each old one is, in the dims of the old one."""
+    whole = AccessMap.dense(_merged_dims(siblings))
+    offset: Dim = 0
+    for sibling in siblings:
+        offsets = [*(0 for _ in whole.sizes[:-1]), offset]
+        sizes = [*whole.sizes[:-1], sibling.columns]
+        columns = whole.slice(offsets, sizes, [1] * whole.rank).reshape(dims_of(sibling.op.res[0]))
+        assert columns is not None, "the old result has the gemm's own dims"
+        yield columns
+        offset = offset + sibling.columns
+
+
+def _walked_sizes(access: AccessMap) -> list[Dim]:
+    return [n for n, stride in zip(access.sizes, access.strides, strict=True) if stride != 0]
 
 
 def _joined_name(reads: Sequence[Read]) -> str:
@@ -246,13 +425,16 @@ def _common_length(sequences: Sequence[Sequence[str]]) -> int:
 
 @dataclass(frozen=True)
 class FuseHorizontalPass(ModulePass):
-    """Merges gemms of one left factor over joined weights.
+    """Merges gemms of one left factor over joined weights, where the cost model says it pays.
 
     Before: `%q = kernel.gemm ins(%x, %wq, %bq)`, `%k = kernel.gemm ins(%x, %wk, %bk)`
     After:  `%qk = kernel.gemm ins(%x, @w.q|k, @b.q|k)`, views of whose columns are `%q` and `%k`
 
-    Only gemms with equal epilogues merge; a per-column operand must be a weight, and is joined with
-    the others by `@prepare`. A result that is returned would have to be copied, so it stays apart.
+    Only gemms with equal epilogues merge; operands by column are joined like the right factors, by
+    `@prepare` if they are weights. A merged gemm saves launches, reads its input once and leaves
+    fewer units idle; against that stand copies of results that are returned or parts of concats,
+    joining what is no weight at run time, and columns that are read unaligned. A target that runs
+    several gemms in one launch anyway has less to gain.
     """
 
     name = NAME

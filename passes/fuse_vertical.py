@@ -252,7 +252,7 @@ class FuseIntoProducer(RewritePattern):
             try:
                 joint = joint_of(stage, value)
                 _check_extra_result(joint, self.target)
-                _check_places(joint)
+                _check_places(joint, self.target)
                 moved = _dependents(joint)
                 fused = fuse_epilogue(joint, self.target)
             except Refusal as reason:
@@ -320,9 +320,12 @@ def _check_extra_result(joint: Joint, target: TargetInfo) -> None:
         raise Refusal("its reader computes it from the result, which is stored anyway")
 
 
-def _check_places(joint: Joint) -> None:
-    """Refuses to compute two pieces of one assembled tensor in one kernel, which could write only
-    one of them in place."""
+def _check_places(joint: Joint, target: TargetInfo) -> None:
+    """Refuses to compute two pieces of one assembled tensor in one kernel that cannot write them in
+    place."""
+    row = target.capabilities.of(joint.producer)
+    if row is None or row.strided_results:
+        return
     survivors = [joint.producer.res[i] for i in joint.surviving_results]
     if _assembled(survivors) & _assembled(joint.stage.results):
         raise Refusal("another of its results is a piece of the same tensor")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -20,9 +20,9 @@ from ait.dialects.kernel import (
     PointwiseOp,
     accesses_of,
 )
-from ait.passes.cost import seconds
+from ait.passes.cost import Work, microseconds
 from ait.passes.remarks import remark
-from ait.passes.target import GroupCapability, TargetInfo, find_target
+from ait.passes.target import DeviceDescription, GroupCapability, TargetInfo, find_target
 
 NAME = "group-kernels"
 
@@ -54,6 +54,54 @@ class _Footprint:
         )
 
 
+@dataclass(frozen=True)
+class _Balance:
+    """What kernels gain and lose by one launch."""
+
+    work: Work
+    count: int
+    alone: float
+    """Seconds of the kernels one after the other, without launches."""
+    row: GroupCapability
+    device: DeviceDescription
+
+    @staticmethod
+    def of(work: Work, row: GroupCapability, device: DeviceDescription) -> _Balance:
+        return _Balance(work, 1, work.seconds(device), row, device)
+
+    def with_work(self, work: Work) -> _Balance:
+        alone = self.alone + work.seconds(self.device)
+        return replace(self, work=self.work + work, count=self.count + 1, alone=alone)
+
+    @property
+    def launches(self) -> float:
+        """Seconds of launches saved."""
+        return (self.count - 1) * self.device.launch_seconds
+
+    @property
+    def idle(self) -> float:
+        """Seconds saved, since fewer units idle."""
+        return self.alone - self.work.seconds(self.device)
+
+    @property
+    def lost(self) -> float:
+        """Seconds lost to a group's lower speed."""
+        together = self.work.seconds(self.device)
+        return together / self.row.efficiency - together
+
+    @property
+    def gain(self) -> float:
+        return self.launches + self.idle - self.lost
+
+    @property
+    def text(self) -> str:
+        return (
+            f"with {self.count - 1} more in one launch: {microseconds(self.launches)} of launches "
+            f"and {microseconds(self.idle)} of idle units saved, {microseconds(self.lost)} lost to "
+            "shared tiles"
+        )
+
+
 class _Grouper:
     """Groups the kernels of one function, each around the first of its members."""
 
@@ -62,7 +110,14 @@ class _Grouper:
         self.target = target
         self.kernels = [op for op in self.block.ops if isinstance(op, KernelOp)]
         self.accesses = {op: accesses_of(op) for op in self.kernels}
+        self.device = target.description
+        grouped = target.capabilities.groups
+        self.works = {
+            op: Work.of(op, self.device) for op in self.kernels if family_of(op) in grouped
+        }
         self.grouped: set[KernelOp] = set()
+        self.told: set[KernelOp] = set()
+        """Kernels of which it was said why they stay alone."""
         self.position: dict[Operation, float] = {op: i for i, op in enumerate(self.block.ops)}
 
     def run(self) -> None:
@@ -70,8 +125,8 @@ class _Grouper:
             row = self.target.capabilities.groups.get(family_of(first))
             if row is None or first in self.grouped:
                 continue
-            members = self._members(index, row)
-            if len(members) > 1 and self._pays(members, row):
+            members = self._worth(self._members(index, row), row)
+            if len(members) > 1:
                 self.grouped.update(members)
                 self._group(members)
 
@@ -91,21 +146,44 @@ class _Grouper:
             before.add(self.accesses[op])
         return members
 
-    def _pays(self, members: Sequence[KernelOp], row: GroupCapability) -> bool:
-        """Launches saved against speed lost, by the target's own numbers."""
-        device = self.target.description
-        saved = (len(members) - 1) * device.launch_seconds
-        work = sum(seconds(op, device) for op in members)
-        lost = work / row.efficiency - work
-        text = (
-            f"with {len(members) - 1} more in one launch: {saved * 1e6:.1f} us of launches saved, "
-            f"{lost * 1e6:.1f} us lost to shared tiles"
-        )
-        if saved > lost:
-            remark(NAME, "applied", members[0], text)
-            return True
-        remark(NAME, "missed", members[0], f"not {text}")
-        return False
+    def _worth(self, members: Sequence[KernelOp], row: GroupCapability) -> list[KernelOp]:
+        """Those of the kernels that are best in one launch, by the target's own numbers.
+
+        A group runs at a part of its kernels' speed, which long kernels lose the most by, and it
+        leaves fewer units idle, which short ones gain the most by. So the best group of each size
+        is that of the shortest.
+        """
+        if len(members) < 2:
+            return []
+        shortest = sorted(members, key=lambda op: self.works[op].seconds(self.device))
+        best, gain = 0, 0.0
+        balance = _Balance.of(self.works[shortest[0]], row, self.device)
+        for size, op in enumerate(shortest[1:], 2):
+            balance = balance.with_work(self.works[op])
+            if balance.gain >= gain:
+                best, gain = size, balance.gain
+        kept = set(shortest[:best]) if gain > 0 else set[KernelOp]()
+        self._tell(members, kept, row)
+        return [op for op in members if op in kept]
+
+    def _tell(
+        self, members: Sequence[KernelOp], kept: Collection[KernelOp], row: GroupCapability
+    ) -> None:
+        """Remarks on what is one launch, and on each kernel that stays out of it."""
+        inside = [op for op in members if op in kept]
+        if inside:
+            remark(NAME, "applied", inside[0], self._balance(inside, row).text)
+        for op in members[0 if inside else 1 :]:
+            if op not in kept and op not in self.told:
+                self.told.add(op)
+                balance = self._balance([*(inside or members[:1]), op], row)
+                remark(NAME, "missed", op, f"not {balance.text}")
+
+    def _balance(self, members: Sequence[KernelOp], row: GroupCapability) -> _Balance:
+        balance = _Balance.of(self.works[members[0]], row, self.device)
+        for op in members[1:]:
+            balance = balance.with_work(self.works[op])
+        return balance
 
     def _group(self, members: Sequence[KernelOp]) -> None:
         first = members[0]
@@ -140,6 +218,9 @@ class GroupKernelsPass(ModulePass):
     Works on buffers: pieces of one tensor, which tensors in destination-passing style chain one
     after the other, are then independent, since their maps never meet. A kernel joins the first one
     of its family that it could stand beside; it may pass all that it does not depend on.
+
+    Which of them do, the cost model decides: a launch saved for each, and units that would idle,
+    against the part of their speed that kernels lose in a group.
     """
 
     name = NAME

@@ -51,11 +51,14 @@ TARGET = (
     "lower-movement",
     "lower-graph",
     "fuse-memory",
+    # 8. Rows that the fast kernels cannot address are padded.
+    "align-operands",
 )
 PLACE = (
-    # 8. Buffers, shared launches (on buffers, since parts of one tensor are then independent) and
-    # slots, and one configuration for each kernel.
+    # 9. Buffers; kernels that write several parts of one tensor, and shared launches (both on
+    # buffers, where parts of one tensor are independent); slots, and a configuration each.
     "bufferize",
+    "forward-copies",
     "group-kernels",
     "plan-memory",
     "select-config",

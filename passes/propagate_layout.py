@@ -190,15 +190,15 @@ class SinkPermute(RewritePattern):
         permutation = tuple(permutes[0].permutation)
         if any(len(dims_of(r)) != len(permutation) for r in op.results):
             return
-        inner: list[SSAValue] = []
         new_ops: list[Operation] = []
-        for operand in op.operands[:moved]:
-            carried = self._carried(operand, permutation, new_ops)
-            if carried is None:
-                return
-            inner.append(carried)
-        sunk = rule(op, permutation, [*inner, *op.operands[moved:]])
+        carried = [self._carried(x, permutation, new_ops) for x in op.operands[:moved]]
+        inner = [value for value in carried if value is not None]
+        sunk = None
+        if len(inner) == moved:
+            sunk = rule(op, permutation, [*inner, *op.operands[moved:]])
         if sunk is None:
+            for new in reversed(new_ops):
+                new.erase()  # in no block, it would use its operand for ever
             return
         backs = [graph.PermuteOp(result, permutation) for result in sunk[0].results]
         for back, old in zip(backs, op.results, strict=True):

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 from xdsl.ir import Attribute
 
-from ait.dialects.kernel import Kernel, KernelOp
+from ait.dialects.kernel import AttentionOp, ConvOp, DualGemmOp, GemmOp, Kernel, KernelOp
 from ait.errors import CompileError
 
 
@@ -39,6 +39,29 @@ class DeviceDescription:
     """What one more kernel costs, however small."""
     alignment: int = 64
     """Alignment of every buffer that the runtime allocates."""
+    block_elements: int = 64 * 64
+    """Results that one unit computes at once, more or less: kernels of few results leave units idle
+    that another kernel beside them, or a merged one, can use."""
+
+
+@dataclass(frozen=True)
+class AlignedAccess:
+    """How a target's fast kernels of an op must reach their factors and results.
+
+    What cannot be shown to be so, for all values of the symbols, goes to a slower kernel.
+    """
+
+    bytes: int
+    """Neighbours are neighbours in memory along one group of dims (a factor's k, say), and each run
+    of them begins at a multiple of so many bytes."""
+    speed_without: float
+    """The speed of the slower kernel, as a part of the fast one's."""
+    elements: frozenset[str] | None = None
+    """The element types of the factors that the fast kernels take; None for all."""
+    whole_runs: bool = False
+    """Whether runs must be multiples of `bytes` long as well: the kernels check no vector's end."""
+    single_strides: bool = False
+    """Whether each of a product's groups of dims must be walked in one stride."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +80,8 @@ class KernelCapability:
     """Whether operands may be read through any access map."""
     strided_results: bool = True
     """Whether results may be written through any access map."""
+    aligned: AlignedAccess | None = None
+    """What the fast kernels ask of addresses; None if there is one speed."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +140,15 @@ class TargetInfo(Protocol):
 
 
 _KINDS = [kind for kind in Kernel.operations if issubclass(kind, KernelOp)]
+_MULTIPLYING = (AttentionOp, ConvOp, DualGemmOp, GemmOp)
+_ALIGNED = AlignedAccess(bytes=16, speed_without=0.25)
 
 
 class AnyTarget:
-    """A target that runs everything: what fusion does where no capability is in the way."""
+    """A target that runs everything: what fusion does where no capability is in the way.
+
+    As on a GPU, kernels that multiply are fast on 16-byte aligned data only.
+    """
 
     name = "any"
     description = DeviceDescription(
@@ -132,7 +162,10 @@ class AnyTarget:
         launch_seconds=1.5e-6,
     )
     capabilities = Capabilities(
-        {kind: KernelCapability() for kind in _KINDS},
+        {
+            kind: KernelCapability(aligned=_ALIGNED if kind in _MULTIPLYING else None)
+            for kind in _KINDS
+        },
         groups=dict.fromkeys(_KINDS, GroupCapability()),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ait.codegen.cuda.attention import TensorAttention
 from ait.codegen.cuda.attention_hopper import HopperAttention
@@ -31,7 +31,7 @@ from ait.dialects.kernel import (
     ResizeOp,
     RowwiseOp,
 )
-from ait.passes.target import Capabilities, KernelCapability
+from ait.passes.target import AlignedAccess, Capabilities, KernelCapability
 
 _ELEMENTWISE = Elementwise()
 _OWN_GEMM = OwnGemm(Engine("ait/cuda/tensor_engine.hpp", "ait::cuda::TensorEngine"))
@@ -49,17 +49,31 @@ class OpRow:
     only: Mapping[str, Sequence[KernelFamily]] = field(
         default_factory=dict[str, Sequence[KernelFamily]]
     )
+    aligned: Mapping[str, AlignedAccess] = field(default_factory=dict[str, AlignedAccess])
+    """What the families of a single architecture ask of accesses, to be fast."""
 
 
 # What passes may fuse into a gemm is what the Hopper kernels take: a second result, or a crowd of
 # operands, would send it to the kernel of our own, which loses more than the fusion gains.
 _GEMM = KernelCapability(elements=frozenset({"f32", "f16", "bf16"}), max_ins=10, max_outs=1)
 
-_ATTENTION = KernelCapability(max_ins=10, max_outs=1)
+# TMA checks the ends of rows itself: odd extents need no padding, only odd strides do. Without it a
+# gemm is one of our own, whose tensor engine reaches a fifth of what Hopper's instructions do: the
+# models of cost.py put it at 0.12 to 0.36 of the speed, at 0.2 for large ones.
+_TMA = AlignedAccess(
+    bytes=16, speed_without=0.2, elements=frozenset({"f16", "bf16"}), single_strides=True
+)
+# Tensor-core kernels of our own copy 16 bytes at once where channels and heads are so many, else
+# one element at a time, however rows begin. What that costs was not measured: an estimate.
+_VECTORS = AlignedAccess(
+    bytes=16, speed_without=0.5, elements=frozenset({"f16", "bf16"}), whole_runs=True
+)
+_CONV = replace(_GEMM, aligned=_VECTORS)
+_ATTENTION = KernelCapability(max_ins=10, max_outs=1, aligned=_VECTORS)
 
 OPS: Mapping[type[KernelOp], OpRow] = {
-    GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmSm90()]}),
-    ConvOp: OpRow(_GEMM, [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)]),
+    GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmSm90()]}, {"sm_90a": _TMA}),
+    ConvOp: OpRow(_CONV, [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)]),
     AttentionOp: OpRow(
         _ATTENTION, [TensorAttention(), OwnAttention()], {"sm_90a": [HopperAttention()]}
     ),
@@ -72,11 +86,14 @@ OPS: Mapping[type[KernelOp], OpRow] = {
     ResizeOp: OpRow(KernelCapability(), [Resize()]),
 }
 
-CAPABILITIES = Capabilities(
-    {kind: row.capability for kind, row in OPS.items()},
-    packed_weights=frozenset({ConvOp}),
-    products_for_convs=True,
-)
+
+def capabilities(architecture: str) -> Capabilities:
+    """What the kernels of an architecture can do."""
+    kernels = {
+        kind: replace(row.capability, aligned=row.aligned.get(architecture, row.capability.aligned))
+        for kind, row in OPS.items()
+    }
+    return Capabilities(kernels, packed_weights=frozenset({ConvOp}), products_for_convs=True)
 
 
 def families(architecture: str) -> Mapping[type[KernelOp], Sequence[KernelFamily]]:

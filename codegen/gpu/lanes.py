@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from ait.codegen.axes import Axis
-from ait.codegen.expressions import known_divisor
 from ait.codegen.gpu.family import TemplateValues
 from ait.codegen.kernel_view import KernelView, RegionView
 from ait.codegen.operand import Operand
 from ait.codegen.scalar import Scalar
+from ait.dialects.symbolic import known_divisor
 
 Lines = list[str]
 

@@ -22,7 +22,7 @@ from ait.dialects.kernel import (
     ResizeOp,
     RowwiseOp,
 )
-from ait.passes.target import Capabilities, KernelCapability
+from ait.passes.target import AlignedAccess, Capabilities, KernelCapability
 
 _ELEMENTWISE = Elementwise()
 
@@ -39,7 +39,17 @@ FAMILIES: Mapping[type[KernelOp], Sequence[KernelFamily]] = {
 
 CAPABILITIES = Capabilities(
     kernels={
-        GemmOp: KernelCapability(max_outs=8),
+        # Composable Kernel's loads are as wide as alignment and extents allow. What narrow ones
+        # cost was not measured: an estimate.
+        GemmOp: KernelCapability(
+            max_outs=8,
+            aligned=AlignedAccess(
+                bytes=16,
+                speed_without=0.5,
+                elements=frozenset({"f16", "bf16"}),
+                whole_runs=True,
+            ),
+        ),
         PointwiseOp: KernelCapability(),
         CopyOp: KernelCapability(max_ins=1, max_outs=1),
         **dict.fromkeys((RowwiseOp, ReduceOp, GatherOp, PoolOp, ResizeOp), KernelCapability()),

@@ -9,13 +9,22 @@ chain nor in the one buffer that the chain becomes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xdsl.ir import Block, Operation, OpResult, SSAValue
 
 from ait.dialects.accessor import AccessMap, AssembleOp, ViewOp
 from ait.dialects.kernel import CopyOp, EmptyOp, KernelOp, PointwiseOp, compute_type
 from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of
+from ait.passes.alignment import wanted_of
+from ait.passes.fusion.alignment_loss import (
+    Loss,
+    Reach,
+    Stored,
+    loss_of_move,
+    not_worth,
+    reader_losses,
+)
 from ait.passes.fusion.placement import Home, Placement, Slot, inner_assemble, moved_pieces
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
 from ait.passes.lowering.launch import read
@@ -26,7 +35,7 @@ from ait.passes.target import TargetInfo
 
 
 @dataclass(frozen=True)
-class _Redirection:
+class Redirection:
     """How a kernel reaches a place in a root: over which domain, and through which map."""
 
     factors: Mapping[int, Sequence[Dim]]
@@ -34,22 +43,24 @@ class _Redirection:
     out: AccessMap
 
 
-def _redirection(kernel: KernelOp, index: int, place: AccessMap) -> _Redirection | None:
+def redirection(kernel: KernelOp, index: int, place: AccessMap) -> Redirection | None:
+    """How a kernel can write a result into a place of another storage; None if it cannot."""
     out = kernel.out_access[index]
     composed = out.compose(place)
     if composed is not None:
-        return _Redirection({}, composed)
+        return Redirection({}, composed)
     factors = splits_for(out, place.sizes)
     split = split_domain(kernel, factors) if factors else None
     if split is None:
         return None
     composed = split.out_access[index].compose(place)
     split.erase()
-    return None if composed is None else _Redirection(factors, composed)
+    return None if composed is None else Redirection(factors, composed)
 
 
 class Legality:
-    """Whether kernels of a target can write, and read, values in places of larger tensors."""
+    """Whether kernels of a target can write, and read, values in places of larger tensors, and
+    whether that is worth it."""
 
     def __init__(self, target: TargetInfo):
         self.target = target
@@ -71,7 +82,7 @@ class Legality:
             reason = self.writer_obstacle(result, Home(home.root, there.place))
             if reason is not None and self.writer_obstacle(result, Home(op, here.place)) is None:
                 return f"a piece could not be written there: {reason}"
-        return None
+        return self._assembled_loss(op, home)
 
     def reader_obstacle(self, value: SSAValue, home: Home) -> str | None:
         """Why something that reads a value cannot read it in its place; None if all can."""
@@ -105,10 +116,50 @@ class Legality:
             return "it is already part of another tensor"
         if not kernel.out_access[index].covers(dim_product(dims_of(result))):
             return "its kernel does not write all of it"
-        found = _redirection(kernel, index, home.place)
+        found = redirection(kernel, index, home.place)
         if found is None:
             return "its place cannot be addressed over the kernel's domain"
         return self._write_refusal(kernel, index, home.root, found)
+
+    # Profit: what can be reached in a place may be too badly aligned there
+
+    def written_loss(self, result: OpResult, home: Home) -> str | None:
+        """Why a copy is better than to write a result in its place; None if it is not."""
+        here, there = Stored.in_tensor(result), Stored.in_tensor(home.root.result, home.place)
+        losses = reader_losses(result, here, there, self.target)
+        losses += self._writer_losses(result, here, there)
+        return not_worth(losses, result, self.target)
+
+    def _assembled_loss(self, op: AssembleOp, home: Home) -> str | None:
+        """The same for a tensor that is assembled, and what its pieces are written by."""
+        here, there = Stored.in_tensor(op.result), Stored.in_tensor(home.root.result, home.place)
+        losses = reader_losses(op.result, here, there, self.target)
+        pieces = moved_pieces(op, Home(op, here.place)), moved_pieces(op, home)
+        for before, after in zip(*pieces, strict=True):
+            result = before.source.base
+            if before.is_whole and isinstance(result, OpResult):
+                places = replace(here, place=before.place), replace(there, place=after.place)
+                losses += self._writer_losses(result, *places)
+        return not_worth(losses, op.result, self.target)
+
+    def _writer_losses(self, result: OpResult, here: Stored, there: Stored) -> list[Loss]:
+        kernel = result.owner
+        if not isinstance(kernel, KernelOp) or wanted_of(kernel, self.target) is None:
+            return []
+        position = len(kernel.ins) + result.index
+        ways = [redirection(kernel, result.index, stored.place) for stored in (here, there)]
+        reaches: list[Reach] = []
+        split: list[KernelOp] = []
+        for way, stored in zip(ways, (here, there), strict=True):
+            if way is None:
+                continue
+            op = split_domain(kernel, way.factors) if way.factors else None
+            split += [] if op is None else [op]
+            reaches.append(Reach(op or kernel, position, replace(stored, place=way.out)))
+        loss = loss_of_move(reaches[0], reaches[1], self.target) if len(reaches) == 2 else None
+        for op in split:
+            op.erase()
+        return [] if loss is None else [replace(loss, kernel=kernel)]
 
     def _writes_strided(self, kind: type[KernelOp]) -> bool:
         row = self.target.capabilities.of(kind)
@@ -123,12 +174,12 @@ class Legality:
         return self._new_refusal(kernel, rebuilt(kernel, ins=ins, in_maps=maps)) is None
 
     def _write_refusal(
-        self, kernel: KernelOp, index: int, root: AssembleOp, found: _Redirection
+        self, kernel: KernelOp, index: int, root: AssembleOp, found: Redirection
     ) -> str | None:
         outs: list[SSAValue] = list(kernel.outs)
         outs[index] = root.result
         return self._new_refusal(
-            kernel, _redirected(kernel, outs, {index: found.out}, found.factors)
+            kernel, redirected(kernel, outs, {index: found.out}, found.factors)
         )
 
     def _new_refusal(self, old: KernelOp, new: KernelOp) -> str | None:
@@ -138,7 +189,7 @@ class Legality:
         return reason if reason is not None and self.target.refusal(old) is None else None
 
 
-def _redirected(
+def redirected(
     kernel: KernelOp,
     outs: Sequence[SSAValue],
     places: Mapping[int, AccessMap],
@@ -199,7 +250,7 @@ class Assembler:
                 if reason is not None:
                     self.reasons.setdefault(result, reason)
                     continue
-                found = _redirection(kernel, result.index, slot.piece.place)
+                found = redirection(kernel, result.index, slot.piece.place)
                 assert found is not None, "there is no obstacle"
                 if found.factors and chosen:
                     continue
@@ -215,7 +266,9 @@ class Assembler:
             return "its kernel writes another part of the same tensor"
         home = Home(slot.root, slot.piece.place)
         reason = self.legality.writer_obstacle(result, home)
-        return self.legality.reader_obstacle(result, home) if reason is None else reason
+        if reason is None:
+            reason = self.legality.reader_obstacle(result, home)
+        return self.legality.written_loss(result, home) if reason is None else reason
 
     def _redirect(
         self,
@@ -230,7 +283,7 @@ class Assembler:
         for index, (slot, _) in chosen.items():
             outs[index] = self._destination(slot, kernel)
         maps = {index: out for index, (_, out) in chosen.items()}
-        new = _redirected(kernel, outs, maps, factors)
+        new = redirected(kernel, outs, maps, factors)
         new.location = joined_location(
             kernel, *(op for slot, _ in chosen.values() for op in slot.tensors)
         )

@@ -1,7 +1,7 @@
 // RUN: ait-opt %s -p lower,fuse-vertical --remarks 2>&1 | filecheck %s
 
 // CHECK: kernel.pointwise (scaled): not fused into kernel.gemm (projection): its reader computes it from the result, which is stored anyway
-// CHECK: kernel.pointwise (second_piece): not fused into kernel.gemm (first_piece): another of its results is a piece of the same tensor
+// CHECK: kernel.pointwise (second_piece): fused into kernel.gemm (first_piece)
 // CHECK: kernel.pointwise (scaled): computed piece by piece: 2 kernels instead of a concat
 // CHECK: kernel.pointwise (pairs): computed piece by piece: 2 kernels instead of a concat
 // CHECK: kernel.pointwise (also_returned): not computed piece by piece: the assembled tensor has other users
@@ -45,10 +45,10 @@ func.func @pre_activation(%a: tensor<8x16xf32>, %w: tensor<16x16xf32>, %v: tenso
   func.return %2 : tensor<8x16xf32>
 }
 
-// Each kernel writes its piece in place.
+// One kernel has both pieces, and will write both in place.
 // CHECK-LABEL: @two_pieces
-// CHECK:         %[[A:[a-z0-9_]+]] = kernel.gemm
-// CHECK:         %[[B:[a-z0-9_]+]] = kernel.pointwise ins(%[[A]]
+// CHECK:         %[[A:[a-z0-9_]+]], %[[B:[a-z0-9_]+]] = kernel.gemm
+// CHECK-NOT:     kernel.pointwise
 // CHECK:         accessor.assemble %[[A]], %[[B]]
 func.func @two_pieces(%a: tensor<8x16xf32>, %w: tensor<16x16xf32>) -> tensor<8x32xf32> {
   %0 = graph.matmul %a, %w {source = "first_piece"} : (tensor<8x16xf32>, tensor<16x16xf32>) -> tensor<8x16xf32>

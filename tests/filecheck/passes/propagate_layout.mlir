@@ -1,4 +1,4 @@
-// RUN: ait-opt %s -p propagate-layout | filecheck %s
+// RUN: ait-opt %s -p propagate-layout --verify-each | filecheck %s
 
 // One permute in, one out; the residual and the activation run channels-last.
 // CHECK-LABEL: @residual
@@ -69,4 +69,16 @@ func.func @not_sunk(%x: tensor<2x4x6x8xf32>, %t: tensor<6x4x1xf32>) -> (tensor<2
   %1 = graph.add %0, %t : (tensor<2x6x4x8xf32>, tensor<6x4x1xf32>) -> tensor<2x6x4x8xf32>
   %2 = graph.group_norm %0 {num_groups = 2, eps = 1.0e-05, layout = "nchw"} : tensor<2x6x4x8xf32>
   func.return %1, %2 : tensor<2x6x4x8xf32>, tensor<2x6x4x8xf32>
+}
+
+// A permute that one operand lets pass and the next does not stays, and leaves nothing behind.
+// CHECK-LABEL: @stopped
+// CHECK:         graph.conv2d
+// CHECK-NEXT:    %[[BACK:.*]] = graph.permute
+// CHECK:         graph.select %{{.*}}, %[[BACK]], %y
+func.func @stopped(%d: tensor<3xi1>, %x: tensor<2x3x4x5xf32>, %y: tensor<2x3x4x5xf32>, %w: tensor<3x3x1x1xf32>) -> tensor<2x3x4x5xf32> {
+  %0 = graph.conv2d %x, %w {strides = [1, 1], padding = [0, 0, 0, 0], dilations = [1, 1], groups = 1, layout = "nchw"} : (tensor<2x3x4x5xf32>, tensor<3x3x1x1xf32>) -> tensor<2x3x4x5xf32>
+  %c = graph.reshape %d : (tensor<3xi1>) -> tensor<3x1x1xi1>
+  %1 = graph.select %c, %0, %y : (tensor<3x1x1xi1>, tensor<2x3x4x5xf32>, tensor<2x3x4x5xf32>) -> tensor<2x3x4x5xf32>
+  func.return %1 : tensor<2x3x4x5xf32>
 }

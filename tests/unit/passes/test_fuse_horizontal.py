@@ -88,7 +88,7 @@ def program_of(layers: list[Layer], returned: bool = False) -> Program:
 
 def has_five_columns(layer: Layer) -> bool:
     """What is read together with the result is read through maps of equal sizes."""
-    return layer.fixed or layer.follow in (*APART, *BY_ROWS)
+    return layer.fixed or layer.follow in APART
 
 
 def gemms_after_merging(program: Program, stages: tuple[str, ...]) -> int:

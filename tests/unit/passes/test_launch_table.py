@@ -698,6 +698,18 @@ def linears_of_parts(x: Tensor) -> Tensor:
     return nn.cat([linear(part, 5) for part in x.chunk(4, -1)], -1)
 
 
+def concat_of_two_results(x: Tensor, y: Tensor) -> Tensor:
+    """Both pieces are results of one kernel; the softmax keeps it from being one for each piece."""
+    shared = (x * y).softmax(-1)
+    return nn.cat([shared.tanh(), shared + x], -1)
+
+
+def stack_of_three_results(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    shared = (x + y).softmax(-1)
+    low, high = shared.relu(), shared * y
+    return nn.stack([high, low, shared - x], 1), nn.cat([low.flatten(1), x.flatten(1)], 1)
+
+
 def linear_of_concat(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     return linear(nn.cat([linear(x, 6), linear(y, 10), z], -1), 7)
 
@@ -719,6 +731,9 @@ def movement_rows() -> Iterator[Any]:
         {"x": f32(SEQ, BATCH, 6), "y": f32(9, BATCH, 6)},
         1,
     )
+    pair = {"x": f32(BATCH, SEQ, 6), "y": f32(BATCH, SEQ, 6)}
+    yield row("concat-of-two-results", concat_of_two_results, pair, 1)
+    yield row("stack-of-three-results", stack_of_three_results, pair, 2, copies=2)
     yield row("split-linears-concat", linears_of_parts, {"x": f32(BATCH, SEQ, 28)}, 1)
     parts = {"x": f32(BATCH, 14), "y": f32(BATCH, 9), "z": f32(BATCH, 5)}
     yield row("linear-of-concat", linear_of_concat, parts, 4, copies=1)
