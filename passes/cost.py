@@ -15,9 +15,11 @@ from xdsl.ir import SSAValue
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import (
     AttentionOp,
+    BackToBackGemmOp,
     ConvOp,
     DualGemmOp,
     GemmOp,
+    GemmRowwiseOp,
     KernelOp,
     ProductOp,
     ReduceOp,
@@ -105,6 +107,12 @@ def _product_operations(op: KernelOp) -> Dim:
     return one * len(op.right_factors)
 
 
+def _back_to_back_operations(op: KernelOp) -> Dim:
+    assert isinstance(op, BackToBackGemmOp)
+    b, m, n, k, middle = (dim_product(dims) for dims in op.group_dims)
+    return 2 * b * m * middle * (k + n)
+
+
 def _conv_operations(op: KernelOp) -> Dim:
     _, r, s, c = op.in_access[1].sizes
     return 2 * dim_product((*op.domain, r, s, c))
@@ -118,9 +126,11 @@ def _attention_operations(op: KernelOp) -> Dim:
 
 _MATRIX_OPERATIONS: Mapping[type[KernelOp], Callable[[KernelOp], Dim]] = {
     AttentionOp: _attention_operations,
+    BackToBackGemmOp: _back_to_back_operations,
     ConvOp: _conv_operations,
     DualGemmOp: _product_operations,
     GemmOp: _product_operations,
+    GemmRowwiseOp: _product_operations,
 }
 
 
@@ -135,4 +145,6 @@ def _inner_domain(op: KernelOp) -> tuple[Dim, ...]:
     """The dims over which regions before the last run."""
     if isinstance(op, ReduceOp):
         return op.full_domain
+    if isinstance(op, BackToBackGemmOp):
+        return op.middle_domain
     return op.domain

@@ -20,8 +20,10 @@ from xdsl.pattern_rewriter import (
 from ait.dialects.accessor import AccessMap, AssembleOp
 from ait.dialects.kernel import (
     AttentionOp,
+    BackToBackGemmOp,
     CopyOp,
     EmptyOp,
+    GemmRowwiseOp,
     KernelOp,
     PointwiseOp,
     ReduceOp,
@@ -231,7 +233,7 @@ def _inline_producer(
 def _leading_regions(producer: KernelOp, added: Sequence[Read]) -> list[Region]:
     """The regions before the last; a prologue over all operands sees the new ones too."""
     regions = [region.clone() for region in producer.regions[:-1]]
-    if isinstance(producer, RowwiseOp):
+    if isinstance(producer, RowwiseOp | GemmRowwiseOp):
         block = regions[0].block
         for new in added:
             block.insert_arg(new.compute_type, len(block.args))
@@ -396,9 +398,7 @@ class FuseIntoConsumer(RewritePattern):
 
 def _can_compute(op: KernelOp, index: int) -> bool:
     """Whether operand `index` is an argument of region code."""
-    if isinstance(op, ReduceOp):
-        return True
-    return index in op.visible_ins
+    return any(index in op.region_ins(region) for region in range(len(op.regions)))
 
 
 def fuse_prologue(op: KernelOp, index: int, stage: Stage, target: TargetInfo) -> KernelOp:
@@ -479,6 +479,9 @@ def _with_computed_operand(
     if isinstance(op, ReduceOp) and index in op.visible_ins:
         extras = op.extras.value.data + len(carried) - 1
         properties["extras"] = IntegerAttr(extras, i64)
+    if isinstance(op, BackToBackGemmOp) and index in op.middle_ins:
+        extras = op.middle_extras.value.data + len(carried) - 1
+        properties["middle_extras"] = IntegerAttr(extras, i64)
     return rebuilt(
         op,
         ins=[r.base for r in reads],
@@ -490,12 +493,8 @@ def _with_computed_operand(
 
 def _argument_position(op: KernelOp, region: int, index: int) -> int | None:
     """Which argument of a region operand `index` is; None if the region does not see it."""
-    if isinstance(op, ReduceOp):
-        visible = op.reduced_ins if region == 0 else op.visible_ins
-        computed = 0 if region == 0 else op.COMPUTED_ARGUMENTS
-    else:
-        leading = region < len(op.regions) - 1
-        visible, computed = op.visible_ins, 0 if leading else op.COMPUTED_ARGUMENTS
+    visible = op.region_ins(region)
+    computed = len(op.computed_arguments(region))
     return computed + visible.index(index) if index in visible else None
 
 

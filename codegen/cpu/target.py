@@ -36,11 +36,13 @@ from ait.codegen.kernel_view import KernelView
 from ait.codegen.scalar import float_literal
 from ait.dialects.kernel import (
     AttentionOp,
+    BackToBackGemmOp,
     ConvOp,
     CopyOp,
     DualGemmOp,
     GatherOp,
     GemmOp,
+    GemmRowwiseOp,
     KernelOp,
     PointwiseOp,
     PoolOp,
@@ -59,6 +61,8 @@ _TEMPLATES: Mapping[type[KernelOp], str] = {
     CopyOp: "pointwise",
     GemmOp: "gemm",
     DualGemmOp: "gemm",
+    GemmRowwiseOp: "gemm_rowwise",
+    BackToBackGemmOp: "back_to_back_gemm",
     ConvOp: "conv",
     AttentionOp: "attention",
     RowwiseOp: "rowwise",
@@ -80,7 +84,18 @@ _NESTS: Mapping[str, Callable[[KernelView], Nest]] = {
     "gather": gather_nest,
 }
 # Kernels whose data operands are multiplied, compared or interpolated as floats.
-_FLOAT_KINDS = frozenset({"gemm", "dual_gemm", "conv", "attention", "pool", "resize"})
+_FLOAT_KINDS = frozenset(
+    {
+        "gemm",
+        "dual_gemm",
+        "gemm_rowwise",
+        "back_to_back_gemm",
+        "conv",
+        "attention",
+        "pool",
+        "resize",
+    }
+)
 
 
 class CpuTarget:
