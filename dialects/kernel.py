@@ -718,6 +718,11 @@ class BackToBackGemmOp(KernelOp):
         return out[:b], out[b : b + m], out[b + m : b + m + n], left[b + m :], right[b + k :]
 
     @property
+    def right_factors(self) -> range:
+        """Indices of the right factors of the two products."""
+        return range(1, self.DATA_OPERANDS)
+
+    @property
     def middle_domain(self) -> tuple[Dim, ...]:
         """The dims over which the left factor of the second product, and its extras, range."""
         b, m, _, _, middle = self.group_dims

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import ceil
 
 from xdsl.ir import SSAValue
 
@@ -72,14 +73,64 @@ def cost_of(op: KernelOp) -> Cost:
 
 def seconds(op: KernelOp, device: DeviceDescription) -> float:
     """The roofline time of a kernel at the largest dynamic dims, without its launch."""
+    return roofline(op, device, upper_bound)
+
+
+def roofline(op: KernelOp, device: DeviceDescription, bound: Callable[[Dim], int]) -> float:
+    """The roofline time of a kernel at the sizes that `bound` gives, without its launch."""
     cost = cost_of(op)
     element = str(element_of(op.ins[0] if op.ins else op.outs[0]))
     peak = device.matrix_peak.get(element, device.vector_peak)
     return max(
-        upper_bound(cost.bytes) / device.memory_bandwidth,
-        upper_bound(cost.matrix_operations) / peak
-        + upper_bound(cost.scalar_operations) / device.vector_peak,
+        bound(cost.bytes) / device.memory_bandwidth,
+        bound(cost.matrix_operations) / peak + bound(cost.scalar_operations) / device.vector_peak,
     )
+
+
+CACHE_SPEED = 3.0
+"""How much faster a unit reads what others read as well, and a cache has, than its part of the
+memory's bandwidth: about as much as the caches of GPUs and CPUs are."""
+
+
+def seconds_in_blocks(
+    op: ProductOp | BackToBackGemmOp,
+    device: DeviceDescription,
+    tile: tuple[int, int | None],
+    bound: Callable[[Dim], int],
+) -> float:
+    """The time of a product whose blocks compute tiles of so many rows and columns (None: all), at
+    the sizes that `bound` gives; without its launch.
+
+    Blocks run in waves on the device's units. Each reads its rows of the left factor and its
+    columns of the right ones for itself, which is what tiles cost that are few, low or narrow.
+    """
+    height, width = tile
+    batch, m, n = (bound(dim_product(dims)) for dims in op.group_dims[:3])
+    rights = op.right_factors
+    right = sum(bound(_bytes_of_batch(op, i)) for i in rights)
+    left = bound(_bytes_reached(op.ins[0], op.in_access[0]))
+    cost = cost_of(op)
+    others = max(bound(cost.bytes) - left - right, 0)
+    row_blocks = max(batch * ceil(m / height), 1)
+    column_blocks = 1 if width is None else max(ceil(n / width), 1)
+    blocks = row_blocks * column_blocks
+    peak = device.matrix_peak.get(str(element_of(op.ins[0])), device.vector_peak)
+    traffic = left / row_blocks + right / column_blocks + others / blocks
+    block = max(
+        bound(cost.matrix_operations) / blocks / (peak / device.units),
+        traffic / (CACHE_SPEED * device.memory_bandwidth / device.units),
+    )
+    return max(
+        ceil(blocks / device.units) * block,
+        bound(cost.bytes) / device.memory_bandwidth,
+    )
+
+
+def _bytes_of_batch(op: KernelOp, index: int) -> Dim:
+    """Bytes of a right factor in one batch."""
+    assert isinstance(op, ProductOp | BackToBackGemmOp)
+    batch, access = op.group_ranks[0], op.in_access[index]
+    return _bytes_reached(op.ins[index], access.select(range(batch, access.rank)))
 
 
 def _total(dims: Iterable[Dim]) -> Dim:

@@ -17,7 +17,7 @@ from xdsl.pattern_rewriter import (
     RewritePattern,
 )
 
-from ait.dialects.accessor import AccessMap, AssembleOp
+from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import (
     AttentionOp,
     BackToBackGemmOp,
@@ -35,13 +35,20 @@ from ait.dialects.symbolic import element_of
 from ait.passes.fusion.attention import FuseAttention
 from ait.passes.fusion.dual_gemm import FuseColumnHalves, FuseGemmPair
 from ait.passes.fusion.factors import FoldPreparations
-from ait.passes.fusion.legality import Refusal, capability, check_limits, covers_storage
+from ait.passes.fusion.gemm_rowwise import FuseGemmRowwise
+from ait.passes.fusion.legality import (
+    Refusal,
+    capability,
+    check_limits,
+    check_places,
+    covers_storage,
+)
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
 from ait.passes.fusion.sink import SinkThroughAssemble
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
-from ait.passes.regions import Remap, inline, only_rounds
+from ait.passes.regions import Remap, inline, only_rounds, through_storage
 from ait.passes.remarks import describe, remark
 from ait.passes.stages import Stage, stage_of
 from ait.passes.target import KernelCapability, TargetInfo, find_target
@@ -79,9 +86,7 @@ class Joint:
 
     def remap(self, producer: KernelOp) -> Remap:
         """Carries maps of the stage's domain to the producer's: through the result's storage."""
-        out = producer.out_access[self.result.index]
-        order = self.order()
-        return lambda access: out.compose(access.permute(order))
+        return through_storage(producer.out_access[self.result.index], self.access)
 
 
 def joint_of(stage: Stage, value: SSAValue) -> Joint:
@@ -254,7 +259,8 @@ class FuseIntoProducer(RewritePattern):
             try:
                 joint = joint_of(stage, value)
                 _check_extra_result(joint, self.target)
-                _check_places(joint)
+                survivors = [joint.producer.res[i] for i in joint.surviving_results]
+                check_places(survivors, joint.stage.results)
                 moved = _dependents(joint)
                 fused = fuse_epilogue(joint, self.target)
             except Refusal as reason:
@@ -320,20 +326,6 @@ def _check_extra_result(joint: Joint, target: TargetInfo) -> None:
     made = joint.stage.results[0]
     if made.has_one_use() and _computes_itself(made, joint.stage, target):
         raise Refusal("its reader computes it from the result, which is stored anyway")
-
-
-def _check_places(joint: Joint) -> None:
-    """Refuses to compute two pieces of one assembled tensor in one kernel, which could write only
-    one of them in place."""
-    survivors = [joint.producer.res[i] for i in joint.surviving_results]
-    if _assembled(survivors) & _assembled(joint.stage.results):
-        raise Refusal("another of its results is a piece of the same tensor")
-
-
-def _assembled(values: Sequence[SSAValue]) -> set[Operation]:
-    """The ops that assemble one of the values with others."""
-    users = {use.operation for value in values for use in value.uses}
-    return {user for user in users if isinstance(user, AssembleOp)}
 
 
 def _computes_itself(value: SSAValue, stage: Stage, target: TargetInfo) -> bool:
@@ -415,12 +407,7 @@ def fuse_prologue(op: KernelOp, index: int, stage: Stage, target: TargetInfo) ->
         raise Refusal("it writes part of a larger tensor")
     access = op.in_access[index]
     _check_recomputation(op, value, access, stage)
-    order = out.order_as_storage()
-    assert order is not None, "checked by covers_storage"
-
-    def remap(m: AccessMap) -> AccessMap | None:
-        return access.compose(m.permute(order))
-
+    remap = through_storage(access, out)
     carried: list[Read] = []
     for r in stage.reads:
         image = remap(r.access)
@@ -607,6 +594,8 @@ class FuseVerticalPass(ModulePass):
             # Then only: a kernel that is taken apart goes into no consumer any more.
             [SinkThroughAssemble(target, NAME)],
             [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
+            # Last: whatever can be code of the row operation, or of the product, is by now.
+            [FuseGemmRowwise(target, NAME)],
             [DropUnusedResults(), MergeEqualOperands()],
         )
         for patterns in groups:

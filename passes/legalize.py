@@ -76,10 +76,8 @@ def _constant(value: SSAValue) -> GetParameterOp | None:
 
 def _weights_of(op: Operation) -> Sequence[int]:
     """Indices of the operands that a kernel multiplies its input by."""
-    if isinstance(op, ProductOp):
+    if isinstance(op, ProductOp | BackToBackGemmOp):
         return op.right_factors
-    if isinstance(op, BackToBackGemmOp):
-        return (1, 2)
     return (1,) if isinstance(op, ConvOp) else ()
 
 

@@ -51,7 +51,7 @@ from ait.dialects.kernel import (
     RowwiseOp,
 )
 from ait.errors import CompileError
-from ait.passes.target import Capabilities, DeviceDescription, KernelCapability
+from ait.passes.target import Capabilities, DeviceDescription, KernelCapability, RowTile
 from ait.runtime.sources import Device
 
 _FLOATS = frozenset({"f32", "f16", "bf16"})
@@ -72,8 +72,14 @@ _TEMPLATES: Mapping[type[KernelOp], str] = {
     ResizeOp: "resize",
 }
 
+# A block of rows shrinks with their length, down to the rows of a tile of registers.
+_ROWS = RowTile(height=24, width=8192)
+
 CAPABILITIES = Capabilities(
-    kernels=dict.fromkeys(_TEMPLATES, KernelCapability()),
+    kernels={
+        **dict.fromkeys(_TEMPLATES, KernelCapability()),
+        **dict.fromkeys((GemmRowwiseOp, BackToBackGemmOp), KernelCapability(rows=_ROWS)),
+    },
     # Products read weights [N, K] as they are; a convolution's would be gathered with long strides.
     packed_weights=frozenset({ConvOp}),
 )
