@@ -105,8 +105,8 @@ def build_gemm_rowwise(pair: _Pair) -> GemmRowwiseOp:
 
 
 def _fused(pair: _Pair, gemm: GemmOp) -> GemmRowwiseOp | None:
-    """The fused op over the domain of `gemm`, the pair's or one with its domain split; None if a map
-    has no image there."""
+    """The fused op over the domain of `gemm`: the pair's, or one with its domain split. None if a
+    map has no image there."""
     rowwise = pair.rowwise
     position = pair.gemm.out_access.index(pair.written)
     remap = through_storage(gemm.out_access[position], pair.read)

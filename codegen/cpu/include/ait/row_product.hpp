@@ -11,8 +11,8 @@ namespace ait {
 
 namespace row_product_detail {
 
-/// Packed panels of all columns are kept for the next block of rows up to this size.
-inline constexpr std::int64_t kKeptFloats = 1024 * 1024;
+/// Right factors up to this size, in all batches, are packed once for all threads.
+inline constexpr std::int64_t kSharedFloats = 8 * 1024 * 1024;
 
 /// Sums of a block of rows: they stay in the second cache.
 inline constexpr std::int64_t kBlockFloats = 64 * 1024;
@@ -20,11 +20,20 @@ inline constexpr std::int64_t kBlockRows = 96;
 
 inline constexpr std::int64_t kDepth = 256;  // rows of a panel that stay in the first cache
 
-/// Which panels the thread's scratch holds for its first and its second product.
-inline gemm_detail::Packed& kept_by_this_thread(int number) {
-  static thread_local gemm_detail::Packed kept[2];
-  return kept[number];
+/// Memory of a thread that launches kernels, for the panels of its first and its second product.
+inline float* panels_of_this_thread(int number, std::int64_t floats) {
+  static thread_local detail::ScratchBlock blocks[2];
+  return static_cast<float*>(blocks[number].at_least(static_cast<std::size_t>(floats) *
+                                                     sizeof(float)));
 }
+
+/// Whether all batches are one matrix.
+template <typename AnyAxis>
+AIT_INLINE bool is_same(const AnyAxis&) {
+  return false;
+}
+AIT_INLINE bool is_same(const Axis<0>&) { return true; }
+AIT_INLINE bool is_same(const Axis<1>& axis) { return axis.stride == 0; }
 
 }  // namespace row_product_detail
 
@@ -67,36 +76,39 @@ class RowBlocks {
 template <typename B>
 class RowProduct {
  public:
-  /// `number`: 0, or 1 for the second product of one kernel.
+  /// Packs what is to be packed, on all threads. `number`: 0, or 1 for the second product of a kernel.
   RowProduct(const Launch& launch, const GemmShape& shape, const B& b, int number)
-      : b_(b), shape_(shape), number_(number), call_(gemm_detail::next_call()) {
-    GemmShape part = shape;
-    part.m = ceil_div(shape.m, thread_count(launch));
-    path_ = gemm_detail::choose_path(b, part);
-    in_place_ = gemm_detail::panels_in_place(b, shape, part.m);
-    keeps_ = shape.k * step() <= row_product_detail::kKeptFloats;
+      : b_(b),
+        shape_(shape),
+        path_(gemm_detail::choose_path(b, shape)),
+        in_place_(gemm_detail::panels_in_place(b, shape, shape.m)),
+        matrices_(row_product_detail::is_same(b.batch) ? 1 : shape.batch) {
+    const std::int64_t floats = matrices_ * shape.k * step();
+    if (path_ == GemmPath::blocked && floats <= row_product_detail::kSharedFloats) {
+      shared_ = row_product_detail::panels_of_this_thread(number, floats);
+      pack(launch);
+    }
   }
 
   struct Parts {
-    Scratch::Part<float> panels;
+    Scratch::Part<float> panel;
     Scratch::Part<const float*> rows;
   };
 
   struct Buffers {
-    float* panels;
+    float* panel;  // of a factor that is too large to be packed as a whole
     const float** rows;
   };
 
-  /// To be called before anything else is reserved: kept panels must stay where they are.
   Parts reserve(Scratch& scratch, std::int64_t rows) const {
-    const bool packs = path_ == GemmPath::blocked;
-    const std::int64_t depth = keeps_ ? shape_.k : std::min(shape_.k, row_product_detail::kDepth);
-    return {scratch.reserve<float>(packs ? depth * (keeps_ ? step() : tile::kPanel) : 0),
+    const bool packs = path_ == GemmPath::blocked && shared_ == nullptr;
+    const std::int64_t depth = std::min(shape_.k, row_product_detail::kDepth);
+    return {scratch.reserve<float>(packs ? depth * tile::kPanel : 0),
             scratch.reserve<const float*>(rows)};
   }
 
   Buffers get(const Scratch& scratch, const Parts& parts) const {
-    return {scratch.get(parts.panels), scratch.get(parts.rows)};
+    return {scratch.get(parts.panel), scratch.get(parts.rows)};
   }
 
   /// Floats from one row of sums to the next.
@@ -118,6 +130,29 @@ class RowProduct {
   }
 
  private:
+  void pack(const Launch& launch) const {
+    const std::int64_t panels = step() / tile::kPanel;
+    parallel_for(launch, matrices_ * panels, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::int64_t n = i % panels * tile::kPanel;
+        if (!is_in_place(n)) pack_panel(i / panels, 0, shape_.k, n, shared_panel(i / panels, n));
+      }
+    });
+  }
+
+  float* shared_panel(std::int64_t matrix, std::int64_t n) const {
+    return shared_ + shape_.k * (matrix * step() + n);
+  }
+
+  void pack_panel(std::int64_t batch, std::int64_t k, std::int64_t depth, std::int64_t n,
+                  float* to) const {
+    const std::int64_t columns = std::min<std::int64_t>(tile::kPanel, shape_.n - n);
+    tile::pack_panels(b_, batch, k, depth, n, columns, to, 0);
+  }
+
+  /// Whether the panel that begins at column n can be used where it lies.
+  bool is_in_place(std::int64_t n) const { return in_place_ && n + tile::kPanel <= shape_.n; }
+
   void stream(std::int64_t batch, const float* const* rows, std::int64_t count,
               float* sums) const {
     const auto* from = b_.data + b_.batch(batch) + b_.column(0);
@@ -143,45 +178,39 @@ class RowProduct {
 
   void multiply_panels(const Buffers& buffers, std::int64_t batch, const float* const* rows,
                        std::int64_t count, float* sums) const {
-    gemm_detail::Packed& kept = row_product_detail::kept_by_this_thread(number_);
-    const std::int64_t place = b_.batch(batch);
-    const bool is_packed = keeps_ && kept.call == call_ && kept.block == place;
     std::int64_t k = 0;
     do {
       const std::int64_t depth = std::min(row_product_detail::kDepth, shape_.k - k);
       for (std::int64_t i = 0; i < count; ++i) buffers.rows[i] = rows[i] + k;
       for (std::int64_t n = 0; n < shape_.n; n += tile::kPanel) {
-        const tile::Panel panel = panel_at(buffers, batch, k, depth, n, is_packed);
+        const tile::Panel panel = panel_at(buffers, batch, k, depth, n);
         tile::multiply_rows(buffers.rows, count, panel, depth, sums + n, step(), k > 0, [] {});
       }
       k += row_product_detail::kDepth;
     } while (k < shape_.k);
-    kept = {call_, place};
   }
 
-  /// `depth` rows of the panel that begins at column n: packed, unless it can be used as it is.
+  /// `depth` rows from k on of the panel that begins at column n.
   tile::Panel panel_at(const Buffers& buffers, std::int64_t batch, std::int64_t k,
-                       std::int64_t depth, std::int64_t n, bool is_packed) const {
+                       std::int64_t depth, std::int64_t n) const {
     if constexpr (gemm_detail::is_float<B>) {
-      if (in_place_ && n + tile::kPanel <= shape_.n) {
+      if (is_in_place(n)) {
         return {b_.data + b_.batch(batch) + b_.row(k) + b_.column(n), b_.row.step()};
       }
     }
-    float* packed = buffers.panels + (keeps_ ? n * shape_.k + k * tile::kPanel : 0);
-    if (!is_packed) {
-      const std::int64_t columns = std::min<std::int64_t>(tile::kPanel, shape_.n - n);
-      tile::pack_panels(b_, batch, k, depth, n, columns, packed, 0);
+    if (shared_ != nullptr) {
+      return {shared_panel(matrices_ == 1 ? 0 : batch, n) + k * tile::kPanel, tile::kPanel};
     }
-    return {packed, tile::kPanel};
+    pack_panel(batch, k, depth, n, buffers.panel);
+    return {buffers.panel, tile::kPanel};
   }
 
   const B& b_;
   GemmShape shape_;
-  int number_;
-  std::uint64_t call_;
   GemmPath path_;
   bool in_place_;
-  bool keeps_;
+  std::int64_t matrices_;     // distinct right factors
+  float* shared_ = nullptr;   // all panels, packed
 };
 
 }  // namespace ait
