@@ -33,6 +33,7 @@ from ait.dialects.kernel import (
 )
 from ait.dialects.symbolic import element_of
 from ait.passes.fusion.attention import FuseAttention
+from ait.passes.fusion.back_to_back import FuseBackToBack
 from ait.passes.fusion.dual_gemm import FuseColumnHalves, FuseGemmPair
 from ait.passes.fusion.factors import FoldPreparations
 from ait.passes.fusion.gemm_rowwise import FuseGemmRowwise
@@ -596,6 +597,7 @@ class FuseVerticalPass(ModulePass):
             [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
             # Last: whatever can be code of the row operation, or of the product, is by now.
             [FuseGemmRowwise(target, NAME)],
+            [FuseBackToBack(target, NAME)],
             [DropUnusedResults(), MergeEqualOperands()],
         )
         for patterns in groups:

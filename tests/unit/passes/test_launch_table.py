@@ -259,6 +259,8 @@ def whole_row_rows() -> Iterator[Any]:
     yield row("linear-layer-norm", lambda x, a, b: layer_norm(linear(x, 18)), XAB, 1)
     yield row("linear-written-norm", lambda x, a, b: written_layer_norm(linear(x, 18)), XAB, 1)
     yield row("linear-residual-norm-and-sum", norm_and_residual, XAB, 1)
+    yield row("two-linears", lambda x: linear(linear(x, 18).relu(), 10), X, 1)
+    yield row("bottleneck-adapter", lambda x: x + linear(F.gelu(linear(x, 6)), 14), X, 1)
 
 
 # Transformers ---------------------------------------------------------------------------------
