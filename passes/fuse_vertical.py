@@ -575,6 +575,12 @@ class FuseVerticalPass(ModulePass):
 
     Two products of one left factor that meet in one epilogue, such as a linear and its gate, are
     one kernel: `kernel.dual_gemm`.
+
+    Last, what needs whole rows of a product is one kernel with it, where the target's kernels hold
+    such rows and the cost model says that it pays: a softmax or norm of the rows,
+    `kernel.gemm_rowwise`, and a second product, `kernel.back_to_back_gemm`. The model weighs the
+    launch and what is not stored in between against blocks of whole rows: there are fewer of them
+    than of other tiles, and each reads all of the right factor.
     """
 
     name = NAME
