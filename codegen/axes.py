@@ -89,7 +89,8 @@ def _product_space(op: ProductOp) -> Space:
 
 
 def _back_to_back_space(op: BackToBackGemmOp) -> Space:
-    groups = dict(zip(("batch", "m", "n", "k", "l"), op.group_dims, strict=True))
+    batch, m, n, k, inner = op.group_dims
+    groups = {"batch": batch, "m": m, "n": n, "k": k, "l": inner}
     middle, outer = ("batch", "m", "l"), ("batch", "m", "n")
     ins = (
         ("batch", "m", "k"),

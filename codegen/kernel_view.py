@@ -54,7 +54,7 @@ from ait.codegen.cache import digest_of
 from ait.codegen.expressions import DimPrinter, Extent
 from ait.codegen.operand import Operand, split_offset
 from ait.codegen.scalar import ElementType, RegionCode, Scalar, element_type, region_code
-from ait.dialects.kernel import BufferOp, KernelOp, ReduceOp
+from ait.dialects.kernel import BufferOp, GemmRowwiseOp, KernelOp, ReduceOp
 from ait.dialects.symbolic import (
     Dim,
     bounds,
@@ -270,6 +270,8 @@ class KernelView:
         what = str(self.properties.get("kind", self.kind))
         if what in ("max", "min", "sum", "prod", "average"):
             what = f"{self.kind}_{what}"
+        if isinstance(self.op, GemmRowwiseOp):
+            what = f"gemm_{what}"
         operations = list(
             dict.fromkeys(op for r in self.regions.values() for op in r.code.operations)
         )

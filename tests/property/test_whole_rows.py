@@ -1,5 +1,8 @@
-"""Products that hand whole rows on, to a softmax, a norm or a second product, are one kernel however
-they are written, and mean what was written: to the interpreter, and compiled for the CPU."""
+"""Products that hand whole rows on, to a softmax, a norm or a second product, are one kernel.
+
+However they are written, and they mean what was written: to the interpreter, and compiled for the
+CPU.
+"""
 
 from __future__ import annotations
 

@@ -183,6 +183,17 @@ def test_refused(model: Model, expected: list[str], reason: str) -> None:
     assert any(reason in r.message and r.kind == "missed" for r in remarks)
 
 
+def test_a_piece_of_a_concat_is_written_in_place() -> None:
+    """The columns are split into heads, and the index of the code in between is not."""
+
+    def model(x: Tensor, z: Tensor) -> Tensor:
+        y = linear(x, 8) * nn.arange(8).to("f32")
+        return nn.cat([linear(y).unflatten(-1, [3, 4]), z], 2)
+
+    specs = {**X, "z": TensorSpec((BATCH, SEQ, 2, 4))}
+    assert kernels(model, specs) == ["back_to_back_gemm", "copy"]
+
+
 def test_a_right_factor_is_no_middle() -> None:
     specs = {"x": TensorSpec((12, 12)), "y": TensorSpec((12, 12))}
     assert kernels(lambda x, y: y @ linear(x), specs) == ["gemm", "gemm"]

@@ -144,6 +144,16 @@ def test_batched_products() -> None:
     assert kernels(lambda x, w: (x @ w).softmax(-1), specs) == ["gemm_rowwise"]
 
 
+def test_a_piece_of_a_concat_is_written_in_place() -> None:
+    """The columns are split into heads."""
+
+    def model(x: Tensor, z: Tensor) -> Tensor:
+        return nn.cat([linear(x).softmax(-1).unflatten(-1, [3, 4]), z], 2)
+
+    specs = {**X, "z": TensorSpec((BATCH, SEQ, 2, 4))}
+    assert kernels(model, specs) == ["gemm_rowwise", "copy"]
+
+
 def test_a_reader_in_between_moves_behind() -> None:
     assert kernels(other_reader_between, X) == ["gemm_rowwise", "reduce"]
 

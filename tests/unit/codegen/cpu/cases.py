@@ -381,6 +381,15 @@ GEMM_ROWS = [
         tolerance=1e-5,
     ),
     gemm_rowwise(
+        "gemm_rowwise_of_columns_of_a_dim",
+        "tensor<60x6xf32>",
+        sym("6, batch"),
+        sym("60, batch"),
+        sym("60, batch"),
+        "0, 1, 1, 1",
+        {},
+    ),
+    gemm_rowwise(
         "gemm_rowwise_no_k",
         "tensor<3x0xf32>",
         "tensor<0x4xf32>",
@@ -471,6 +480,17 @@ BACK_TO_BACK = [
             "x": f"<offset 0, sizes [batch, 16, 4, 12], strides [0, 0, 12, 1], {B}>",
             "z": f"<offset 0, sizes [batch, 16, 3, 5], strides [240, 5, 80, 1], {B}>",
         },
+        tolerance=1e-5,
+    ),
+    back_to_back(
+        "back_to_back_middle_of_a_dim",
+        "tensor<60x6xf32>",
+        sym("6, batch"),
+        sym("batch, 20"),
+        sym("60, batch"),
+        "tensor<60x20xf32>",
+        "0, 1, 1, 1, 1",
+        {},
         tolerance=1e-5,
     ),
     back_to_back(
