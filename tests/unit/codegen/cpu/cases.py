@@ -332,7 +332,7 @@ GEMM_ROWS = [
         "log_softmax",
         tolerance=1e-5,
     ),
-    # More than one block of rows keeps its panels, and more than one batch does not.
+    # Several blocks of rows in each of several batches.
     gemm_rowwise(
         "gemm_rowwise_batched",
         "tensor<3x40x217xf16>",
@@ -353,15 +353,18 @@ GEMM_ROWS = [
         "1, 1, 1, 1",
         {"b": "<offset 0, sizes [3, 30, 20], strides [0, 20, 1]>"},
     ),
-    # Panels of more floats than are kept.
+    # A factor of more floats than are packed for all threads.
     gemm_rowwise(
-        "gemm_rowwise_deep",
-        "tensor<30x1100xf32>",
-        "tensor<1100x1000xf32>",
-        "tensor<1000xf32>",
-        "tensor<30x1000xf32>",
+        "gemm_rowwise_large",
+        "tensor<50x2100xf32>",
+        "tensor<4100x2100xf32>",
+        "tensor<4100xf32>",
+        "tensor<50x4100xf32>",
         "0, 1, 1, 1",
-        {"x": "<offset 0, sizes [30, 1000], strides [0, 1]>"},
+        {
+            "b": "<offset 0, sizes [2100, 4100], strides [1, 2100]>",
+            "x": "<offset 0, sizes [50, 4100], strides [0, 1]>",
+        },
         tolerance=1e-5,
     ),
     # Columns of two dims, written with the outer one first.
