@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import (
     AttentionOp,
+    BackToBackGemmOp,
     ConvOp,
     CopyOp,
     GatherOp,
@@ -83,7 +84,22 @@ def _product_space(op: ProductOp) -> Space:
     rights = (("batch", "k", "n"),) * len(op.right_factors)
     extras = (outer,) * (len(op.ins) - op.DATA_OPERANDS)
     ins = (("batch", "m", "k"), *rights, *extras)
-    return Space(groups, ins, outer, (outer,), ("a", "b", "c")[: op.DATA_OPERANDS])
+    regions = (outer,) * len(op.regions)
+    return Space(groups, ins, outer, regions, ("a", "b", "c")[: op.DATA_OPERANDS])
+
+
+def _back_to_back_space(op: BackToBackGemmOp) -> Space:
+    batch, m, n, k, inner = op.group_dims
+    groups = {"batch": batch, "m": m, "n": n, "k": k, "l": inner}
+    middle, outer = ("batch", "m", "l"), ("batch", "m", "n")
+    ins = (
+        ("batch", "m", "k"),
+        ("batch", "k", "l"),
+        ("batch", "l", "n"),
+        *((middle,) * len(op.middle_ins)),
+        *((outer,) * len(op.visible_ins)),
+    )
+    return Space(groups, ins, outer, (middle, outer), ("a", "b", "c"))
 
 
 def _singles(names: str, sizes: Iterable[Dim]) -> dict[str, tuple[Dim, ...]]:
@@ -152,6 +168,8 @@ def space_of(op: KernelOp) -> Space:
     match op:
         case ProductOp():
             return _product_space(op)
+        case BackToBackGemmOp():
+            return _back_to_back_space(op)
         case ConvOp():
             return _conv_space(op)
         case AttentionOp():

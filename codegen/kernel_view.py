@@ -11,6 +11,9 @@ Axes come in *groups*, which are the variables a template loops over:
 | pointwise, copy | i | all: i |
 | gemm | batch, m, n, k | a: batch m k; b: batch k n; others: batch m n |
 | dual_gemm | batch, m, n, k | a: batch m k; b, c: batch k n; others: batch m n |
+| gemm_rowwise | batch, m, n, k | those of gemm |
+| back_to_back_gemm | batch, m, n, k, l | a: batch m k; b: batch k l; c: batch l n; middle extras: |
+| | | batch m l; others: batch m n |
 | conv | n, h, w, c; o, r, s, g; p, q | input: n h w c; weight: o r s g; others: n p q o |
 | attention | batch, head, group, row, col, depth, value | query: batch head row depth; key: batch |
 | | | group col depth; value: batch group col value; extras: batch head row col; out: batch head |
@@ -51,7 +54,7 @@ from ait.codegen.cache import digest_of
 from ait.codegen.expressions import DimPrinter, Extent
 from ait.codegen.operand import Operand, split_offset
 from ait.codegen.scalar import ElementType, RegionCode, Scalar, element_type, region_code
-from ait.dialects.kernel import BufferOp, KernelOp, ReduceOp
+from ait.dialects.kernel import BufferOp, GemmRowwiseOp, KernelOp, ReduceOp
 from ait.dialects.symbolic import (
     Dim,
     bounds,
@@ -273,6 +276,8 @@ class KernelView:
         what = str(self.properties.get("kind", self.kind))
         if what in ("max", "min", "sum", "prod", "average"):
             what = f"{self.kind}_{what}"
+        if isinstance(self.op, GemmRowwiseOp):
+            what = f"gemm_{what}"
         operations = list(
             dict.fromkeys(op for r in self.regions.values() for op in r.code.operations)
         )
@@ -345,11 +350,7 @@ class KernelView:
 
     def _region(self, position: int, name: str, walks: Sequence[Walk]) -> RegionView:
         code = self._codes[name]
-        op = self.op
-        if name == "prologue" and isinstance(op, ReduceOp):
-            operands = [self.operands[i] for i in op.reduced_ins]
-        else:
-            operands = [self.operands[i] for i in op.visible_ins]
+        operands = [self.operands[i] for i in self.op.region_ins(position)]
         indices = tuple(
             self._walked(-1, code.index_name(i), element_type(i64), walk)
             for i, walk in enumerate(walks)

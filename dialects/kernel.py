@@ -393,10 +393,18 @@ class KernelOp(IRDLOperation, ABC):
         """The sizes that the map of `ins[index]` must have; None if the op has no demand."""
         return self.domain
 
+    def region_ins(self, index: int) -> range:
+        """Indices of the `ins` that are arguments of region `index`, in order."""
+        return self.visible_ins
+
+    def computed_arguments(self, index: int) -> list[Attribute]:
+        """The types of what the op itself passes to region `index`, before its operands."""
+        return [f32] * self.COMPUTED_ARGUMENTS
+
     def region_arguments(self, index: int) -> list[Attribute]:
         """The argument types of region `index`."""
-        computed = [f32] * self.COMPUTED_ARGUMENTS
-        return [*computed, *(compute_type(element_of(self.ins[i])) for i in self.visible_ins)]
+        operands = [compute_type(element_of(self.ins[i])) for i in self.region_ins(index)]
+        return [*self.computed_arguments(index), *operands]
 
     def region_results(self, index: int) -> list[Attribute]:
         """The types that region `index` must yield."""
@@ -646,6 +654,116 @@ class DualGemmOp(ProductOp):
 
 
 @irdl_op_definition
+class GemmRowwiseOp(ProductOp):
+    """A gemm and a row operation over all of its columns, such as a linear and its softmax or norm.
+
+    `s[b, m, n] = sum over k of a[b, m, k] * b[b, k, n]`; `v = prologue(s, extras)`; `y` is what
+    `kind` makes of the row of `v` that all n are; `outs = epilogue(y, v, s, extras)`. `groups` are
+    those of kernel.gemm, `kind` and `eps` those of kernel.rowwise.
+    """
+
+    name = "kernel.gemm_rowwise"
+
+    kind = prop_def(RowwiseKindAttr)
+    eps = opt_prop_def(FloatAttr)
+    prologue = region_def("single_block")
+    epilogue = region_def("single_block")
+    REGION_NAMES: ClassVar[tuple[str, ...]] = ("prologue", "epilogue")
+    DATA_OPERANDS: ClassVar[int] = 2
+    COMPUTED_ARGUMENTS: ClassVar[int] = 3
+
+    def computed_arguments(self, index: int) -> list[Attribute]:
+        return [f32] if index == 0 else super().computed_arguments(index)
+
+    def region_results(self, index: int) -> list[Attribute]:
+        return [f32] if index == 0 else super().region_results(index)
+
+    def verify_kernel(self) -> None:
+        super().verify_kernel()
+        if self.group_ranks[2] == 0:
+            raise VerifyException("a row needs a dim of columns")
+
+
+@irdl_op_definition
+class BackToBackGemmOp(KernelOp):
+    """Two gemms, the first of which computes the left factor of the second:
+    `t[b, m, l] = middle(sum over k of a[b, m, k] * b[b, k, l], middle extras[b, m, l])`,
+    `outs[b, m, n] = epilogue(sum over l of t[b, m, l] * c[b, l, n], extras[b, m, n])`.
+
+    The `ins` are a, b, c, the `middle_extras`, then the extras. Each of b, m, n, k, l is a group of
+    `groups[i]` dims. `t` is never stored; both products accumulate in f32.
+    """
+
+    name = "kernel.back_to_back_gemm"
+
+    groups = prop_def(IntArray)
+    middle_extras = prop_def(IntegerAttr[I64])
+    middle = region_def("single_block")
+    epilogue = region_def("single_block")
+    REGION_NAMES: ClassVar[tuple[str, ...]] = ("middle", "epilogue")
+    DATA_OPERANDS: ClassVar[int] = 3
+    COMPUTED_ARGUMENTS: ClassVar[int] = 1
+
+    @property
+    def group_ranks(self) -> tuple[int, int, int, int, int]:
+        """How many dims the groups b, m, n, k, l have."""
+        b, m, n, k, middle = self.groups.get_values()
+        return b, m, n, k, middle
+
+    @property
+    def group_dims(self) -> tuple[tuple[Dim, ...], ...]:
+        """The dims of the groups b, m, n, k, l."""
+        b, m, n, k, _ = self.group_ranks
+        out, (left, right) = self.domain, (access.sizes for access in self.in_access[:2])
+        return out[:b], out[b : b + m], out[b + m : b + m + n], left[b + m :], right[b + k :]
+
+    @property
+    def right_factors(self) -> range:
+        """Indices of the right factors of the two products."""
+        return range(1, self.DATA_OPERANDS)
+
+    @property
+    def middle_domain(self) -> tuple[Dim, ...]:
+        """The dims over which the left factor of the second product, and its extras, range."""
+        b, m, _, _, middle = self.group_dims
+        return (*b, *m, *middle)
+
+    @property
+    def middle_ins(self) -> range:
+        """Indices of the operands that the region `middle` sees."""
+        return range(self.DATA_OPERANDS, self.DATA_OPERANDS + self.middle_extras.value.data)
+
+    @property
+    def visible_ins(self) -> range:
+        return range(self.middle_ins.stop, len(self.ins))
+
+    def region_ins(self, index: int) -> range:
+        return self.middle_ins if index == 0 else self.visible_ins
+
+    def expected_domain(self, index: int) -> Sequence[Dim] | None:
+        b, m, n, k, middle = self.group_dims
+        factors = (*b, *m, *k), (*b, *k, *middle), (*b, *middle, *n)
+        if index < self.DATA_OPERANDS:
+            return factors[index]
+        return self.middle_domain if index in self.middle_ins else self.domain
+
+    def region_results(self, index: int) -> list[Attribute]:
+        return [f32] if index == 0 else super().region_results(index)
+
+    def _verify_maps(self) -> None:
+        # Before the maps are asked for groups of dims that they may not have.
+        ranks = self.groups.get_values()
+        if len(ranks) != 5 or sum(ranks[:3]) != len(self.domain):
+            raise VerifyException(f"groups {list(ranks)} do not fit {_text(self.domain)}")
+        if not 0 <= self.middle_extras.value.data <= len(self.ins) - self.DATA_OPERANDS:
+            raise VerifyException(
+                f"{self.name} needs {self.DATA_OPERANDS} factors and the middle extras, "
+                f"not {len(self.ins)} operands"
+            )
+        super()._verify_maps()
+
+
+@irdl_op_definition
 class ConvOp(KernelOp):
     """Convolution (cross-correlation) of x [N, H, W, C] with weights [O, R, S, C / groups].
 
@@ -744,9 +862,8 @@ class RowwiseOp(KernelOp):
     REGION_NAMES: ClassVar[tuple[str, ...]] = ("prologue", "epilogue")
     COMPUTED_ARGUMENTS: ClassVar[int] = 2
 
-    def region_arguments(self, index: int) -> list[Attribute]:
-        every = super().region_arguments(index)
-        return every[self.COMPUTED_ARGUMENTS :] if index == 0 else every
+    def computed_arguments(self, index: int) -> list[Attribute]:
+        return [] if index == 0 else super().computed_arguments(index)
 
     def region_results(self, index: int) -> list[Attribute]:
         return [f32] if index == 0 else super().region_results(index)
@@ -796,11 +913,13 @@ class ReduceOp(KernelOp):
         last = self.prologue.block.last_op
         return last.operands[0].type if last is not None and last.operands else f32
 
-    def region_arguments(self, index: int) -> list[Attribute]:
+    def region_ins(self, index: int) -> range:
+        return self.reduced_ins if index == 0 else self.visible_ins
+
+    def computed_arguments(self, index: int) -> list[Attribute]:
         if index == 0:
-            return [compute_type(element_of(self.ins[i])) for i in self.reduced_ins]
-        combined = i64 if self.kind.data is ReduceKind.ARGMAX else self.value_type
-        return [combined, *(compute_type(element_of(self.ins[i])) for i in self.visible_ins)]
+            return []
+        return [i64 if self.kind.data is ReduceKind.ARGMAX else self.value_type]
 
     def region_results(self, index: int) -> list[Attribute]:
         return [self.value_type] if index == 0 else super().region_results(index)
@@ -836,9 +955,8 @@ class GatherOp(KernelOp):
             return (self.in_access[0].sizes[0], *self.domain[split:])
         return self.domain[:split] if index == 1 else self.domain
 
-    def region_arguments(self, index: int) -> list[Attribute]:
-        _, *extras = super().region_arguments(index)
-        return [compute_type(element_of(self.ins[0])), *extras]
+    def computed_arguments(self, index: int) -> list[Attribute]:
+        return [compute_type(element_of(self.ins[0]))]
 
     def verify_kernel(self) -> None:
         if len(self.ins) < 2 or self.in_access[0].rank < 1:
@@ -958,6 +1076,7 @@ Kernel = Dialect(
     "kernel",
     [
         AttentionOp,
+        BackToBackGemmOp,
         BufferOp,
         ConvOp,
         CopyOp,
@@ -966,6 +1085,7 @@ Kernel = Dialect(
         ExtentOp,
         GatherOp,
         GemmOp,
+        GemmRowwiseOp,
         GroupOp,
         IndexOp,
         PointwiseOp,

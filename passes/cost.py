@@ -16,9 +16,11 @@ from xdsl.ir import Attribute, SSAValue
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import (
     AttentionOp,
+    BackToBackGemmOp,
     ConvOp,
     DualGemmOp,
     GemmOp,
+    GemmRowwiseOp,
     KernelOp,
     ProductOp,
     ReduceOp,
@@ -72,7 +74,13 @@ def cost_of(op: KernelOp) -> Cost:
 
 def seconds(op: KernelOp, device: DeviceDescription) -> float:
     """The roofline time of a kernel at the largest dynamic dims, without its launch."""
-    return max(upper_bound(cost_of(op).bytes) / device.memory_bandwidth, _computing(op, device))
+    return roofline(op, device, upper_bound)
+
+
+def roofline(op: KernelOp, device: DeviceDescription, bound: Callable[[Dim], int]) -> float:
+    """The roofline time of a kernel at the sizes that `bound` gives, without its launch."""
+    moved = bound(cost_of(op).bytes) / device.memory_bandwidth
+    return max(moved, _computing(op, device, bound))
 
 
 @dataclass(frozen=True)
@@ -118,15 +126,63 @@ def work_of(ops: Iterable[KernelOp], device: DeviceDescription) -> Work:
     return sum((Work.of(op, device) for op in ops), Work(0, 0.0, 0))
 
 
-def _computing(op: KernelOp, device: DeviceDescription) -> float:
+def _computing(
+    op: KernelOp, device: DeviceDescription, bound: Callable[[Dim], int] = upper_bound
+) -> float:
     cost = cost_of(op)
-    matrix = upper_bound(cost.matrix_operations) / _matrix_peak(op, device)
-    return matrix + upper_bound(cost.scalar_operations) / device.vector_peak
+    matrix = bound(cost.matrix_operations) / _matrix_peak(op, device)
+    return matrix + bound(cost.scalar_operations) / device.vector_peak
 
 
 def _matrix_peak(op: KernelOp, device: DeviceDescription) -> float:
     element = str(element_of(op.ins[0] if op.ins else op.outs[0]))
     return device.matrix_peak.get(element, device.vector_peak)
+
+
+CACHE_SPEED = 3.0
+"""How much faster a unit reads what others read as well, and a cache has, than its part of the
+memory's bandwidth: about as much as the caches of GPUs and CPUs are."""
+
+
+def seconds_in_blocks(
+    op: ProductOp | BackToBackGemmOp,
+    device: DeviceDescription,
+    tile: tuple[int, int | None],
+    bound: Callable[[Dim], int],
+) -> float:
+    """The time of a product whose blocks compute tiles of so many rows and columns (None: all), at
+    the sizes that `bound` gives; without its launch.
+
+    Blocks run in waves on the device's units. Each reads its rows of the left factor and its
+    columns of the right ones for itself, which is what tiles cost that are few, low or narrow.
+    """
+    height, width = tile
+    batch, m, n = (bound(dim_product(dims)) for dims in op.group_dims[:3])
+    rights = op.right_factors
+    right = sum(bound(_bytes_of_batch(op, i)) for i in rights)
+    left = bound(bytes_reached(op.ins[0], op.in_access[0]))
+    cost = cost_of(op)
+    others = max(bound(cost.bytes) - left - right, 0)
+    row_blocks = max(batch * ceil(m / height), 1)
+    column_blocks = 1 if width is None else max(ceil(n / width), 1)
+    blocks = row_blocks * column_blocks
+    peak = _matrix_peak(op, device)
+    traffic = left / row_blocks + right / column_blocks + others / blocks
+    block = max(
+        bound(cost.matrix_operations) / blocks / (peak / device.units),
+        traffic / (CACHE_SPEED * device.memory_bandwidth / device.units),
+    )
+    return max(
+        ceil(blocks / device.units) * block,
+        bound(cost.bytes) / device.memory_bandwidth,
+    )
+
+
+def _bytes_of_batch(op: KernelOp, index: int) -> Dim:
+    """Bytes of a right factor in one batch."""
+    assert isinstance(op, ProductOp | BackToBackGemmOp)
+    batch, access = op.group_ranks[0], op.in_access[index]
+    return bytes_reached(op.ins[index], access.select(range(batch, access.rank)))
 
 
 def bytes_reached(value: SSAValue, access: AccessMap) -> Dim:
@@ -171,6 +227,12 @@ def _product_operations(op: KernelOp) -> Dim:
     return one * len(op.right_factors)
 
 
+def _back_to_back_operations(op: KernelOp) -> Dim:
+    assert isinstance(op, BackToBackGemmOp)
+    b, m, n, k, middle = (dim_product(dims) for dims in op.group_dims)
+    return 2 * b * m * middle * (k + n)
+
+
 def _conv_operations(op: KernelOp) -> Dim:
     _, r, s, c = op.in_access[1].sizes
     return 2 * dim_product((*op.domain, r, s, c))
@@ -184,9 +246,11 @@ def _attention_operations(op: KernelOp) -> Dim:
 
 _MATRIX_OPERATIONS: Mapping[type[KernelOp], Callable[[KernelOp], Dim]] = {
     AttentionOp: _attention_operations,
+    BackToBackGemmOp: _back_to_back_operations,
     ConvOp: _conv_operations,
     DualGemmOp: _product_operations,
     GemmOp: _product_operations,
+    GemmRowwiseOp: _product_operations,
 }
 
 
@@ -201,4 +265,6 @@ def _inner_domain(op: KernelOp) -> tuple[Dim, ...]:
     """The dims over which regions before the last run."""
     if isinstance(op, ReduceOp):
         return op.full_domain
+    if isinstance(op, BackToBackGemmOp):
+        return op.middle_domain
     return op.domain

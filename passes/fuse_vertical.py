@@ -17,11 +17,13 @@ from xdsl.pattern_rewriter import (
     RewritePattern,
 )
 
-from ait.dialects.accessor import AccessMap, AssembleOp
+from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import (
     AttentionOp,
+    BackToBackGemmOp,
     CopyOp,
     EmptyOp,
+    GemmRowwiseOp,
     KernelOp,
     PointwiseOp,
     ReduceOp,
@@ -31,15 +33,23 @@ from ait.dialects.kernel import (
 )
 from ait.dialects.symbolic import element_of
 from ait.passes.fusion.attention import FuseAttention
+from ait.passes.fusion.back_to_back import FuseBackToBack
 from ait.passes.fusion.dual_gemm import FuseColumnHalves, FuseGemmPair
 from ait.passes.fusion.factors import FoldPreparations
-from ait.passes.fusion.legality import Refusal, capability, check_limits, covers_storage
+from ait.passes.fusion.gemm_rowwise import FuseGemmRowwise
+from ait.passes.fusion.legality import (
+    Refusal,
+    capability,
+    check_limits,
+    check_places,
+    covers_storage,
+)
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
 from ait.passes.fusion.sink import SinkThroughAssemble
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
-from ait.passes.regions import Remap, inline, only_rounds
+from ait.passes.regions import Remap, inline, only_rounds, through_storage
 from ait.passes.remarks import describe, remark
 from ait.passes.stages import Stage, stage_of
 from ait.passes.target import KernelCapability, TargetInfo, find_target
@@ -77,9 +87,7 @@ class Joint:
 
     def remap(self, producer: KernelOp) -> Remap:
         """Carries maps of the stage's domain to the producer's: through the result's storage."""
-        out = producer.out_access[self.result.index]
-        order = self.order()
-        return lambda access: out.compose(access.permute(order))
+        return through_storage(producer.out_access[self.result.index], self.access)
 
 
 def joint_of(stage: Stage, value: SSAValue) -> Joint:
@@ -231,7 +239,7 @@ def _inline_producer(
 def _leading_regions(producer: KernelOp, added: Sequence[Read]) -> list[Region]:
     """The regions before the last; a prologue over all operands sees the new ones too."""
     regions = [region.clone() for region in producer.regions[:-1]]
-    if isinstance(producer, RowwiseOp):
+    if isinstance(producer, RowwiseOp | GemmRowwiseOp):
         block = regions[0].block
         for new in added:
             block.insert_arg(new.compute_type, len(block.args))
@@ -252,7 +260,9 @@ class FuseIntoProducer(RewritePattern):
             try:
                 joint = joint_of(stage, value)
                 _check_extra_result(joint, self.target)
-                _check_places(joint, self.target)
+                row = self.target.capabilities.of(joint.producer)
+                survivors = [joint.producer.res[i] for i in joint.surviving_results]
+                check_places(survivors, joint.stage.results, row)
                 moved = _dependents(joint)
                 fused = fuse_epilogue(joint, self.target)
             except Refusal as reason:
@@ -320,23 +330,6 @@ def _check_extra_result(joint: Joint, target: TargetInfo) -> None:
         raise Refusal("its reader computes it from the result, which is stored anyway")
 
 
-def _check_places(joint: Joint, target: TargetInfo) -> None:
-    """Refuses to compute two pieces of one assembled tensor in one kernel that cannot write them in
-    place."""
-    row = target.capabilities.of(joint.producer)
-    if row is None or row.strided_results:
-        return
-    survivors = [joint.producer.res[i] for i in joint.surviving_results]
-    if _assembled(survivors) & _assembled(joint.stage.results):
-        raise Refusal("another of its results is a piece of the same tensor")
-
-
-def _assembled(values: Sequence[SSAValue]) -> set[Operation]:
-    """The ops that assemble one of the values with others."""
-    users = {use.operation for value in values for use in value.uses}
-    return {user for user in users if isinstance(user, AssembleOp)}
-
-
 def _computes_itself(value: SSAValue, stage: Stage, target: TargetInfo) -> bool:
     """Whether the kernel that reads what a stage computes can take the stage's code."""
     use = next(iter(value.uses))
@@ -399,9 +392,7 @@ class FuseIntoConsumer(RewritePattern):
 
 def _can_compute(op: KernelOp, index: int) -> bool:
     """Whether operand `index` is an argument of region code."""
-    if isinstance(op, ReduceOp):
-        return True
-    return index in op.visible_ins
+    return any(index in op.region_ins(region) for region in range(len(op.regions)))
 
 
 def fuse_prologue(op: KernelOp, index: int, stage: Stage, target: TargetInfo) -> KernelOp:
@@ -418,12 +409,7 @@ def fuse_prologue(op: KernelOp, index: int, stage: Stage, target: TargetInfo) ->
         raise Refusal("it writes part of a larger tensor")
     access = op.in_access[index]
     _check_recomputation(op, value, access, stage)
-    order = out.order_as_storage()
-    assert order is not None, "checked by covers_storage"
-
-    def remap(m: AccessMap) -> AccessMap | None:
-        return access.compose(m.permute(order))
-
+    remap = through_storage(access, out)
     carried: list[Read] = []
     for r in stage.reads:
         image = remap(r.access)
@@ -482,6 +468,9 @@ def _with_computed_operand(
     if isinstance(op, ReduceOp) and index in op.visible_ins:
         extras = op.extras.value.data + len(carried) - 1
         properties["extras"] = IntegerAttr(extras, i64)
+    if isinstance(op, BackToBackGemmOp) and index in op.middle_ins:
+        extras = op.middle_extras.value.data + len(carried) - 1
+        properties["middle_extras"] = IntegerAttr(extras, i64)
     return rebuilt(
         op,
         ins=[r.base for r in reads],
@@ -493,12 +482,8 @@ def _with_computed_operand(
 
 def _argument_position(op: KernelOp, region: int, index: int) -> int | None:
     """Which argument of a region operand `index` is; None if the region does not see it."""
-    if isinstance(op, ReduceOp):
-        visible = op.reduced_ins if region == 0 else op.visible_ins
-        computed = 0 if region == 0 else op.COMPUTED_ARGUMENTS
-    else:
-        leading = region < len(op.regions) - 1
-        visible, computed = op.visible_ins, 0 if leading else op.COMPUTED_ARGUMENTS
+    visible = op.region_ins(region)
+    computed = len(op.computed_arguments(region))
     return computed + visible.index(index) if index in visible else None
 
 
@@ -591,6 +576,12 @@ class FuseVerticalPass(ModulePass):
 
     Two products of one left factor that meet in one epilogue, such as a linear and its gate, are
     one kernel: `kernel.dual_gemm`.
+
+    Last, what needs whole rows of a product is one kernel with it, where the target's kernels hold
+    such rows and the cost model says that it pays: a softmax or norm of the rows,
+    `kernel.gemm_rowwise`, and a second product, `kernel.back_to_back_gemm`. The model weighs the
+    launch and what is not stored in between against blocks of whole rows: there are fewer of them
+    than of other tiles, and each reads all of the right factor.
     """
 
     name = NAME
@@ -611,6 +602,9 @@ class FuseVerticalPass(ModulePass):
             # Then only: a kernel that is taken apart goes into no consumer any more.
             [SinkThroughAssemble(target, NAME)],
             [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
+            # Last: whatever can be code of the row operation, or of the product, is by now.
+            [FuseGemmRowwise(target, NAME)],
+            [FuseBackToBack(target, NAME)],
             [DropUnusedResults(), MergeEqualOperands()],
         )
         for patterns in groups:

@@ -15,7 +15,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from ait.dialects.accessor import AccessMap, MaterializeOp, ViewOp
 from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.graph import GetParameterOp
-from ait.dialects.kernel import ConvOp, GemmOp, KernelOp, ProductOp
+from ait.dialects.kernel import BackToBackGemmOp, ConvOp, GemmOp, KernelOp, ProductOp
 from ait.errors import CompileError
 from ait.passes.derived import DerivedParameters
 from ait.passes.fusion.rebuild import rebuilt
@@ -76,7 +76,7 @@ def _constant(value: SSAValue) -> GetParameterOp | None:
 
 def _weights_of(op: Operation) -> Sequence[int]:
     """Indices of the operands that a kernel multiplies its input by."""
-    if isinstance(op, ProductOp):
+    if isinstance(op, ProductOp | BackToBackGemmOp):
         return op.right_factors
     return (1,) if isinstance(op, ConvOp) else ()
 

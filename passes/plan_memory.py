@@ -13,11 +13,13 @@ from xdsl.passes import ModulePass
 
 from ait.dialects.functions import functions_of
 from ait.dialects.kernel import (
+    BackToBackGemmOp,
     BufferOp,
     ConvOp,
     CopyOp,
     DualGemmOp,
     GemmOp,
+    GemmRowwiseOp,
     KernelOp,
     PointwiseOp,
     RowwiseOp,
@@ -83,7 +85,16 @@ def lifetimes(function: FuncOp) -> list[Lifetime]:
 
 
 _IN_PLACE: frozenset[type[Operation]] = frozenset(
-    {ConvOp, CopyOp, DualGemmOp, GemmOp, PointwiseOp, RowwiseOp}
+    {
+        BackToBackGemmOp,
+        ConvOp,
+        CopyOp,
+        DualGemmOp,
+        GemmOp,
+        GemmRowwiseOp,
+        PointwiseOp,
+        RowwiseOp,
+    }
 )
 """Kernels that read an operand of their last region at an index before they write that index."""
 

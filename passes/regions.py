@@ -16,6 +16,15 @@ from ait.dialects.symbolic import Dim
 Remap: TypeAlias = Callable[[AccessMap], AccessMap | None]
 """Carries an access map from one iteration domain to another; None where no map does."""
 
+
+def through_storage(reader: AccessMap, writer: AccessMap) -> Remap:
+    """Carries maps of the domain of a tensor's writer to that of its reader: the tensor, all of
+    which is written once, says which index of the one is which of the other."""
+    order = writer.order_as_storage()
+    assert order is not None, "the writer covers the tensor"
+    return lambda access: reader.compose(access.permute(order))
+
+
 _FLOAT_OPS: Mapping[str, type[Operation]] = {
     "add": arith.AddfOp,
     "sub": arith.SubfOp,
@@ -260,6 +269,13 @@ def inline(
             copy.properties["map"] = IndexOp(access).map
         block.add_op(copy)
     raise AssertionError("a region ends in kernel.yield")
+
+
+def drop_unused(block: Block) -> None:
+    """Erases scalar code of which nothing is yielded."""
+    for op in reversed(list(block.ops)):
+        if not isinstance(op, YieldOp) and not any(result.uses for result in op.results):
+            block.erase_op(op)
 
 
 def is_identity(region: Region) -> bool:

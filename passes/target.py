@@ -14,7 +14,16 @@ from typing import Protocol, cast
 
 from xdsl.ir import Attribute
 
-from ait.dialects.kernel import AttentionOp, ConvOp, DualGemmOp, GemmOp, Kernel, KernelOp
+from ait.dialects.kernel import (
+    AttentionOp,
+    BackToBackGemmOp,
+    ConvOp,
+    DualGemmOp,
+    GemmOp,
+    GemmRowwiseOp,
+    Kernel,
+    KernelOp,
+)
 from ait.errors import CompileError
 
 
@@ -65,6 +74,17 @@ class AlignedAccess:
 
 
 @dataclass(frozen=True)
+class RowTile:
+    """Whole rows that one block of a kernel holds: what a product hands to a row operation or to a
+    second product."""
+
+    height: int
+    """How many rows a block has."""
+    width: int
+    """The most elements of a row, which are f32."""
+
+
+@dataclass(frozen=True)
 class KernelCapability:
     """What a target's kernels of one kernel op take."""
 
@@ -82,6 +102,9 @@ class KernelCapability:
     """Whether results may be written through any access map."""
     aligned: AlignedAccess | None = None
     """What the fast kernels ask of addresses; None if there is one speed."""
+    rows: RowTile | None = None
+    """The rows that a block holds, of kernels that need whole ones: gemm_rowwise, and
+    back_to_back_gemm its middle and its result."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +165,24 @@ class TargetInfo(Protocol):
 _KINDS = [kind for kind in Kernel.operations if issubclass(kind, KernelOp)]
 _MULTIPLYING = (AttentionOp, ConvOp, DualGemmOp, GemmOp)
 _ALIGNED = AlignedAccess(bytes=16, speed_without=0.25)
+_ROW_KINDS = (GemmRowwiseOp, BackToBackGemmOp)
+
+_ANY_DEVICE = DeviceDescription(
+    name="any",
+    memory_bandwidth=4e12,
+    matrix_peak={"f32": 5e13, "f16": 8e14, "bf16": 8e14},
+    vector_peak=5e13,
+    units=128,
+    cache_bytes=50 << 20,
+    shared_bytes=200 << 10,
+    launch_seconds=1.5e-6,
+)
+
+
+def row_tile(device: DeviceDescription, height: int = 64) -> RowTile:
+    """The tile of `height` rows whose f32 elements fit into the scratch memory of a block: a power
+    of two of columns, which leaves room for pieces of the factors (512 in 200 KiB)."""
+    return RowTile(height, 1 << (device.shared_bytes // (4 * height)).bit_length() - 1)
 
 
 class AnyTarget:
@@ -151,20 +192,14 @@ class AnyTarget:
     """
 
     name = "any"
-    description = DeviceDescription(
-        name="any",
-        memory_bandwidth=4e12,
-        matrix_peak={"f32": 5e13, "f16": 8e14, "bf16": 8e14},
-        vector_peak=5e13,
-        units=128,
-        cache_bytes=50 << 20,
-        shared_bytes=200 << 10,
-        launch_seconds=1.5e-6,
-    )
+    description = _ANY_DEVICE
     capabilities = Capabilities(
         {
-            kind: KernelCapability(aligned=_ALIGNED if kind in _MULTIPLYING else None)
-            for kind in _KINDS
+            **{
+                kind: KernelCapability(aligned=_ALIGNED if kind in _MULTIPLYING else None)
+                for kind in _KINDS
+            },
+            **{kind: KernelCapability(rows=row_tile(_ANY_DEVICE)) for kind in _ROW_KINDS},
         },
         groups=dict.fromkeys(_KINDS, GroupCapability()),
     )

@@ -9,7 +9,7 @@ from xdsl.ir import Attribute
 from ait.codegen.cpu.dialect import CpuGemmAttr, GemmPath
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
-from ait.dialects.kernel import ProductOp
+from ait.dialects.kernel import DualGemmOp, GemmOp
 from ait.dialects.symbolic import Dim, dim_product, lower_bound
 
 # Limits measured with benchmarks of the header library; gemm.hpp chooses by the same ones when
@@ -26,7 +26,7 @@ _TILES = ((96, 256, 256), (192, 256, 384), (48, 128, 256), (96, 512, 128))
 
 def candidates(view: KernelView) -> Sequence[Attribute]:
     """Configurations of a product or convolution; other kernels have nothing to configure."""
-    if isinstance(view.op, ProductOp):
+    if isinstance(view.op, GemmOp | DualGemmOp):
         return _gemm_candidates(view, view.op)
     if view.kind == "conv":
         return [CpuGemmAttr.of(_conv_path(view), tile) for tile in _TILES]
@@ -41,7 +41,7 @@ def _conv_path(view: KernelView) -> GemmPath:
     return GemmPath.BLOCKED if is_blocked else GemmPath.AUTOMATIC
 
 
-def _gemm_candidates(view: KernelView, op: ProductOp) -> Sequence[Attribute]:
+def _gemm_candidates(view: KernelView, op: GemmOp | DualGemmOp) -> Sequence[Attribute]:
     # All right factors take one path; where they would not agree, the one that takes anything.
     wanted = {_best_path(view, view.ins[i]) for i in op.right_factors}
     best = wanted.pop() if len(wanted) == 1 else GemmPath.BLOCKED

@@ -116,10 +116,11 @@ class RegionRow:
         ]
         return self._row(given, finish, is_linear, first)
 
-    def fills(self, target: str, first: str = "begin") -> Lines:
-        """The loop that writes the region's one result to the array `target`."""
+    def fills(self, target: str, *given: str, first: str = "begin") -> Lines:
+        """The loop that writes the region's one result to the array `target`; `given` are its
+        computed parameters."""
         finish = [f"{target}[at] = {self._region.results[0].text};"]
-        return self._row((), finish, self._is_linear(()), first)
+        return self._row(given, finish, self._is_linear(()), first)
 
     def updates(self, target: str, first: str = "begin") -> Lines:
         """The loop that makes a new value of each one of the array `target`."""

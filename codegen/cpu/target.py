@@ -37,11 +37,13 @@ from ait.codegen.kernel_view import KernelView
 from ait.codegen.scalar import float_literal
 from ait.dialects.kernel import (
     AttentionOp,
+    BackToBackGemmOp,
     ConvOp,
     CopyOp,
     DualGemmOp,
     GatherOp,
     GemmOp,
+    GemmRowwiseOp,
     KernelOp,
     PointwiseOp,
     PoolOp,
@@ -50,7 +52,7 @@ from ait.dialects.kernel import (
     RowwiseOp,
 )
 from ait.errors import CompileError
-from ait.passes.target import Capabilities, DeviceDescription, KernelCapability
+from ait.passes.target import Capabilities, DeviceDescription, KernelCapability, RowTile
 from ait.runtime.sources import Device
 
 _FLOATS = frozenset({"f32", "f16", "bf16"})
@@ -60,6 +62,8 @@ _TEMPLATES: Mapping[type[KernelOp], str] = {
     CopyOp: "pointwise",
     GemmOp: "gemm",
     DualGemmOp: "gemm",
+    GemmRowwiseOp: "gemm_rowwise",
+    BackToBackGemmOp: "back_to_back_gemm",
     ConvOp: "conv",
     AttentionOp: "attention",
     RowwiseOp: "rowwise",
@@ -69,8 +73,14 @@ _TEMPLATES: Mapping[type[KernelOp], str] = {
     ResizeOp: "resize",
 }
 
+# A block of rows shrinks with their length, down to the rows of a tile of registers.
+_ROWS = RowTile(height=24, width=8192)
+
 CAPABILITIES = Capabilities(
-    kernels=dict.fromkeys(_TEMPLATES, KernelCapability()),
+    kernels={
+        **dict.fromkeys(_TEMPLATES, KernelCapability()),
+        **dict.fromkeys((GemmRowwiseOp, BackToBackGemmOp), KernelCapability(rows=_ROWS)),
+    },
     # Products read weights [N, K] as they are; a convolution's would be gathered with long strides.
     packed_weights=frozenset({ConvOp}),
 )
@@ -81,7 +91,18 @@ _NESTS: Mapping[str, Callable[[KernelView], Nest]] = {
     "gather": gather_nest,
 }
 # Kernels whose data operands are multiplied, compared or interpolated as floats.
-_FLOAT_KINDS = frozenset({"gemm", "dual_gemm", "conv", "attention", "pool", "resize"})
+_FLOAT_KINDS = frozenset(
+    {
+        "gemm",
+        "dual_gemm",
+        "gemm_rowwise",
+        "back_to_back_gemm",
+        "conv",
+        "attention",
+        "pool",
+        "resize",
+    }
+)
 
 
 class CpuTarget:

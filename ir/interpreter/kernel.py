@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 
 import numpy as np
+from xdsl.dialects.builtin import FloatAttr
 from xdsl.interpreter import (
     Interpreter,
     InterpreterFunctions,
@@ -202,16 +203,39 @@ class KernelFunctions(InterpreterFunctions):
     def dual_gemm(self, it: Interpreter, op: kernel.DualGemmOp, args: PythonValues) -> PythonValues:
         return self._product(it, op, args)
 
-    def _product(self, it: Interpreter, op: kernel.ProductOp, args: PythonValues) -> PythonValues:
+    def _product(
+        self, it: Interpreter, op: kernel.GemmOp | kernel.DualGemmOp, args: PythonValues
+    ) -> PythonValues:
         launch = self._launch(it, op, args)
         a, *rights = launch.loaded[: op.DATA_OPERANDS]
+        batch, rows, *_ = op.group_ranks
+        return launch.finish(op.epilogue, [_multiplied(a, b, batch, rows) for b in rights])
+
+    @impl(kernel.GemmRowwiseOp)
+    def gemm_rowwise(
+        self, it: Interpreter, op: kernel.GemmRowwiseOp, args: PythonValues
+    ) -> PythonValues:
+        launch = self._launch(it, op, args)
+        a, b, *extras = launch.loaded
         batch, rows, columns, _ = op.group_ranks
-        outer = batch + rows
-        lead, m, k = prod(a.shape[:batch]), prod(a.shape[batch:outer]), prod(a.shape[outer:])
-        n = prod(launch.domain[outer : outer + columns])
-        left = a.reshape(lead, m, k)
-        totals = [np.matmul(left, right.reshape(lead, k, n)) for right in rights]
-        return launch.finish(op.epilogue, [total.reshape(launch.domain) for total in totals])
+        total = _multiplied(a, b, batch, rows)
+        (v,) = launch.run(op.prologue, [total, *extras])
+        v = np.broadcast_to(v, launch.domain)
+        y = _normalized(op.kind.data, op.eps, v, _last(v.ndim, columns))
+        return launch.finish(op.epilogue, [y, v, total])
+
+    @impl(kernel.BackToBackGemmOp)
+    def back_to_back_gemm(
+        self, it: Interpreter, op: kernel.BackToBackGemmOp, args: PythonValues
+    ) -> PythonValues:
+        launch = self._launch(it, op, args)
+        a, b, c = launch.loaded[: op.DATA_OPERANDS]
+        batch, rows, *_ = op.group_ranks
+        first = _multiplied(a, b, batch, rows)
+        extras = [launch.loaded[i] for i in op.middle_ins]
+        (middle,) = launch.run(op.middle, [first, *extras])
+        middle = np.broadcast_to(middle, first.shape)
+        return launch.finish(op.epilogue, [_multiplied(middle, c, batch, rows)])
 
     @impl(kernel.ConvOp)
     def conv(self, it: Interpreter, op: kernel.ConvOp, args: PythonValues) -> PythonValues:
@@ -247,7 +271,7 @@ class KernelFunctions(InterpreterFunctions):
         (v,) = launch.run(op.prologue, launch.loaded)
         v = np.broadcast_to(v, launch.domain)
         axes = _last(v.ndim, op.reduced.value.data)
-        return launch.finish(op.epilogue, [_normalized(op, v, axes), v])
+        return launch.finish(op.epilogue, [_normalized(op.kind.data, op.eps, v, axes), v])
 
     @impl(kernel.ReduceOp)
     def reduce(self, it: Interpreter, op: kernel.ReduceOp, args: PythonValues) -> PythonValues:
@@ -287,15 +311,26 @@ def _last(rank: int, count: int) -> Shape:
     return tuple(range(rank - count, rank))
 
 
-def _normalized(op: kernel.RowwiseOp, v: Array, axes: Shape) -> Array:
-    kind = op.kind.data
+def _multiplied(a: Array, b: Array, batch: int, rows: int) -> Array:
+    """The product of a [batch, rows, depth] and b [batch, depth, columns], each a group of dims."""
+    outer = batch + rows
+    inner = batch + (a.ndim - outer)
+    lead, m, k = prod(a.shape[:batch]), prod(a.shape[batch:outer]), prod(a.shape[outer:])
+    columns = b.shape[inner:]
+    total = np.matmul(a.reshape(lead, m, k), b.reshape(lead, k, prod(columns)))
+    return total.reshape(*a.shape[:outer], *columns)
+
+
+def _normalized(
+    kind: kernel.RowwiseKind, epsilon: FloatAttr | None, v: Array, axes: Shape
+) -> Array:
     if kind is kernel.RowwiseKind.SOFTMAX:
         return numerics.softmax(v, axes)
     if kind is kernel.RowwiseKind.LOG_SOFTMAX:
         return numerics.log_softmax(v, axes)
-    if op.eps is None:
+    if epsilon is None:
         raise InterpretationError(f"{kind} needs an eps")
-    eps = op.eps.value.data
+    eps = epsilon.value.data
     norms = {
         kernel.RowwiseKind.LAYER_NORM: numerics.standardize,
         kernel.RowwiseKind.RMS_NORM: numerics.rms_normalize,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from xdsl.ir import SSAValue
+from collections.abc import Sequence
 
-from ait.dialects.accessor import AccessMap
+from xdsl.ir import Operation, SSAValue
+
+from ait.dialects.accessor import AccessMap, AssembleOp
 from ait.dialects.kernel import KernelOp
 from ait.dialects.symbolic import dim_product, dims_of
 from ait.passes.target import KernelCapability, TargetInfo
@@ -25,6 +27,23 @@ def capability(target: TargetInfo, kind: type[KernelOp]) -> KernelCapability:
     if row is None:
         raise Refusal(f"{target.name} has no {kind.name}")
     return row
+
+
+def check_places(
+    some: Sequence[SSAValue], others: Sequence[SSAValue], row: KernelCapability | None
+) -> None:
+    """Refuses to compute two pieces of one assembled tensor in one kernel that cannot write them in
+    place."""
+    if row is None or row.strided_results:
+        return
+    if _assembled(some) & _assembled(others):
+        raise Refusal("another of its results is a piece of the same tensor")
+
+
+def _assembled(values: Sequence[SSAValue]) -> set[Operation]:
+    """The ops that assemble one of the values with others."""
+    users = {use.operation for value in values for use in value.uses}
+    return {user for user in users if isinstance(user, AssembleOp)}
 
 
 def check_limits(op: KernelOp, row: KernelCapability) -> None:

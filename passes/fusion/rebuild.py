@@ -9,10 +9,12 @@ from xdsl.ir import Attribute, Region, SSAValue
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import (
+    BackToBackGemmOp,
     CopyOp,
     DualGemmOp,
     GatherOp,
     GemmOp,
+    GemmRowwiseOp,
     IndexOp,
     KernelOp,
     PointwiseOp,
@@ -62,6 +64,18 @@ def _product_dims(op: KernelOp, index: int) -> list[int | None]:
     return list(range(b + m + n))
 
 
+def _back_to_back_dims(op: KernelOp, index: int) -> list[int | None]:
+    assert isinstance(op, BackToBackGemmOp)
+    b, m, n, _, middle = op.group_ranks
+    if index == 0 or index in op.middle_ins:
+        return [*range(b + m), *([None] * n)]
+    if index == 1:
+        return [*range(b), *([None] * (m + n))]
+    if index == 2:
+        return [*range(b), *([None] * m), *range(b + middle, b + middle + n)]
+    return list(range(b + m + n))
+
+
 def _gather_dims(op: KernelOp, index: int) -> list[int | None]:
     features = op.in_access[0].rank - 1
     indices = len(op.domain) - features
@@ -73,10 +87,12 @@ def _gather_dims(op: KernelOp, index: int) -> list[int | None]:
 
 
 _DIMS_OF_INS: Mapping[type[KernelOp], Callable[[KernelOp, int], list[int | None]]] = {
+    BackToBackGemmOp: _back_to_back_dims,
     CopyOp: _every_dim,
     DualGemmOp: _product_dims,
     GatherOp: _gather_dims,
     GemmOp: _product_dims,
+    GemmRowwiseOp: _product_dims,
     PointwiseOp: _every_dim,
     ReduceOp: _every_dim,
     RowwiseOp: _every_dim,
@@ -113,10 +129,11 @@ def split_domain(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> KernelOp
         local = {p: f for i, f in factors.items() if (p := positions[i]) is not None}
         in_maps.append(split_map(access, local))
     regions = [region.clone() for region in op.regions]
-    for region in regions:
+    for number, region in enumerate(regions):
+        local = _factors_of_region(op, number, factors)
         for scalar in region.block.ops:
             if isinstance(scalar, IndexOp):
-                scalar.properties["map"] = IndexOp(split_map(scalar.access, factors)).map
+                scalar.properties["map"] = IndexOp(split_map(scalar.access, local)).map
     return rebuilt(
         op,
         in_maps=in_maps,
@@ -126,16 +143,27 @@ def split_domain(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> KernelOp
     )
 
 
+def _factors_of_region(
+    op: KernelOp, region: int, factors: Mapping[int, Sequence[Dim]]
+) -> Mapping[int, Sequence[Dim]]:
+    """What of a split reaches the domain of a region: the middle of two gemms has no columns of the
+    result."""
+    if isinstance(op, BackToBackGemmOp) and region == 0:
+        b, m, *_ = op.group_ranks
+        return {i: parts for i, parts in factors.items() if i < b + m}
+    return factors
+
+
 def _counts_after_split(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> dict[str, Attribute]:
     """Properties that count domain dims."""
     if isinstance(op, RowwiseOp):
         first = len(op.domain) - op.reduced.value.data
         added = sum(len(parts) - 1 for i, parts in factors.items() if i >= first)
         return {"reduced": IntegerAttr(op.reduced.value.data + added, i64)}
-    if isinstance(op, ProductOp):
+    if isinstance(op, ProductOp | BackToBackGemmOp):
         ranks = list(op.group_ranks)
+        b, m = ranks[:2]
         for i, parts in factors.items():
-            b, m, _, _ = op.group_ranks
             group = 0 if i < b else 1 if i < b + m else 2
             ranks[group] += len(parts) - 1
         return {"groups": DenseArrayBase.from_list(i64, ranks)}

@@ -8,11 +8,11 @@ import pytest
 
 from ait import nn
 from ait.dialects.functions import find_function
-from ait.dialects.kernel import KernelOp
-from ait.dialects.symbolic import Dim, symbol
+from ait.dialects.kernel import GemmOp, KernelOp
+from ait.dialects.symbolic import Dim, symbol, upper_bound
 from ait.ir.trace import Dim as NamedDim
 from ait.ir.trace import TensorSpec, trace
-from ait.passes.cost import Cost, cost_of, seconds
+from ait.passes.cost import CACHE_SPEED, Cost, cost_of, seconds, seconds_in_blocks
 from ait.passes.pipelines import run_pipeline
 from ait.passes.target import find_target
 
@@ -45,6 +45,52 @@ def test_gated_linear() -> None:
     assert cost.bytes_read == N * 64 + 4 * 16 * 8
     assert cost.bytes_written == N * 16
     assert cost.matrix_operations == N * 2 * 16 * 8
+
+
+def test_linear_and_softmax() -> None:
+    """What the softmax reads is never stored."""
+    specs = {"input": spec(BATCH, 16)}
+    ((name, cost),) = costs(lambda x: nn.Linear(16, 4, bias=False)(x).softmax(-1), specs)
+    assert name == "gemm_rowwise"
+    assert cost.bytes_read == N * 64 + 4 * 16 * 4
+    assert cost.bytes_written == N * 16
+    assert cost.matrix_operations == N * (2 * 16 * 4)
+
+
+def test_two_linears() -> None:
+    """What is between them is never stored, and the code there runs for each index of it."""
+
+    def model(x: nn.Tensor) -> nn.Tensor:
+        return nn.Linear(8, 3, bias=False)(nn.Linear(16, 8, bias=False)(x).tanh())
+
+    ((name, cost),) = costs(model, {"input": spec(BATCH, 16)})
+    assert name == "back_to_back_gemm"
+    assert cost.bytes_read == N * 64 + 4 * (16 * 8 + 8 * 3)
+    assert cost.bytes_written == N * 12
+    assert cost.matrix_operations == N * 2 * (16 * 8 + 8 * 3)
+    assert cost.scalar_operations == N * 8 * 2  # the function, and what hands it on
+
+
+def test_blocks_run_in_waves() -> None:
+    """One more block than the device has units takes as long as all the others again; narrower
+    blocks take as many waves as they are more."""
+    device = find_target("any").description
+
+    def time(rows: int, width: int | None) -> float:
+        specs = {"x": spec(rows, 4096, dtype="f16"), "w": spec(4096, 512, dtype="f16")}
+        program = trace(lambda x, w: x @ w, specs)
+        run_pipeline(program.module, ("simplify", "lower", "fuse"))
+        (kernel,) = (op for op in program.module.walk() if isinstance(op, GemmOp))
+        return seconds_in_blocks(kernel, device, (64, width), upper_bound)
+
+    full = time(64 * device.units, None)
+    assert time(64 * (device.units + 1), None) == pytest.approx(2 * full, rel=0.02)
+    # A block reads all of the right factor and its own rows, and multiplies them.
+    traffic = 2 * (4096 * 512 + 64 * 4096 + 64 * 512)
+    share = CACHE_SPEED * device.memory_bandwidth / device.units
+    assert full == pytest.approx(traffic / share)
+    assert time(64, None) == pytest.approx(full)  # however few blocks there are
+    assert time(64, 64) < full / 3
 
 
 def test_linear() -> None:

@@ -78,7 +78,7 @@ def program_of(layers: list[Layer], returned: bool = False) -> Program:
             for part, layer in zip(self.parts, layers, strict=True):
                 y = FOLLOW[layer.follow](part(given[layer.source]), given)
                 y = y.half() if layer.narrow else y
-                found.append(y if returned else y.softmax(-1))
+                found.append(y if returned else y.softmax(0))
             return tuple(found)
 
     model = Model()

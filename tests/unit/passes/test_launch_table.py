@@ -245,6 +245,24 @@ def gated_rows() -> Iterator[Any]:
     yield row("three-linears-three-activations", three_activations, X, 1)
 
 
+# Whole rows of products ------------------------------------------------------------------------
+
+
+def norm_and_residual(x: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both are results, as between the two halves of a pre-norm layer."""
+    total = a + linear(x, 18)
+    return total, layer_norm(total)
+
+
+def whole_row_rows() -> Iterator[Any]:
+    yield row("linear-softmax", lambda x, a, b: linear(x, 18).softmax(-1), XAB, 1)
+    yield row("linear-layer-norm", lambda x, a, b: layer_norm(linear(x, 18)), XAB, 1)
+    yield row("linear-written-norm", lambda x, a, b: written_layer_norm(linear(x, 18)), XAB, 1)
+    yield row("linear-residual-norm-and-sum", norm_and_residual, XAB, 1)
+    yield row("two-linears", lambda x: linear(linear(x, 18).relu(), 10), X, 1)
+    yield row("bottleneck-adapter", lambda x: x + linear(F.gelu(linear(x, 6)), 14), X, 1)
+
+
 # Transformers ---------------------------------------------------------------------------------
 
 
@@ -800,6 +818,7 @@ def pointwise_rows() -> Iterator[Any]:
 ROWS = [
     *linear_rows(),
     *gated_rows(),
+    *whole_row_rows(),
     *transformer_rows(),
     *concat_rows(),
     *image_rows(),

@@ -48,7 +48,7 @@ def test_encoder_layer() -> None:
         "mask": np.where(rng.random((2, 1, 1, 5)) < 0.3, -1e9, 0).astype(np.float32),
     }
     assert launches(model, specs, inputs) == [
-        "gemm", "attention", "gemm", "rowwise", "gemm", "gemm", "rowwise",
+        "gemm", "attention", "gemm_rowwise", "gemm", "gemm_rowwise",
     ]  # fmt: skip
 
 

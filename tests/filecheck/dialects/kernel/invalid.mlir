@@ -166,6 +166,76 @@ func.func @dual_gemm_sums(%x: tensor<4x8xf32>, %w: tensor<8x6xf32>, %o: tensor<4
 
 // -----
 
+func.func @gemm_rowwise_without_columns(%x: tensor<4x8xf32>, %w: tensor<8xf32>, %o: tensor<4xf32>) {
+  // expected-error@+1 {{a row needs a dim of columns}}
+  %r = kernel.gemm_rowwise ins(%x : tensor<4x8xf32>, %w : tensor<8xf32>) outs(%o : tensor<4xf32>) {groups = array<i64: 0, 1, 0, 1>, kind = #kernel.rowwise_kind softmax} prologue {
+  ^bb0(%s: f32):
+    kernel.yield %s : f32
+  } epilogue {
+  ^bb0(%y: f32, %v: f32, %s: f32):
+    kernel.yield %y : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @gemm_rowwise_prologue(%x: tensor<4x8xf32>, %w: tensor<8x6xf32>, %o: tensor<4x6xf32>) {
+  // expected-error@+1 {{region prologue takes (f32, f32), expected (f32)}}
+  %r = kernel.gemm_rowwise ins(%x : tensor<4x8xf32>, %w : tensor<8x6xf32>) outs(%o : tensor<4x6xf32>) {groups = array<i64: 0, 1, 1, 1>, kind = #kernel.rowwise_kind softmax} prologue {
+  ^bb0(%s: f32, %t: f32):
+    kernel.yield %s : f32
+  } epilogue {
+  ^bb0(%y: f32, %v: f32, %s: f32):
+    kernel.yield %y : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @back_to_back_groups(%x: tensor<4x8xf32>, %w: tensor<8x6xf32>, %v: tensor<6x3xf32>, %o: tensor<4x3xf32>) {
+  // expected-error@+1 {{groups [0, 1, 1, 1] do not fit [4, 3]}}
+  %r = kernel.back_to_back_gemm ins(%x : tensor<4x8xf32>, %w : tensor<8x6xf32>, %v : tensor<6x3xf32>) outs(%o : tensor<4x3xf32>) {groups = array<i64: 0, 1, 1, 1>, middle_extras = 0 : i64} middle {
+  ^bb0(%s: f32):
+    kernel.yield %s : f32
+  } epilogue {
+  ^bb0(%s: f32):
+    kernel.yield %s : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @back_to_back_factors(%x: tensor<4x8xf32>, %w: tensor<8x6xf32>, %v: tensor<6x3xf32>, %o: tensor<4x3xf32>) {
+  // expected-error@+1 {{kernel.back_to_back_gemm needs 3 factors and the middle extras, not 3 operands}}
+  %r = kernel.back_to_back_gemm ins(%x : tensor<4x8xf32>, %w : tensor<8x6xf32>, %v : tensor<6x3xf32>) outs(%o : tensor<4x3xf32>) {groups = array<i64: 0, 1, 1, 1, 1>, middle_extras = 1 : i64} middle {
+  ^bb0(%s: f32):
+    kernel.yield %s : f32
+  } epilogue {
+  ^bb0(%s: f32):
+    kernel.yield %s : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @back_to_back_middle(%x: tensor<4x8xf32>, %w: tensor<8x6xf32>, %v: tensor<5x3xf32>, %o: tensor<4x3xf32>) {
+  // expected-error@+1 {{in 2 ranges over [5, 3], expected [6, 3]}}
+  %r = kernel.back_to_back_gemm ins(%x : tensor<4x8xf32>, %w : tensor<8x6xf32>, %v : tensor<5x3xf32>) outs(%o : tensor<4x3xf32>) {groups = array<i64: 0, 1, 1, 1, 1>, middle_extras = 0 : i64} middle {
+  ^bb0(%s: f32):
+    kernel.yield %s : f32
+  } epilogue {
+  ^bb0(%s: f32):
+    kernel.yield %s : f32
+  }
+  func.return
+}
+
+// -----
+
 func.func @conv_rank(%x: tensor<8x8x4xf32>, %w: tensor<6x3x3x4xf32>, %o: tensor<1x6x6x6xf32>) {
   // expected-error@+1 {{the input must have 4 dims, not 3}}
   %r = kernel.conv ins(%x : tensor<8x8x4xf32>, %w : tensor<6x3x3x4xf32>) outs(%o : tensor<1x6x6x6xf32>) {strides = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64} epilogue {

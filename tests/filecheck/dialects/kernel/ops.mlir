@@ -61,6 +61,52 @@ func.func @dual_gemm(%x: tensor<4x8xf16>, %w: tensor<12x8xf16>, %b: tensor<6xf32
   func.return %r : tensor<4x6xf16>
 }
 
+// CHECK-LABEL: func.func @gemm_rowwise(
+// CHECK-NEXT:    %r = kernel.gemm_rowwise ins(%x : tensor<4x8xf16>, %w <offset 0, sizes [8, 6], strides [1, 8]> : tensor<6x8xf16>, %b <offset 0, sizes [4, 6], strides [0, 1]> : tensor<6xf32>) outs(%o : tensor<4x6xf16>) {groups = array<i64: 0, 1, 1, 1>, kind = #kernel<rowwise_kind layer_norm>, eps = 1.000000e-05 : f32} prologue {
+// CHECK-NEXT:    ^bb0(%sum: f32, %bias: f32):
+// CHECK-NEXT:      %0 = arith.addf %sum, %bias : f32
+// CHECK-NEXT:      kernel.yield %0 : f32
+// CHECK-NEXT:    } epilogue {
+// CHECK-NEXT:    ^bb0(%y: f32, %v: f32, %total: f32, %shift: f32):
+// CHECK-NEXT:      %1 = arith.addf %y, %total : f32
+// CHECK-NEXT:      kernel.yield %1 : f32
+// CHECK-NEXT:    }
+func.func @gemm_rowwise(%x: tensor<4x8xf16>, %w: tensor<6x8xf16>, %b: tensor<6xf32>, %o: tensor<4x6xf16>) -> tensor<4x6xf16> {
+  %r = kernel.gemm_rowwise ins(%x : tensor<4x8xf16>, %w <offset 0, sizes [8, 6], strides [1, 8]> : tensor<6x8xf16>, %b <offset 0, sizes [4, 6], strides [0, 1]> : tensor<6xf32>) outs(%o : tensor<4x6xf16>) {groups = array<i64: 0, 1, 1, 1>, kind = #kernel.rowwise_kind layer_norm, eps = 1.0e-05 : f32} prologue {
+  ^bb0(%sum: f32, %bias: f32):
+    %0 = arith.addf %sum, %bias : f32
+    kernel.yield %0 : f32
+  } epilogue {
+  ^bb0(%y: f32, %v: f32, %total: f32, %shift: f32):
+    %0 = arith.addf %y, %total : f32
+    kernel.yield %0 : f32
+  }
+  func.return %r : tensor<4x6xf16>
+}
+
+// CHECK-LABEL: func.func @back_to_back_gemm(
+// CHECK-NEXT:    %r = kernel.back_to_back_gemm ins(%x : tensor<4x8xf16>, %w : tensor<8x6xf16>, %v <offset 0, sizes [6, 3], strides [1, 6]> : tensor<3x6xf16>, %b <offset 0, sizes [4, 6], strides [0, 1]> : tensor<6xf32>, %d <offset 0, sizes [4, 3], strides [0, 1]> : tensor<3xf32>) outs(%o : tensor<4x3xf16>) {groups = array<i64: 0, 1, 1, 1, 1>, middle_extras = 1 : i64} middle {
+// CHECK-NEXT:    ^bb0(%first: f32, %bias: f32):
+// CHECK-NEXT:      %0 = arith.addf %first, %bias : f32
+// CHECK-NEXT:      kernel.yield %0 : f32
+// CHECK-NEXT:    } epilogue {
+// CHECK-NEXT:    ^bb0(%second: f32, %shift: f32):
+// CHECK-NEXT:      %1 = arith.mulf %second, %shift : f32
+// CHECK-NEXT:      kernel.yield %1 : f32
+// CHECK-NEXT:    }
+func.func @back_to_back_gemm(%x: tensor<4x8xf16>, %w: tensor<8x6xf16>, %v: tensor<3x6xf16>, %b: tensor<6xf32>, %d: tensor<3xf32>, %o: tensor<4x3xf16>) -> tensor<4x3xf16> {
+  %r = kernel.back_to_back_gemm ins(%x : tensor<4x8xf16>, %w : tensor<8x6xf16>, %v <offset 0, sizes [6, 3], strides [1, 6]> : tensor<3x6xf16>, %b <offset 0, sizes [4, 6], strides [0, 1]> : tensor<6xf32>, %d <offset 0, sizes [4, 3], strides [0, 1]> : tensor<3xf32>) outs(%o : tensor<4x3xf16>) {groups = array<i64: 0, 1, 1, 1, 1>, middle_extras = 1 : i64} middle {
+  ^bb0(%first: f32, %bias: f32):
+    %0 = arith.addf %first, %bias : f32
+    kernel.yield %0 : f32
+  } epilogue {
+  ^bb0(%second: f32, %shift: f32):
+    %0 = arith.mulf %second, %shift : f32
+    kernel.yield %0 : f32
+  }
+  func.return %r : tensor<4x3xf16>
+}
+
 // CHECK-LABEL: func.func @conv(
 // CHECK-NEXT:    %r = kernel.conv ins(%x : tensor<2x8x8x4xf32>, %w : tensor<6x3x3x2xf32>) outs(%o : tensor<2x4x4x6xf32>) {strides = array<i64: 2, 2>, padding = array<i64: 1, 1, 1, 1>, dilations = array<i64: 1, 1>, groups = 2 : i64} epilogue {
 // CHECK-NEXT:    ^bb0(%acc: f32):

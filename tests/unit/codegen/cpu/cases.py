@@ -268,6 +268,247 @@ DUAL_GEMMS = [
 ]
 
 
+def gemm_rowwise(
+    name: str,
+    a: str,
+    b: str,
+    x: str,
+    out: str,
+    groups: str,
+    maps: dict[str, str],
+    kind: str = "softmax",
+    **more: object,
+) -> Case:
+    """`row(a @ b + x) * x + (a @ b)`; `maps` where they are not dense."""
+    types = {"a": a, "b": b, "x": x}
+    ins = ", ".join(f"%{v} {maps.get(v, '')} : {t}" for v, t in types.items())
+    return Case(
+        name,
+        types,
+        out,
+        f"kernel.gemm_rowwise ins({ins}) outs(%e {maps.get('e', '')} : {out}) {{groups = "
+        f"array<i64: {groups}>, kind = #kernel.rowwise_kind {kind}, eps = 1.0e-5 : f32}} "
+        f"prologue {ADD} epilogue {OF_ROW}",
+        **more,  # type: ignore[arg-type]
+    )
+
+
+OF_ROW = region(
+    "y: f32, v: f32, sum: f32, x: f32",
+    "%s = arith.mulf %y, %x : f32\n%t = arith.addf %s, %sum : f32\nkernel.yield %t : f32",
+)
+GEMM_ROWS = [
+    gemm_rowwise(
+        "gemm_rowwise_panels",
+        "tensor<130x300xf32>",
+        "tensor<40x300xf32>",
+        "tensor<130x40xf32>",
+        "tensor<130x40xf32>",
+        "0, 1, 1, 1",
+        {"b": "<offset 0, sizes [300, 40], strides [1, 300]>"},
+    ),
+    gemm_rowwise(
+        "gemm_rowwise_dot",
+        "tensor<7x140xf32>",
+        "tensor<33x140xf32>",
+        "tensor<33xf32>",
+        "tensor<7x33xf32>",
+        "0, 1, 1, 1",
+        {
+            "b": "<offset 0, sizes [140, 33], strides [1, 140]>",
+            "x": "<offset 0, sizes [7, 33], strides [0, 1]>",
+        },
+        "layer_norm",
+        tolerance=1e-5,
+    ),
+    gemm_rowwise(
+        "gemm_rowwise_stream",
+        "tensor<2x40xf32>",
+        "tensor<40x90xbf16>",
+        "tensor<2xf32>",
+        "tensor<2x90xf32>",
+        "0, 1, 1, 1",
+        {"x": "<offset 0, sizes [2, 90], strides [1, 0]>"},
+        "log_softmax",
+        tolerance=1e-5,
+    ),
+    # Several blocks of rows in each of several batches.
+    gemm_rowwise(
+        "gemm_rowwise_batched",
+        "tensor<3x40x217xf16>",
+        "tensor<3x40x20xf16>",
+        "tensor<3x217x20xf16>",
+        "tensor<3x217x20xf32>",
+        "1, 1, 1, 1",
+        {"a": "<offset 0, sizes [3, 217, 40], strides [8680, 1, 217]>"},
+        "rms_norm",
+        tolerance=1e-3,
+    ),
+    gemm_rowwise(
+        "gemm_rowwise_shared_right",
+        "tensor<3x20x30xf32>",
+        "tensor<30x20xf32>",
+        "tensor<3x20x20xf32>",
+        "tensor<3x20x20xf32>",
+        "1, 1, 1, 1",
+        {"b": "<offset 0, sizes [3, 30, 20], strides [0, 20, 1]>"},
+    ),
+    # A factor of more floats than are packed for all threads.
+    gemm_rowwise(
+        "gemm_rowwise_large",
+        "tensor<50x2100xf32>",
+        "tensor<4100x2100xf32>",
+        "tensor<4100xf32>",
+        "tensor<50x4100xf32>",
+        "0, 1, 1, 1",
+        {
+            "b": "<offset 0, sizes [2100, 4100], strides [1, 2100]>",
+            "x": "<offset 0, sizes [50, 4100], strides [0, 1]>",
+        },
+        tolerance=1e-5,
+    ),
+    # Columns of two dims, written with the outer one first.
+    gemm_rowwise(
+        "gemm_rowwise_of_a_dim",
+        sym("batch, 16, 64"),
+        "tensor<48x64xf32>",
+        "tensor<4x12xf32>",
+        sym("batch, 4, 16, 12"),
+        "0, 2, 2, 1",
+        {
+            "b": "<offset 0, sizes [64, 4, 12], strides [1, 768, 64]>",
+            "x": f"<offset 0, sizes [batch, 16, 4, 12], strides [0, 0, 12, 1], {B}>",
+            "e": f"<offset 0, sizes [batch, 16, 4, 12], strides [768, 12, 192, 1], {B}>",
+        },
+        "layer_norm",
+        tolerance=1e-5,
+    ),
+    gemm_rowwise(
+        "gemm_rowwise_of_columns_of_a_dim",
+        "tensor<60x6xf32>",
+        sym("6, batch"),
+        sym("60, batch"),
+        sym("60, batch"),
+        "0, 1, 1, 1",
+        {},
+    ),
+    gemm_rowwise(
+        "gemm_rowwise_no_k",
+        "tensor<3x0xf32>",
+        "tensor<0x4xf32>",
+        "tensor<3x4xf32>",
+        "tensor<3x4xf32>",
+        "0, 1, 1, 1",
+        {},
+    ),
+]
+
+
+def back_to_back(
+    name: str,
+    a: str,
+    b: str,
+    c: str,
+    x: str,
+    out: str,
+    groups: str,
+    maps: dict[str, str],
+    **more: object,
+) -> Case:
+    """`relu(a @ b + x) @ c + z`; `maps` where they are not dense. z is like the result."""
+    types = {"a": a, "b": b, "c": c, "x": x, "z": out}
+    ins = ", ".join(f"%{v} {maps.get(v, '')} : {t}" for v, t in types.items())
+    return Case(
+        name,
+        types,
+        out,
+        f"kernel.back_to_back_gemm ins({ins}) outs(%e {maps.get('z', '')} : {out}) {{groups = "
+        f"array<i64: {groups}>, middle_extras = 1 : i64}} middle {RELU} epilogue {ADD}",
+        **more,  # type: ignore[arg-type]
+    )
+
+
+BACK_TO_BACK = [
+    back_to_back(
+        "back_to_back_panels",
+        "tensor<130x300xf32>",
+        "tensor<40x300xf32>",
+        "tensor<24x40xf32>",
+        "tensor<40xf32>",
+        "tensor<130x24xf32>",
+        "0, 1, 1, 1, 1",
+        {
+            "b": "<offset 0, sizes [300, 40], strides [1, 300]>",
+            "c": "<offset 0, sizes [40, 24], strides [1, 40]>",
+            "x": "<offset 0, sizes [130, 40], strides [0, 1]>",
+        },
+        tolerance=1e-5,
+    ),
+    back_to_back(
+        "back_to_back_few_rows",
+        "tensor<2x40xf32>",
+        "tensor<40x90xf32>",
+        "tensor<7x90xf32>",
+        "tensor<2x90xf32>",
+        "tensor<2x7xf32>",
+        "0, 1, 1, 1, 1",
+        {"c": "<offset 0, sizes [90, 7], strides [1, 90]>"},
+        tolerance=1e-5,
+    ),
+    back_to_back(
+        "back_to_back_batched",
+        "tensor<3x40x217xf16>",
+        "tensor<3x40x20xf16>",
+        "tensor<20x18xbf16>",
+        "tensor<3x217xf16>",
+        "tensor<3x217x18xf32>",
+        "1, 1, 1, 1, 1",
+        {
+            "a": "<offset 0, sizes [3, 217, 40], strides [8680, 1, 217]>",
+            "c": "<offset 0, sizes [3, 20, 18], strides [0, 18, 1]>",
+            "x": "<offset 0, sizes [3, 217, 20], strides [217, 1, 0]>",
+        },
+        tolerance=1e-3,
+    ),
+    back_to_back(
+        "back_to_back_of_a_dim",
+        sym("batch, 16, 64"),
+        "tensor<48x64xf32>",
+        "tensor<4x12x3x5xf32>",
+        "tensor<4x12xf32>",
+        sym("batch, 3, 16, 5"),
+        "0, 2, 2, 1, 2",
+        {
+            "b": "<offset 0, sizes [64, 4, 12], strides [1, 768, 64]>",
+            "x": f"<offset 0, sizes [batch, 16, 4, 12], strides [0, 0, 12, 1], {B}>",
+            "z": f"<offset 0, sizes [batch, 16, 3, 5], strides [240, 5, 80, 1], {B}>",
+        },
+        tolerance=1e-5,
+    ),
+    back_to_back(
+        "back_to_back_middle_of_a_dim",
+        "tensor<60x6xf32>",
+        sym("6, batch"),
+        sym("batch, 20"),
+        sym("60, batch"),
+        "tensor<60x20xf32>",
+        "0, 1, 1, 1, 1",
+        {},
+        tolerance=1e-5,
+    ),
+    back_to_back(
+        "back_to_back_no_middle",
+        "tensor<3x2xf32>",
+        "tensor<2x0xf32>",
+        "tensor<0x4xf32>",
+        "tensor<3x0xf32>",
+        "tensor<3x4xf32>",
+        "0, 1, 1, 1, 1",
+        {},
+    ),
+]
+
+
 def conv(
     name: str,
     x: str,
@@ -785,6 +1026,8 @@ POINTWISES = [
 CASES = [
     *GEMMS,
     *DUAL_GEMMS,
+    *GEMM_ROWS,
+    *BACK_TO_BACK,
     *CONVS,
     *ATTENTIONS,
     *ROWWISES,

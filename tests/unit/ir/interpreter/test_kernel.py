@@ -272,3 +272,69 @@ def test_dual_gemm() -> None:
     a, w, x = (rng.standard_normal(s).astype(np.float32) for s in ((2, 3), (3, 8), (4,)))
     (got,) = run(DUAL_GEMM, a, w, x)
     np.testing.assert_allclose(got, (a @ w[:, :4] - x) * (a @ w[:, 4:]), rtol=1e-5)
+
+
+GEMM_ROWWISE = """
+func.func @main(%a: tensor<2x3xf32>, %w: tensor<3x4xf32>, %x: tensor<4xf32>)
+    -> (tensor<2x4xf32>, tensor<2x4xf32>) {
+  %e = kernel.empty : tensor<2x4xf32>
+  %f = kernel.empty : tensor<2x4xf32>
+  %h, %r = kernel.gemm_rowwise
+    ins(%a : tensor<2x3xf32>, %w : tensor<3x4xf32>,
+        %x <offset 0, sizes [2, 4], strides [0, 1]> : tensor<4xf32>)
+    outs(%e : tensor<2x4xf32>, %f : tensor<2x4xf32>)
+    {groups = array<i64: 0, 1, 1, 1>, kind = #kernel.rowwise_kind softmax} prologue {
+  ^bb0(%s : f32, %v : f32):
+    %t = arith.mulf %s, %v : f32
+    kernel.yield %t : f32
+  } epilogue {
+  ^bb0(%y : f32, %v : f32, %s : f32, %z : f32):
+    %t = arith.addf %y, %s : f32
+    kernel.yield %v, %t : f32, f32
+  }
+  func.return %h, %r : tensor<2x4xf32>, tensor<2x4xf32>
+}"""
+
+
+def test_gemm_rowwise() -> None:
+    rng = np.random.default_rng(0)
+    a, w, x = (rng.standard_normal(s).astype(np.float32) for s in ((2, 3), (3, 4), (4,)))
+    scaled, got = run(GEMM_ROWWISE, a, w, x)
+    product = a @ w
+    exponents = np.exp(product * x)
+    np.testing.assert_allclose(scaled, product * x, rtol=1e-5)
+    np.testing.assert_allclose(
+        got, exponents / exponents.sum(1, keepdims=True) + product, rtol=1e-5
+    )
+
+
+BACK_TO_BACK = """
+func.func @main(%a: tensor<2x5x3xf32>, %w: tensor<3x4xf32>, %c: tensor<2x4x6xf32>,
+    %x: tensor<5xf32>, %z: tensor<6xf32>) -> tensor<2x5x6xf32> {
+  %e = kernel.empty : tensor<2x5x6xf32>
+  %r = kernel.back_to_back_gemm
+    ins(%a : tensor<2x5x3xf32>, %w <offset 0, sizes [2, 3, 4], strides [0, 4, 1]> : tensor<3x4xf32>,
+        %c : tensor<2x4x6xf32>,
+        %x <offset 0, sizes [2, 5, 4], strides [0, 1, 0]> : tensor<5xf32>,
+        %z <offset 0, sizes [2, 5, 6], strides [0, 0, 1]> : tensor<6xf32>)
+    outs(%e : tensor<2x5x6xf32>)
+    {groups = array<i64: 1, 1, 1, 1, 1>, middle_extras = 1 : i64} middle {
+  ^bb0(%s : f32, %v : f32):
+    %t = arith.mulf %s, %v : f32
+    %u = math.tanh %t : f32
+    kernel.yield %u : f32
+  } epilogue {
+  ^bb0(%s : f32, %v : f32):
+    %t = arith.addf %s, %v : f32
+    kernel.yield %t : f32
+  }
+  func.return %r : tensor<2x5x6xf32>
+}"""
+
+
+def test_back_to_back_gemm() -> None:
+    rng = np.random.default_rng(0)
+    shapes = ((2, 5, 3), (3, 4), (2, 4, 6), (5,), (6,))
+    a, w, c, x, z = (rng.standard_normal(s).astype(np.float32) for s in shapes)
+    (got,) = run(BACK_TO_BACK, a, w, c, x, z)
+    np.testing.assert_allclose(got, np.tanh(a @ w * x[:, None]) @ c + z, rtol=1e-5, atol=1e-5)

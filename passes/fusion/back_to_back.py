@@ -1,0 +1,210 @@
+"""Two products, the first of which computes the left factor of the second, in one kernel.
+
+`act(a @ b) @ c`: a block of rows of the middle never leaves the unit that computes it. What stands
+between the two, and behind them, is code; rows may be split into dims and batches in any way that
+both products agree on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, i64
+from xdsl.ir import Attribute, Block, Operation, Region
+from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+
+from ait.dialects.accessor import AccessMap
+from ait.dialects.kernel import BackToBackGemmOp, EmptyOp, GemmOp, YieldOp
+from ait.passes.fusion.legality import Refusal, capability, check_limits, covers_storage
+from ait.passes.fusion.rebuild import dims_of_operand
+from ait.passes.fusion.row_tiles import check_profit, check_width, separates
+from ait.passes.origins import joined_location
+from ait.passes.regions import Remap, inline, through_storage
+from ait.passes.remarks import describe, remark
+from ait.passes.target import TargetInfo
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """A gemm whose only result is the left factor of another, and of nothing else."""
+
+    first: GemmOp
+    second: GemmOp
+
+    @property
+    def remap(self) -> Remap:
+        """Carries maps of the first domain to that of the second's left factor, [b, m, k]."""
+        return through_storage(self.second.in_access[0], self.first.out_access[0])
+
+
+def _chain_of(first: GemmOp, second: GemmOp) -> _Chain:
+    """The two as a chain. Raises Refusal."""
+    if first.parent is not second.parent:
+        raise Refusal("it is computed elsewhere")
+    if len(first.outs) != 1 or not first.res[0].has_one_use():
+        raise Refusal("others read its results too")
+    if not isinstance(first.outs[0].owner, EmptyOp):
+        raise Refusal("it writes into a larger tensor")
+    if not covers_storage(first.res[0], first.out_access[0]):
+        raise Refusal("it does not write all of its result")
+    if not covers_storage(first.res[0], second.in_access[0]):
+        raise Refusal("the second product does not read each element once")
+    return _Chain(first, second)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of both products, as dims of the second: first those that count as batches, which
+    are batches of one of the two."""
+
+    batch: tuple[int, ...]
+    others: tuple[int, ...]
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        return (*self.batch, *self.others)
+
+    def arranged(self, access: AccessMap) -> AccessMap:
+        """A map over the second's rows, and dims behind them, with the rows in this order."""
+        return access.permute((*self.all, *range(len(self.all), access.rank)))
+
+
+def build_back_to_back(chain: _Chain) -> BackToBackGemmOp:
+    """The one kernel that does what the chain does, in no block yet. Raises Refusal."""
+    first, second = chain.first, chain.second
+    b1, m1, _, k1 = first.group_ranks
+    b2, m2, n2, k2 = second.group_ranks
+    middle = range(b2 + m2, b2 + m2 + k2)
+    same = separates(chain.remap, first.domain, b1 + m1, middle)
+    if same is None:
+        raise Refusal("its domain cannot be addressed over the rows of the second product")
+    if not same:
+        raise Refusal("its columns are not what the second product sums over")
+    left, right, *inner = (_image(chain, i) for i in range(len(first.ins)))
+    rows = _Rows(
+        tuple(i for i in range(b2 + m2) if i < b2 or right.strides[i] != 0),
+        tuple(i for i in range(b2, b2 + m2) if right.strides[i] == 0),
+    )
+    depth = [access.select(_depth(first, i)) for i, access in enumerate(first.in_access[:2])]
+    factors = [
+        _joined(left.select(rows.all), depth[0]),
+        _joined(right.select(rows.batch), depth[1], right.select(middle)),
+        _second_factor(second, rows),
+    ]
+    extras = [rows.arranged(second.in_access[i]) for i in second.visible_ins]
+    properties: dict[str, Attribute | None] = {
+        "groups": DenseArrayBase.from_list(i64, [len(rows.batch), len(rows.others), n2, k1, k2]),
+        "middle_extras": IntegerAttr(len(inner), i64),
+    }
+
+    def to_middle(access: AccessMap) -> AccessMap | None:
+        image = chain.remap(access)
+        return None if image is None else rows.arranged(image)
+
+    return BackToBackGemmOp(
+        [*first.ins[:2], second.ins[1], *first.ins[2:], *second.ins[2:]],
+        second.outs,
+        [*factors, *map(rows.arranged, inner), *extras],
+        [rows.arranged(access) for access in second.out_access],
+        [_moved(first.epilogue, to_middle), _moved(second.epilogue, rows.arranged)],
+        properties,
+        dict(second.attributes),
+    )
+
+
+def _image(chain: _Chain, index: int) -> AccessMap:
+    """How the second's left factor, [b, m, k], reaches an operand of the first; at depth 0, if that
+    is a factor."""
+    first = chain.first
+    places = dims_of_operand(first, index)
+    assert places is not None, "the domains of gemms may be split"
+    access = first.in_access[index]
+    strides = tuple(0 if place is None else access.strides[place] for place in places)
+    image = chain.remap(AccessMap(access.offset, first.domain, strides))
+    if image is None:
+        raise Refusal("an operand cannot be addressed over the rows of the second product")
+    return image
+
+
+def _depth(gemm: GemmOp, index: int) -> range:
+    """Which dims of a factor's map the gemm sums over."""
+    b, m, _, k = gemm.group_ranks
+    start = b + m if index == 0 else b
+    return range(start, start + k)
+
+
+def _joined(first: AccessMap, *others: AccessMap) -> AccessMap:
+    """The dims of several maps, one after the other, from the first's offset on."""
+    parts = (first, *others)
+    sizes = tuple(size for part in parts for size in part.sizes)
+    return AccessMap(first.offset, sizes, tuple(s for part in parts for s in part.strides))
+
+
+def _second_factor(second: GemmOp, rows: _Rows) -> AccessMap:
+    """The second right factor, which is the same for batches that only the first product has."""
+    b, _, n, k = second.group_ranks
+    access = second.in_access[1]
+    sizes = tuple(second.domain[i] for i in rows.batch)
+    strides = tuple(access.strides[i] if i < b else 0 for i in rows.batch)
+    batch = AccessMap(access.offset, sizes, strides)
+    return _joined(batch, access.select(range(b, b + k + n)))
+
+
+def _moved(region: Region, remap: Remap) -> Region:
+    """A copy of region code for another domain. Raises Refusal."""
+    block = Block(arg_types=[argument.type for argument in region.block.args])
+    for old, new in zip(region.block.args, block.args, strict=True):
+        new.name_hint = old.name_hint
+    values = inline(region, block, block.args, remap)
+    if values is None:
+        raise Refusal("an index cannot be expressed over the rows of the second product")
+    block.add_op(YieldOp(*values))
+    return Region(block)
+
+
+class FuseBackToBack(RewritePattern):
+    """gemm A; gemm B whose left factor A computes, for B alone -> back_to_back_gemm."""
+
+    def __init__(self, target: TargetInfo, pass_name: str):
+        self.target = target
+        self.pass_name = pass_name
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, GemmOp):
+            return
+        first = op.ins[0].owner
+        if not isinstance(first, GemmOp):
+            return
+        try:
+            fused, profit = self._fuse(_chain_of(first, op))
+        except Refusal as reason:
+            message = f"not one kernel with {describe(first)}, its left factor: {reason}"
+            remark(self.pass_name, "missed", op, message)
+            return
+        message = f"{describe(first)} and {describe(op)} are one kernel: {profit}"
+        remark(self.pass_name, "applied", op, message)
+        fused.location = joined_location(first, op)
+        for old, new in zip(op.res, fused.res, strict=True):
+            new.name_hint = old.name_hint
+        rewriter.replace(op, fused, list(fused.res))
+        rewriter.erase(first)
+
+    def _fuse(self, chain: _Chain) -> tuple[BackToBackGemmOp, str]:
+        row = capability(self.target, BackToBackGemmOp)
+        if not (row.fuses_prologue and row.fuses_epilogue):
+            raise Refusal(f"{BackToBackGemmOp.name} takes no code on {self.target.name}")
+        gemms = [chain.first, chain.second]
+        tile, _ = (
+            check_width(row, BackToBackGemmOp, gemm.group_dims[2], self.target) for gemm in gemms
+        )
+        fused = build_back_to_back(chain)
+        check_limits(fused, row)
+        try:
+            refused = self.target.refusal(fused)
+            if refused is not None:
+                raise Refusal(refused)
+            profit = check_profit(fused, gemms, [], tile, self.target)
+        except Refusal:
+            fused.erase()
+            raise
+        return fused, profit
