@@ -14,13 +14,12 @@ from typing import cast
 from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import HopperAttentionAttr, HopperAttentionConfig
-from ait.codegen.expressions import known_divisor
 from ait.codegen.gpu.attention import AttentionProblem
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import Lanes, aligned_to, fits, read_by, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
-from ait.dialects.symbolic import lower_bound, upper_bound
+from ait.dialects.symbolic import known_divisor, lower_bound, upper_bound
 from ait.passes.target import DeviceDescription
 
 _TYPES = frozenset({"f16", "bf16"})
