@@ -137,7 +137,7 @@ def test_groups_of_several_strides() -> None:
 
 
 class Described(AnyTarget):
-    """A target with facts of its own."""
+    """A target with facts of its own, whose kernels hold no whole rows."""
 
     name = "described"
 
@@ -150,7 +150,7 @@ class Described(AnyTarget):
 
 def replace_aligned(given: Capabilities, aligned: AlignedAccess) -> Capabilities:
     rows = {
-        kind: replace(row, aligned=None if row.aligned is None else aligned)
+        kind: replace(row, aligned=None if row.aligned is None else aligned, rows=None)
         for kind, row in given.kernels.items()
     }
     return replace(given, kernels=rows)
@@ -192,7 +192,7 @@ def run(
         name: rng.standard_normal(spec.shape).astype(np.float16) for name, spec in specs.items()
     }
     want = evaluate(program, inputs) if check else {}
-    for module in ("align_operands", "fuse_memory", "fuse_horizontal"):
+    for module in ("align_operands", "fuse_memory", "fuse_horizontal", "fuse_vertical"):
         monkeypatch.setattr(f"ait.passes.{module}.find_target", lambda _: target)
     with collect_remarks() as remarks:
         run_pipeline(program.module, TENSORS, verify=True)

@@ -37,13 +37,13 @@ Groups = Mapping[type[KernelOp], GroupCapability]
 
 
 class Described(AnyTarget):
-    """A target with these groups and facts."""
+    """A target with these groups and facts, whose kernels hold no whole rows."""
 
     name = "described"
 
     def __init__(self, groups: Groups, aligned: AlignedAccess | None = None, **facts: Any):
         rows = {
-            kind: replace(row, aligned=aligned if row.aligned else None)
+            kind: replace(row, aligned=aligned if row.aligned else None, rows=None)
             for kind, row in AnyTarget.capabilities.kernels.items()
         }
         self.capabilities: Capabilities = replace(
