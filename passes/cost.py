@@ -113,11 +113,6 @@ def blocks_of(domain: Iterable[Dim], device: DeviceDescription) -> int:
     return ceil(upper_bound(dim_product(domain)) / device.block_elements)
 
 
-def work_of(ops: Iterable[KernelOp], device: DeviceDescription) -> Work:
-    """The sum of what kernels do."""
-    return sum((Work.of(op, device) for op in ops), Work(0, 0.0, 0))
-
-
 def _computing(op: KernelOp, device: DeviceDescription) -> float:
     cost = cost_of(op)
     matrix = upper_bound(cost.matrix_operations) / _matrix_peak(op, device)
