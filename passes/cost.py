@@ -121,11 +121,6 @@ def blocks_of(domain: Iterable[Dim], device: DeviceDescription) -> int:
     return ceil(upper_bound(dim_product(domain)) / device.block_elements)
 
 
-def work_of(ops: Iterable[KernelOp], device: DeviceDescription) -> Work:
-    """The sum of what kernels do."""
-    return sum((Work.of(op, device) for op in ops), Work(0, 0.0, 0))
-
-
 def _computing(
     op: KernelOp, device: DeviceDescription, bound: Callable[[Dim], int] = upper_bound
 ) -> float:

@@ -17,7 +17,7 @@ from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.graph import GetParameterOp
 from ait.dialects.kernel import EmptyOp, GemmOp, IndexOp, KernelOp, PointwiseOp
 from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, tensor_type, upper_bound
-from ait.passes.cost import Work, bytes_reached, microseconds, work_of
+from ait.passes.cost import Work, bytes_reached, microseconds
 from ait.passes.derived import DerivedParameters
 from ait.passes.fusion.alignment_loss import Loss, Stored, reader_losses, total_loss
 from ait.passes.fusion.legality import Refusal
@@ -75,6 +75,7 @@ class Sibling:
             element_of(self.op.res[0]),
             element_of(self.op.ins[1]),
             tuple(element_of(r.base) for r in self.extras),
+            tuple(_is_weight(read.base) for read in self.joined),
             code,
             shared,
         )
@@ -141,25 +142,114 @@ def _is_copied(value: SSAValue, target: TargetInfo) -> bool:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What gemms take as one, and what that costs beside the gemm."""
+class Copies:
+    """Copies that a merge needs."""
 
-    seconds: float
-    copied: float = 0.0
-    """Of that, copies of results."""
-    joining: float = 0.0
-    """Of that, joining right factors that are no weights."""
-    losses: tuple[Loss, ...] = ()
+    work: float = 0.0
+    """Seconds without launches."""
+    count: int = 0
+
+    def __add__(self, other: Copies) -> Copies:
+        return Copies(self.work + other.work, self.count + other.count)
+
+    def seconds(self, target: TargetInfo) -> float:
+        """With launches, of which there is one where copies share it."""
+        shared = target.capabilities.groups.get(PointwiseOp) is not None
+        launches = min(1, self.count) if shared else self.count
+        return self.work + launches * target.description.launch_seconds
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What some siblings cost apart and as one gemm; one more costs no look at the others."""
+
+    target: TargetInfo
+    siblings: tuple[Sibling, ...]
+    work: Work
+    """Of all, each of which reads the left factor."""
+    alone: float
+    """Seconds of the gemms one after the other, without launches."""
+    columns: Dim
+    copied: Copies
+    """Of results whose readers need a tensor of their own."""
+    joined: Copies
+    """Of right factors, and operands by column, that are no weights."""
+    losses: tuple[Loss, ...]
     """Kernels that read columns at places that are not aligned."""
+
+    @staticmethod
+    def of(sibling: Sibling, target: TargetInfo) -> Estimate:
+        """Of one gemm."""
+        device = target.description
+        work, result = Work.of(sibling.op, device), sibling.op.res[0]
+        copied = Copies()
+        if _is_copied(result, target):
+            size = dim_product(dims_of(result))
+            copied = Copies(Work.of_copy(size, element_of(result), device).seconds(device), 1)
+        joined = Copies()
+        for read in sibling.joined:
+            if not _is_weight(read.base):
+                size = dim_product(_walked_sizes(read.access))
+                copy = Work.of_copy(size, element_of(read.base), device)
+                joined += Copies(copy.seconds(device), 1)
+        alone = work.seconds(device)
+        return Estimate(target, (sibling,), work, alone, sibling.columns, copied, joined, ())
+
+    def with_more(self, other: Estimate) -> Estimate:
+        """With the one sibling of another estimate, as the last columns."""
+        (sibling,) = other.siblings
+        columns = self.columns + sibling.columns
+        result = sibling.op.res[0]
+        losses = self.losses
+        if not other.copied.count:
+            dims = (*sibling.op.domain[:-1], columns)
+            there = Stored(dims, _columns_at(sibling, columns, self.columns))
+            here = Stored.in_tensor(result)
+            losses = (*losses, *reader_losses(result, here, there, self.target))
+        return Estimate(
+            self.target,
+            (*self.siblings, sibling),
+            self.work + other.work,
+            self.alone + other.alone,
+            columns,
+            self.copied + other.copied,
+            self.joined + other.joined,
+            losses,
+        )
+
+    @property
+    def apart(self) -> float:
+        """Seconds of gemms on their own: one after the other, or in a group if there are such."""
+        device, count = self.target.description, len(self.siblings)
+        found = self.alone + count * device.launch_seconds
+        row = self.target.capabilities.groups.get(GemmOp)
+        if row is None or count > row.max_members:
+            return found
+        together = self.work.seconds(device) / row.efficiency
+        return min(found, together + device.launch_seconds)
+
+    @property
+    def merged(self) -> float:
+        """Seconds of one gemm, with all that it costs beside it."""
+        device = self.target.description
+        if len(self.siblings) == 1:
+            return self.apart
+        left = self.siblings[0].left
+        saved = upper_bound(bytes_reached(left.base, left.access)) * (len(self.siblings) - 1)
+        # A target cuts one gemm into as many blocks as it would cut its parts into.
+        gemm = (self.work + Work(-saved, 0.0, 0)).seconds(device) + device.launch_seconds
+        beside = self.copied.seconds(self.target) + self.joined.seconds(self.target)
+        return gemm + beside + total_loss(self.losses)
 
     def __str__(self) -> str:
         parts = [
-            (self.copied, "for copies of results"),
-            (self.joining, "to join factors that are no weights"),
+            (self.copied.seconds(self.target), "for copies of results"),
+            (self.joined.seconds(self.target), "to join factors that are no weights"),
             (total_loss(self.losses), self._unaligned()),
         ]
         said = [f"{microseconds(seconds)} {what}" for seconds, what in parts if seconds > 0]
-        return ", ".join([f"{microseconds(self.seconds)} as one", *said])
+        text = f"{microseconds(self.apart)} apart, {microseconds(self.merged)} as one"
+        return ", ".join([text, *said])
 
     def _unaligned(self) -> str:
         if not self.losses:
@@ -196,96 +286,39 @@ class _Merger:
             if others and reason is not None:
                 remark(NAME, "missed", op, f"not merged with {describe(others[0])}: {reason}")
             others.append(op)
+        position = {op: i for i, op in enumerate(function.body.block.ops)}
         for group in groups.values():
-            chosen = self._chosen(group) if len(group) > 1 else []
-            if len(chosen) > 1:
-                self._merge(chosen)
+            if len(group) > 1:
+                chosen = self._chosen(group)
+                if len(chosen.siblings) > 1:
+                    first = min(chosen.siblings, key=lambda s: position[s.op])
+                    self._merge(chosen, first.op)
 
-    # Profit
-
-    def _chosen(self, group: Sequence[Sibling]) -> list[Sibling]:
+    def _chosen(self, group: Sequence[Sibling]) -> Estimate:
         """Those that are best one gemm. Others, whose results are copied, come last to the test."""
-        chosen: list[Sibling] = []
-        for sibling in sorted(group, key=lambda s: _is_copied(s.op.res[0], self.target)):
-            if not chosen:
-                chosen.append(sibling)
+        estimates = [Estimate.of(sibling, self.target) for sibling in group]
+        estimates.sort(key=lambda estimate: estimate.copied.count)
+        chosen = estimates[0]
+        for alone in estimates[1:]:
+            more = chosen.with_more(alone)
+            if more.merged <= min(more.apart, chosen.merged + alone.apart) * _ROUNDING:
+                chosen = more
                 continue
-            merged = self._merged_estimate([*chosen, sibling])
-            apart = self._apart([*chosen, sibling])
-            if len(chosen) > 1:
-                alone = self._apart([sibling])
-                apart = min(apart, self._merged_estimate(chosen).seconds + alone)
-            if merged.seconds <= apart * _ROUNDING:
-                chosen.append(sibling)
-                continue
-            others = " and ".join(describe(s.op) for s in chosen)
-            numbers = f"{microseconds(apart)} apart, {merged}"
-            remark(NAME, "missed", sibling.op, f"not merged with {others}: {numbers}")
-        return [sibling for sibling in group if sibling in chosen]
+            others = " and ".join(describe(s.op) for s in chosen.siblings)
+            (sibling,) = alone.siblings
+            remark(NAME, "missed", sibling.op, f"not merged with {others}: {more}")
+        return chosen
 
-    def _apart(self, siblings: Sequence[Sibling]) -> float:
-        """Seconds of gemms on their own: one after the other, or in a group if there are such."""
-        device = self.target.description
-        ops = [s.op for s in siblings]
-        found = sum(work_of([op], device).seconds(device) + device.launch_seconds for op in ops)
-        row = self.target.capabilities.groups.get(GemmOp)
-        if row is None or len(ops) > row.max_members:
-            return found
-        together = work_of(ops, device).seconds(device) / row.efficiency
-        return min(found, together + device.launch_seconds)
-
-    def _merged_estimate(self, siblings: Sequence[Sibling]) -> Estimate:
-        """One gemm of all, and what its readers, and factors that are no weights, cost."""
-        device = self.target.description
-        left = siblings[0].left
-        saved = upper_bound(bytes_reached(left.base, left.access)) * (len(siblings) - 1)
-        # A target cuts one gemm into as many blocks as it would cut its parts into.
-        work = work_of((s.op for s in siblings), device) + Work(-saved, 0.0, 0)
-        gemm = work.seconds(device)
-        results = [s.op.res[0] for s in siblings]
-        copied = self._copying(
-            [(r, dim_product(dims_of(r))) for r in results if _is_copied(r, self.target)]
-        )
-        joining = 0.0
-        for parts in zip(*(s.joined for s in siblings), strict=True):
-            if not all(_is_weight(part.base) for part in parts):
-                sizes = [dim_product(_walked_sizes(part.access)) for part in parts]
-                joining += self._copying([(p.base, n) for p, n in zip(parts, sizes, strict=True)])
-        losses = self._losses(siblings)
-        total = gemm + device.launch_seconds + copied + joining + total_loss(losses)
-        return Estimate(total, copied, joining, tuple(losses))
-
-    def _copying(self, copied: Sequence[tuple[SSAValue, Dim]]) -> float:
-        """Seconds of copies, which may share a launch."""
-        device = self.target.description
-        row = self.target.capabilities.groups.get(PointwiseOp)
-        works = [Work.of_copy(size, element_of(value), device) for value, size in copied]
-        launches = len(copied) if row is None else min(1, len(copied))
-        return sum(work.seconds(device) for work in works) + launches * device.launch_seconds
-
-    def _losses(self, siblings: Sequence[Sibling]) -> list[Loss]:
-        """Of kernels that read columns of the merged result instead of a tensor of their own."""
-        losses: list[Loss] = []
-        whole = _merged_dims(siblings)
-        for sibling, columns in zip(siblings, _columns(siblings), strict=True):
-            result = sibling.op.res[0]
-            if not _is_copied(result, self.target):
-                there = Stored(whole, columns)
-                losses += reader_losses(result, Stored.in_tensor(result), there, self.target)
-        return losses
-
-    # Rewriting
-
-    def _merge(self, group: Sequence[Sibling]) -> None:
+    def _merge(self, chosen: Estimate, before: GemmOp) -> None:
+        group = chosen.siblings
         first = group[0].op
         others = " and ".join(describe(s.op) for s in group[1:])
-        numbers = f"{microseconds(self._apart(group))} apart, {self._merged_estimate(group)}"
         dims = _merged_dims(group)
         total = dims[-1]
         empty = EmptyOp(tensor_type(element_of(first.res[0]), dims))
         merged = self._merged_op(group, total, empty.result)
-        Rewriter.insert_op([*self._before, empty, merged], InsertPoint.before(first))
-        text = f"merged with {others}: one launch, its input read once; {numbers}"
+        Rewriter.insert_op([*self._before, empty, merged], InsertPoint.before(before))
+        text = f"merged with {others}: one launch, its input read once; {chosen}"
         remark(NAME, "applied", first, text)
         self._replace_results(group, merged)
 
@@ -383,15 +416,22 @@ def _merged_dims(siblings: Sequence[Sibling]) -> tuple[Dim, ...]:
 
 def _columns(siblings: Sequence[Sibling]) -> Iterator[AccessMap]:
     """Where in the merged result each old one is, in the dims of the old one."""
-    whole = AccessMap.dense(_merged_dims(siblings))
+    total = _merged_dims(siblings)[-1]
     offset: Dim = 0
     for sibling in siblings:
-        offsets = [*(0 for _ in whole.sizes[:-1]), offset]
-        sizes = [*whole.sizes[:-1], sibling.columns]
-        columns = whole.slice(offsets, sizes, [1] * whole.rank).reshape(dims_of(sibling.op.res[0]))
-        assert columns is not None, "the old result has the gemm's own dims"
-        yield columns
+        yield _columns_at(sibling, total, offset)
         offset = offset + sibling.columns
+
+
+def _columns_at(sibling: Sibling, total: Dim, offset: Dim) -> AccessMap:
+    """Some of `total` columns, from `offset` on, in the dims of the sibling's result."""
+    rows = sibling.op.domain[:-1]
+    whole = AccessMap.dense((*rows, total))
+    offsets = [*(0 for _ in rows), offset]
+    columns = whole.slice(offsets, [*rows, sibling.columns], [1] * whole.rank)
+    found = columns.reshape(dims_of(sibling.op.res[0]))
+    assert found is not None, "the old result has the gemm's own dims"
+    return found
 
 
 def _walked_sizes(access: AccessMap) -> list[Dim]:

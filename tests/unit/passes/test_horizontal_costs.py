@@ -21,7 +21,7 @@ from ait.dialects.kernel import (
 from ait.ir.interpreter import evaluate
 from ait.ir.nn.recorder import current_recorder
 from ait.ir.trace import TensorSpec, trace
-from ait.passes.cost import Work, work_of
+from ait.passes.cost import Work
 from ait.passes.pipelines import run_pipeline
 from ait.passes.remarks import Remark, collect_remarks
 from ait.passes.target import (
@@ -190,15 +190,12 @@ def test_factors_that_are_no_weights_are_joined_where_that_is_cheaper(
 def test_factors_that_are_no_weights_are_joined_right(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same with a target for which a launch is nothing and memory is all."""
 
-    def model(x: nn.Tensor, v: nn.Tensor, w: nn.Tensor, b: nn.Tensor) -> tuple[nn.Tensor, ...]:
-        return (x @ v + b).softmax(-1), (x @ w + linear_bias(3)).softmax(-1)
+    def model(
+        x: nn.Tensor, v: nn.Tensor, w: nn.Tensor, b: nn.Tensor, c: nn.Tensor
+    ) -> tuple[nn.Tensor, ...]:
+        return (x @ v + b).softmax(-1), (x @ w + c).softmax(-1)
 
-    def linear_bias(size: int) -> nn.Tensor:
-        bias = nn.Parameter(np.arange(size, dtype=np.float32))
-        current_recorder().adopt(bias)
-        return bias
-
-    specs = {"x": f32(300, 20), "v": f32(20, 2), "w": f32(20, 3), "b": f32(2)}
+    specs = {"x": f32(300, 20), "v": f32(20, 2), "w": f32(20, 3), "b": f32(2), "c": f32(3)}
     target = Described(NONE, launch_seconds=0.0, memory_bandwidth=1e6)
     launches, _ = run(model, specs, target, monkeypatch)
     assert count(launches, GemmOp) == 1
@@ -332,4 +329,3 @@ def test_work_of_kernels_side_by_side() -> None:
     assert (Work(8, 0.0, 1) + Work(8, 0.0, 2)).seconds(device) == pytest.approx(16 * 4 / 3)
     assert Work(10, 0.0, 5).seconds(device) == pytest.approx(10 * 8 / 5)
     assert Work(8, 20.0, 4).seconds(device) == 20
-    assert work_of([], device) == Work(0, 0.0, 0)
