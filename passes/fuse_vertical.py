@@ -16,6 +16,7 @@ from xdsl.pattern_rewriter import (
     PatternRewriteWalker,
     RewritePattern,
 )
+from xdsl.transforms.dead_code_elimination import dce
 
 from ait.dialects.accessor import AccessMap, AssembleOp
 from ait.dialects.kernel import (
@@ -31,11 +32,13 @@ from ait.dialects.kernel import (
 )
 from ait.dialects.symbolic import element_of
 from ait.passes.fusion.attention import FuseAttention
+from ait.passes.fusion.causal import HideLaterKeys
 from ait.passes.fusion.dual_gemm import FuseColumnHalves, FuseGemmPair
 from ait.passes.fusion.factors import FoldPreparations
 from ait.passes.fusion.legality import Refusal, capability, check_limits, covers_storage
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
+from ait.passes.fusion.repetition import ComputeRepeatedOnce
 from ait.passes.fusion.sink import SinkThroughAssemble
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
@@ -571,7 +574,8 @@ class FuseVerticalPass(ModulePass):
     After:  `%y = kernel.gemm ins(..., %r) ... epilogue { code of both }`
 
     First, what only copies, widens or scales a factor of a product disappears: the product reads
-    what the factor was made from, and scales its sums. Then softmax between gemms is attention.
+    what the factor was made from, and scales its sums. Then softmax between gemms is attention, and
+    one whose mask hides the keys behind each query is causal: the mask disappears.
 
     A stage goes into the epilogue of a producer if it reads each element of its result once; a
     result that has other uses becomes one more result, unless the stage's only reader can compute
@@ -585,6 +589,9 @@ class FuseVerticalPass(ModulePass):
 
     A stage of a concat is computed piece by piece where that saves copies of pieces that no kernel
     can write in place (the halves that a rotary embedding swaps), or the launch.
+
+    What such a kernel, or another one, computes several times because its operands repeat, it
+    computes once; its readers repeat that.
 
     Two products of one left factor that meet in one epilogue, such as a linear and its gate, are
     one kernel: `kernel.dual_gemm`.
@@ -602,14 +609,17 @@ class FuseVerticalPass(ModulePass):
             [FoldPreparations(target, NAME)],
             [MergeEqualOperands(), FuseIntoProducer(target)],
             [FuseAttention(target, NAME), FoldPreparations(target, NAME)],
+            [HideLaterKeys(target, NAME)],
             # After it: a score that is a sum of two products belongs to its attention.
             [FuseGemmPair(target, NAME), FuseColumnHalves(target, NAME)],
             [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
             # Then only: a kernel that is taken apart goes into no consumer any more.
             [SinkThroughAssemble(target, NAME)],
+            [ComputeRepeatedOnce(target, NAME)],
             [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
             [DropUnusedResults(), MergeEqualOperands()],
         )
         for patterns in groups:
             applier = GreedyRewritePatternApplier(patterns, dce_enabled=False)
             PatternRewriteWalker(applier).rewrite_module(op)
+            dce(op)  # what nothing reads must not count as a use of what it reads

@@ -530,7 +530,6 @@ def concat_rows() -> Iterator[Any]:
         rotary_of_interleaved_positions,
         {"q": heads, **positions},
         2,
-        left="2 pointwise, pointwise+pointwise",
     )
     few = f32(BATCH, 1, SEQ, 4)
     yield row(
