@@ -23,14 +23,16 @@ from ait.dialects.kernel import (
     AttentionOp,
     CopyOp,
     EmptyOp,
+    IndexOp,
     KernelOp,
     PointwiseOp,
+    ReduceKind,
     ReduceOp,
     RowwiseOp,
     YieldOp,
     compute_type,
 )
-from ait.dialects.symbolic import element_of
+from ait.dialects.symbolic import dim_product, element_of
 from ait.passes.fusion.attention import FuseAttention
 from ait.passes.fusion.causal import HideLaterKeys
 from ait.passes.fusion.dual_gemm import FuseColumnHalves, FuseGemmPair
@@ -42,7 +44,7 @@ from ait.passes.fusion.repetition import ComputeRepeatedOnce
 from ait.passes.fusion.sink import SinkThroughAssemble
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
-from ait.passes.regions import Remap, inline, only_rounds
+from ait.passes.regions import Remap, ScalarBuilder, inline, only_rounds
 from ait.passes.remarks import describe, remark
 from ait.passes.stages import Stage, stage_of
 from ait.passes.target import KernelCapability, TargetInfo, find_target
@@ -413,6 +415,8 @@ def fuse_prologue(op: KernelOp, index: int, stage: Stage, target: TargetInfo) ->
     value = op.ins[index]
     if len(stage.results) != 1:
         raise Refusal("it has several results")
+    if isinstance(op, ReduceOp) and not stage.reads and list(op.reduced_ins) == [index]:
+        raise Refusal("only its result says over how much the consumer reduces")
     out = stage.out_access[0]
     if not covers_storage(value, out):
         raise Refusal("it writes part of a larger tensor")
@@ -500,6 +504,50 @@ def _argument_position(op: KernelOp, region: int, index: int) -> int | None:
         leading = region < len(op.regions) - 1
         visible, computed = op.visible_ins, 0 if leading else op.COMPUTED_ARGUMENTS
     return computed + visible.index(index) if index in visible else None
+
+
+# Sums of one number -----------------------------------------------------------------------------
+
+
+class CountSummands(RewritePattern):
+    """A sum of integers that are all one number -> that number times the extent.
+
+    A sum of ones is how a graph says the value of a dim.
+    """
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, ReduceOp) or op.kind.data is not ReduceKind.SUM:
+            return
+        owner = op.ins[0].owner
+        stage = stage_of(owner) if isinstance(owner, Operation) else None
+        if op.value_type != i64 or len(op.reduced_ins) != 1 or stage is None or stage.reads:
+            return
+        codes = stage.body, op.prologue
+        if any(isinstance(scalar, IndexOp) for code in codes for scalar in code.block.ops):
+            return
+        rest = op.visible_ins
+        block = Block(arg_types=[compute_type(element_of(op.ins[i])) for i in rest])
+        number = inline(stage.body, block, [])
+        summand = None if number is None else inline(op.prologue, block, number)
+        assert summand is not None, "nothing is remapped"
+        build = ScalarBuilder(block)
+        count = dim_product(op.full_domain[len(op.domain) :])
+        values = inline(op.epilogue, block, [build.mul(summand[0], build.dim(count)), *block.args])
+        assert values is not None, "nothing is remapped"
+        block.add_op(YieldOp(*values))
+        new = PointwiseOp(
+            [op.ins[i] for i in rest],
+            op.outs,
+            [op.in_access[i] for i in rest],
+            op.out_access,
+            [Region(block)],
+            attributes=dict(op.attributes),
+        )
+        new.location = joined_location(op, stage.op)
+        for old, result in zip(op.res, new.res, strict=True):
+            result.name_hint = old.name_hint
+        remark(NAME, "applied", op, "it sums one number: a product with the extent")
+        rewriter.replace(op, new, list(new.res))
 
 
 # Clean-up ---------------------------------------------------------------------------------------
@@ -604,7 +652,7 @@ class FuseVerticalPass(ModulePass):
         target = find_target(self.target)
         groups: tuple[list[RewritePattern], ...] = (
             # Literals first: as operands they would be kernels of their own.
-            [FuseIntoConsumer(target, literals_only=True)],
+            [CountSummands(), FuseIntoConsumer(target, literals_only=True)],
             # Scales and copies of factors next, before they are code of what computes the factors.
             [FoldPreparations(target, NAME)],
             [MergeEqualOperands(), FuseIntoProducer(target)],

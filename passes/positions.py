@@ -403,8 +403,9 @@ def _needed(roots: list[Outcome], evaluation: Evaluation) -> set[SSAValue]:
 class Extent:
     """Bounds of a value; `bits` is the precision of a raw score, of which nothing else is known.
 
-    A score of `bits` bits beyond 2 ** bits has neighbours at a distance of 2: what softmax makes of
-    such scores is decided by how they were rounded.
+    Beyond 2 ** bits, a score changes by 1 and more if it, or a factor that it is computed from, is
+    the next number of so many bits: what softmax makes of such scores is decided by how they were
+    rounded.
     """
 
     low: float
@@ -423,18 +424,28 @@ class Extent:
         return Extent(min(ends), max(ends))
 
 
-_BITS: Mapping[Attribute, int] = {f16: 11, bf16: 8, f32: 24}
+BITS: Mapping[Attribute, int] = {f16: 11, bf16: 8, f32: 24}
+"""The precision of types."""
+
 _UNIT = Extent(-1.0, 1.0)
 _BOUNDED = (math.TanhOp, math.ErfOp, math.SinOp, math.CosOp)
 """Functions with values from -1 to 1."""
 
 
-def extent_of(value: Outcome, evaluation: Evaluation, score: SSAValue) -> Extent:
-    """How large a value is on one side, where `score` is any score."""
+@dataclass(frozen=True)
+class RawScore:
+    """The argument of a region that is any number, of a precision of some bits."""
+
+    value: SSAValue
+    bits: int
+
+
+def extent_of(value: Outcome, evaluation: Evaluation, score: RawScore) -> Extent:
+    """How large a value is on one side."""
     if not isinstance(value, SSAValue):
         return Extent(float(value), float(value))
-    if value is score:
-        return Extent.of_score(_BITS[f32])
+    if value is score.value:
+        return Extent.of_score(score.bits)
     op = value.owner
     if not isinstance(op, Operation) or isinstance(op, IndexOp | ExtentOp):
         return Extent(-inf, inf)
@@ -449,7 +460,7 @@ def extent_of(value: Outcome, evaluation: Evaluation, score: SSAValue) -> Extent
     numbers = [e for e in found if e.low == e.high != 0]
     scales = isinstance(op, _SCALING) and len(numbers) + len(precisions) == len(found)
     if precisions and (scales or len(precisions) == len(found)):
-        return Extent.of_score(min(*precisions, _BITS.get(value.type, _BITS[f32])))
+        return Extent.of_score(min(*precisions, BITS.get(value.type, BITS[f32])))
     return rule(*found)
 
 

@@ -5,8 +5,9 @@ side of the diagonal of `causal`: if no key beyond it has a weight, the op is ca
 is what remains on the near side. So masks vanish, and of several only the others are left.
 
 A key has no weight if its score is -inf. One with a finite score, such as -1e9, has none if it is
-so far below the scores of keys that are seen that softmax gives it 0: that takes scores which no
-other mask may have lowered too, since a row of which all keys are hidden sees all of them.
+so far below the scores of keys that are seen that softmax gives it 0. So -1e4 hides keys in f16,
+but not in f32, where scores of that size still say something; and where another mask may have
+hidden all keys that a query sees, with no lower number, it sees the others too.
 """
 
 from __future__ import annotations
@@ -16,19 +17,21 @@ from dataclasses import dataclass
 from math import inf
 
 from xdsl.dialects import math
-from xdsl.dialects.builtin import UnitAttr
+from xdsl.dialects.builtin import UnitAttr, f32
 from xdsl.ir import Attribute, Block, Operation, OpResult, Region
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import AttentionOp, IndexOp, YieldOp
-from ait.dialects.symbolic import Dim, dim_product, provably_le
+from ait.dialects.symbolic import Dim, dim_product, element_of, provably_le
 from ait.passes.fusion.legality import Refusal, capability, check_limits, covers_storage
 from ait.passes.fusion.rebuild import rebuilt
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
 from ait.passes.positions import (
+    BITS,
     Evaluation,
+    RawScore,
     extent_of,
     remaining,
     side_hidden,
@@ -138,11 +141,14 @@ def near_side(score: Score, rows: Dim, columns: Dim) -> Score:
 # Weights of hidden keys -----------------------------------------------------------------------
 
 
-def why_far_side_counts(score: Score, rows: Dim, columns: Dim) -> str | None:
-    """Why keys behind the diagonal may have a weight; None if they have none."""
+def why_far_side_counts(score: Score, bits: int, rows: Dim, columns: Dim) -> str | None:
+    """Why keys behind the diagonal may have a weight; None if they have none.
+
+    `bits` is the precision of the factors of scores.
+    """
     last = score.region.block.last_op
     assert isinstance(last, YieldOp), "a region ends in kernel.yield"
-    (value,), product = last.values, score.region.block.args[0]
+    (value,), product = last.values, RawScore(score.region.block.args[0], bits)
     far = Evaluation(side_hidden(rows, columns))
     highest = extent_of(far.of(value), far, product).high
     if highest == -inf:
@@ -182,7 +188,8 @@ class HideLaterKeys(RewritePattern):
         opened = own if not own.reads else own.opened(op)
         if not opened.asks_positions:
             return
-        reason = why_far_side_counts(opened, rows, columns)
+        bits = min(BITS.get(element_of(factor), BITS[f32]) for factor in op.ins[:2])
+        reason = why_far_side_counts(opened, bits, rows, columns)
         new = None
         if reason is None:
             new, reason = self._causal(op, own, near_side(opened, rows, columns))
