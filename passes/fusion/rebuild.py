@@ -9,6 +9,7 @@ from xdsl.ir import Attribute, Region, SSAValue
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import (
+    ConvOp,
     CopyOp,
     DualGemmOp,
     GatherOp,
@@ -72,7 +73,18 @@ def _gather_dims(op: KernelOp, index: int) -> list[int | None]:
     return list(range(len(op.domain)))
 
 
+def _conv_dims(op: KernelOp, index: int) -> list[int | None]:
+    """Pixels are not split: the image has them in its own way."""
+    pixels, channels = 3, len(op.domain) - 3
+    if index == 0:
+        return [None] * len(op.domain)
+    if index == 1:
+        return [*([None] * pixels), *range(channels)]
+    return list(range(len(op.domain)))
+
+
 _DIMS_OF_INS: Mapping[type[KernelOp], Callable[[KernelOp, int], list[int | None]]] = {
+    ConvOp: _conv_dims,
     CopyOp: _every_dim,
     DualGemmOp: _product_dims,
     GatherOp: _gather_dims,
@@ -103,9 +115,10 @@ def split_map(access: AccessMap, factors: Mapping[int, Sequence[Dim]]) -> Access
 
 
 def split_domain(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> KernelOp | None:
-    """`op` with domain dim i replaced by the dims `factors[i]`; None if the kind has fixed dims."""
+    """`op` with domain dim i replaced by the dims `factors[i]`; None if its kind has such dims
+    fixed."""
     dims_of_ins = _DIMS_OF_INS.get(type(op))
-    if dims_of_ins is None:
+    if dims_of_ins is None or any(i in _fixed_dims(op) for i in factors):
         return None
     in_maps: list[AccessMap] = []
     for index, access in enumerate(op.in_access):
@@ -124,6 +137,13 @@ def split_domain(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> KernelOp
         regions=regions,
         properties=_counts_after_split(op, factors),
     )
+
+
+def _fixed_dims(op: KernelOp) -> range:
+    """Dims that must stay one: a convolution's pixels, and all of it before legalize splits it."""
+    if not isinstance(op, ConvOp):
+        return range(0)
+    return range(3 if op.input_dilations is None else len(op.domain))
 
 
 def _counts_after_split(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> dict[str, Attribute]:
