@@ -110,8 +110,8 @@ def _conv_space(op: ConvOp) -> Space:
     if op.input_dilations is not None:
         raise CompileError("its input has zeros between pixels: legalize splits it")
     x, w = op.in_access[:2]
-    _, p, q, _ = op.domain
-    groups = _singles("n h w c", x.sizes) | _singles("o r s g", w.sizes) | _singles("p q", (p, q))
+    groups = _singles("n h w c", x.sizes) | {"o": op.channel_dims}
+    groups |= _singles("r s g", w.sizes[-3:]) | _singles("p q", op.domain[1:3])
     outer = ("n", "p", "q", "o")
     ins = (("n", "h", "w", "c"), ("o", "r", "s", "g"), *((outer,) * (len(op.ins) - 2)))
     return Space(groups, ins, outer, (outer,), ("input", "weight"))

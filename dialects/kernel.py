@@ -765,13 +765,14 @@ class BackToBackGemmOp(KernelOp):
 
 @irdl_op_definition
 class ConvOp(KernelOp):
-    """Convolution (cross-correlation) of x [N, H, W, C] with weights [O, R, S, C / groups].
+    """Convolution (cross-correlation) of x [N, H, W, C] with weights [O..., R, S, C / groups].
 
     `outs[n, p, q, o] = epilogue(sum over r, s, c of x[n, p * stride + r * dilation - pad, ...] *
     w[o, r, s, c], extras[n, p, q, o])`. `padding` is top, left, bottom, right; where it is
     negative, so much is cut off. With `input_dilations` d, x has d - 1 zeros between its rows and
     between its columns, inside of the padding; legalize splits such a convolution, and no target
-    sees it. The layout in memory is whatever the maps say.
+    sees it. The layout in memory is whatever the maps say: the output channels o may be several
+    dims, the last of the domain and the first of the weights.
     """
 
     name = "kernel.conv"
@@ -787,6 +788,11 @@ class ConvOp(KernelOp):
     COMPUTED_ARGUMENTS: ClassVar[int] = 1
 
     @property
+    def channel_dims(self) -> tuple[Dim, ...]:
+        """The dims of the output channels."""
+        return self.domain[3:]
+
+    @property
     def spread(self) -> tuple[int, ...]:
         """How far apart the input's rows and columns are."""
         return (1, 1) if self.input_dilations is None else self.input_dilations.get_values()
@@ -799,9 +805,19 @@ class ConvOp(KernelOp):
             raise VerifyException("a convolution needs an input and weights")
         if len(self.spread) != 2 or min(self.spread) < 1:
             raise VerifyException(f"input_dilations must be two of 1 or more, not {self.spread}")
-        for what, access in zip(("input", "weights"), self.in_access, strict=False):
-            if access.rank != 4:
-                raise VerifyException(f"the {what} must have 4 dims, not {access.rank}")
+        for what, access, rank in zip(
+            ("input", "weights"), self.in_access, (4, max(4, len(self.domain))), strict=False
+        ):
+            if access.rank != rank:
+                raise VerifyException(f"the {what} must have {rank} dims, not {access.rank}")
+        if len(self.domain) < 4:
+            raise VerifyException(f"the result ranges over {_text(self.domain)}")
+        filters = self.in_access[1].sizes
+        if filters[:-3] != self.channel_dims:
+            raise VerifyException(
+                f"weights {_text(filters)} are not those of output channels "
+                f"{_text(self.channel_dims)}"
+            )
 
 
 @irdl_op_definition

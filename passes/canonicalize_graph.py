@@ -21,6 +21,7 @@ from xdsl.transforms.dead_code_elimination import dce
 from ait.dialects import graph
 from ait.dialects.graph import GraphOp
 from ait.dialects.symbolic import dims_of
+from ait.passes.repeats import ConcatOfPickedParts, ConcatOfRepeatedPart, GatherOfKnownIndices
 
 
 def _same_type(op: GraphOp) -> bool:
@@ -88,6 +89,12 @@ class CanonicalizeGraphPass(ModulePass):
 
     Before: `%1 = graph.permute %x {permutation = [1, 0]}`, `%2 = graph.permute %1 {...}`
     After:  `%x`
+
+    A tensor that is repeated, by concatenating it with itself or by picking indices that are known,
+    is one that is expanded and reshaped.
+
+    Before: `%1 = graph.concat %x, %x {axis = 0}`, `%2 = graph.gather %x, %c` of [0, 0, 1, 1]
+    After:  reshape, expand, reshape of `%x`
     """
 
     name = "canonicalize-graph"
@@ -97,6 +104,9 @@ class CanonicalizeGraphPass(ModulePass):
             RemoveIdentities(),
             ComposeMovement(),
             ReshapeUnitPermute(),
+            GatherOfKnownIndices(),
+            ConcatOfRepeatedPart(),
+            ConcatOfPickedParts(),
         ]
         applier = GreedyRewritePatternApplier(patterns, dce_enabled=False)
         PatternRewriteWalker(applier).rewrite_module(op)

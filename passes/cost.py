@@ -229,7 +229,7 @@ def _back_to_back_operations(op: KernelOp) -> Dim:
 
 
 def _conv_operations(op: KernelOp) -> Dim:
-    _, r, s, c = op.in_access[1].sizes
+    r, s, c = op.in_access[1].sizes[-3:]
     return 2 * dim_product((*op.domain, r, s, c))
 
 

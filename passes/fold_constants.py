@@ -18,6 +18,7 @@ from ait.dialects.graph import ConstantOp, GetParameterOp, GraphOp, IotaOp
 from ait.dialects.symbolic import dim_product, dims_of
 from ait.passes.derived import DerivedParameters
 from ait.passes.lower_movement import VIEWS
+from ait.passes.masks import is_mask_code, only_code_reads
 from ait.passes.remarks import remark
 
 NAME = "fold-constants"
@@ -118,7 +119,7 @@ class _Folder:
                 if source.owner in found and not _is_free(source):
                     roots[source] = None
         for root in roots:
-            if _worth_storing(root):
+            if _worth_storing(root) and not (is_mask_code(root) and only_code_reads(root)):
                 self._replace(root)
         dce_in(function)
 
@@ -184,6 +185,7 @@ class FoldConstantsPass(ModulePass):
     After:  `%s = graph.get_parameter @w.folded`, and `@prepare` returns the product
 
     Views of weights stay, where they cost nothing. Values much larger than their sources stay too.
+    Masks that compare positions stay code of what they are applied to.
     Literals of distinct elements become parameters whose value is written in the IR.
     """
 

@@ -16,6 +16,7 @@ from xdsl.pattern_rewriter import (
     PatternRewriteWalker,
     RewritePattern,
 )
+from xdsl.transforms.dead_code_elimination import dce
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import (
@@ -24,16 +25,19 @@ from ait.dialects.kernel import (
     CopyOp,
     EmptyOp,
     GemmRowwiseOp,
+    IndexOp,
     KernelOp,
     PointwiseOp,
+    ReduceKind,
     ReduceOp,
     RowwiseOp,
     YieldOp,
     compute_type,
 )
-from ait.dialects.symbolic import element_of
+from ait.dialects.symbolic import dim_product, element_of
 from ait.passes.fusion.attention import FuseAttention
 from ait.passes.fusion.back_to_back import FuseBackToBack
+from ait.passes.fusion.causal import HideLaterKeys
 from ait.passes.fusion.dual_gemm import FuseColumnHalves, FuseGemmPair
 from ait.passes.fusion.factors import FoldPreparations
 from ait.passes.fusion.gemm_rowwise import FuseGemmRowwise
@@ -46,10 +50,11 @@ from ait.passes.fusion.legality import (
 )
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
+from ait.passes.fusion.repetition import ComputeRepeatedOnce
 from ait.passes.fusion.sink import SinkThroughAssemble
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
-from ait.passes.regions import Remap, inline, only_rounds, through_storage
+from ait.passes.regions import Remap, ScalarBuilder, inline, only_rounds, through_storage
 from ait.passes.remarks import describe, remark
 from ait.passes.stages import Stage, stage_of
 from ait.passes.target import KernelCapability, TargetInfo, find_target
@@ -404,6 +409,8 @@ def fuse_prologue(op: KernelOp, index: int, stage: Stage, target: TargetInfo) ->
     value = op.ins[index]
     if len(stage.results) != 1:
         raise Refusal("it has several results")
+    if isinstance(op, ReduceOp) and not stage.reads and list(op.reduced_ins) == [index]:
+        raise Refusal("only its result says over how much the consumer reduces")
     out = stage.out_access[0]
     if not covers_storage(value, out):
         raise Refusal("it writes part of a larger tensor")
@@ -487,6 +494,50 @@ def _argument_position(op: KernelOp, region: int, index: int) -> int | None:
     return computed + visible.index(index) if index in visible else None
 
 
+# Sums of one number -----------------------------------------------------------------------------
+
+
+class CountSummands(RewritePattern):
+    """A sum of integers that are all one number -> that number times the extent.
+
+    A sum of ones is how a graph says the value of a dim.
+    """
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, ReduceOp) or op.kind.data is not ReduceKind.SUM:
+            return
+        owner = op.ins[0].owner
+        stage = stage_of(owner) if isinstance(owner, Operation) else None
+        if op.value_type != i64 or len(op.reduced_ins) != 1 or stage is None or stage.reads:
+            return
+        codes = stage.body, op.prologue
+        if any(isinstance(scalar, IndexOp) for code in codes for scalar in code.block.ops):
+            return
+        rest = op.visible_ins
+        block = Block(arg_types=[compute_type(element_of(op.ins[i])) for i in rest])
+        number = inline(stage.body, block, [])
+        summand = None if number is None else inline(op.prologue, block, number)
+        assert summand is not None, "nothing is remapped"
+        build = ScalarBuilder(block)
+        count = dim_product(op.full_domain[len(op.domain) :])
+        values = inline(op.epilogue, block, [build.mul(summand[0], build.dim(count)), *block.args])
+        assert values is not None, "nothing is remapped"
+        block.add_op(YieldOp(*values))
+        new = PointwiseOp(
+            [op.ins[i] for i in rest],
+            op.outs,
+            [op.in_access[i] for i in rest],
+            op.out_access,
+            [Region(block)],
+            attributes=dict(op.attributes),
+        )
+        new.location = joined_location(op, stage.op)
+        for old, result in zip(op.res, new.res, strict=True):
+            result.name_hint = old.name_hint
+        remark(NAME, "applied", op, "it sums one number: a product with the extent")
+        rewriter.replace(op, new, list(new.res))
+
+
 # Clean-up ---------------------------------------------------------------------------------------
 
 
@@ -559,7 +610,8 @@ class FuseVerticalPass(ModulePass):
     After:  `%y = kernel.gemm ins(..., %r) ... epilogue { code of both }`
 
     First, what only copies, widens or scales a factor of a product disappears: the product reads
-    what the factor was made from, and scales its sums. Then softmax between gemms is attention.
+    what the factor was made from, and scales its sums. Then softmax between gemms is attention, and
+    one whose mask hides the keys behind each query is causal: the mask disappears.
 
     A stage goes into the epilogue of a producer if it reads each element of its result once; a
     result that has other uses becomes one more result, unless the stage's only reader can compute
@@ -573,6 +625,9 @@ class FuseVerticalPass(ModulePass):
 
     A stage of a concat is computed piece by piece where that saves copies of pieces that no kernel
     can write in place (the halves that a rotary embedding swaps), or the launch.
+
+    What such a kernel, or another one, computes several times because its operands repeat, it
+    computes once; its readers repeat that.
 
     Two products of one left factor that meet in one epilogue, such as a linear and its gate, are
     one kernel: `kernel.dual_gemm`.
@@ -591,16 +646,18 @@ class FuseVerticalPass(ModulePass):
         target = find_target(self.target)
         groups: tuple[list[RewritePattern], ...] = (
             # Literals first: as operands they would be kernels of their own.
-            [FuseIntoConsumer(target, literals_only=True)],
+            [CountSummands(), FuseIntoConsumer(target, literals_only=True)],
             # Scales and copies of factors next, before they are code of what computes the factors.
             [FoldPreparations(target, NAME)],
             [MergeEqualOperands(), FuseIntoProducer(target)],
             [FuseAttention(target, NAME), FoldPreparations(target, NAME)],
+            [HideLaterKeys(target, NAME)],
             # After it: a score that is a sum of two products belongs to its attention.
             [FuseGemmPair(target, NAME), FuseColumnHalves(target, NAME)],
             [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
             # Then only: a kernel that is taken apart goes into no consumer any more.
             [SinkThroughAssemble(target, NAME)],
+            [ComputeRepeatedOnce(target, NAME)],
             [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
             # Last: whatever can be code of the row operation, or of the product, is by now.
             [FuseGemmRowwise(target, NAME)],
@@ -610,3 +667,4 @@ class FuseVerticalPass(ModulePass):
         for patterns in groups:
             applier = GreedyRewritePatternApplier(patterns, dce_enabled=False)
             PatternRewriteWalker(applier).rewrite_module(op)
+            dce(op)  # what nothing reads must not count as a use of what it reads

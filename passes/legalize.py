@@ -116,19 +116,18 @@ def _product_of(op: ConvOp) -> GemmOp | None:
     Pixels are the rows, so the region and the maps of all other operands stay as they are.
     """
     image, weights = op.in_access[:2]
-    single = weights.sizes[1:3] == (1, 1) and image.sizes[:3] == op.domain[:3]
+    single = weights.sizes[-3:-1] == (1, 1) and image.sizes[:3] == op.domain[:3]
     steps = {*op.strides.get_values(), *op.spread, op.groups.value.data}
     if not single or any(op.padding.get_values()) or steps != {1}:
         return None
-    outputs, _, _, channels = weights.sizes
-    step, _, _, depth = weights.strides
+    right = weights.permute((weights.rank - 1, *range(len(op.channel_dims))))
     new = GemmOp(
         op.ins,
         op.outs,
-        [image, AccessMap(weights.offset, (channels, outputs), (depth, step)), *op.in_access[2:]],
+        [image, right, *op.in_access[2:]],
         op.out_access,
         [region.clone() for region in op.regions],
-        {"groups": int_array((0, 3, 1, 1))},
+        {"groups": int_array((0, 3, len(op.channel_dims), 1))},
         dict(op.attributes),
     )
     new.location = op.location

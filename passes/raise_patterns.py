@@ -27,6 +27,7 @@ from xdsl.transforms.dead_code_elimination import dce
 from ait.dialects import graph
 from ait.dialects.graph import GraphOp
 from ait.dialects.symbolic import dims_of, element_of
+from ait.passes.masks import RaiseTriangles
 from ait.passes.remarks import remark
 
 NAME = "raise-patterns"
@@ -358,7 +359,8 @@ class RaiseByRules(RewritePattern):
 
 @dataclass(frozen=True)
 class RaisePatternsPass(ModulePass):
-    """Recognises decomposed softmax, layer norm, rms norm, sigmoid, silu and gelu.
+    """Recognises decomposed softmax, layer norm, rms norm, sigmoid, silu and gelu, and literals of
+    masks that only compare rows and columns.
 
     Before: `%m = graph.reduce_mean %x`, `%c = graph.sub %x, %m`, ..., `%y = graph.div %c, %s`
     After:  `%y = graph.layer_norm %x {axes_rank = 1, eps = 1.0e-05}`
@@ -367,6 +369,7 @@ class RaisePatternsPass(ModulePass):
     name = NAME
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        applier = GreedyRewritePatternApplier([RaiseByRules()], dce_enabled=False)
+        patterns: list[RewritePattern] = [RaiseByRules(), RaiseTriangles(NAME)]
+        applier = GreedyRewritePatternApplier(patterns, dce_enabled=False)
         PatternRewriteWalker(applier).rewrite_module(op)
         dce(op)

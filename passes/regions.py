@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias, cast
 
 from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType, f32, i1
+from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType, f32, i1, i64
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from ait.dialects.accessor import AccessMap
@@ -190,6 +190,10 @@ class ScalarBuilder:
     def remainder(self, a: SSAValue, b: SSAValue) -> SSAValue:
         """`a - floor_divide(a, b) * b`: the sign of `b`."""
         return self.sub(a, self.mul(self.floor_divide(a, b), b))
+
+    def dim(self, dim: Dim) -> SSAValue:
+        """The value of a dim as i64."""
+        return self.constant(dim, i64) if isinstance(dim, int) else self._add(ExtentOp(dim))
 
     def extent(self, dim: Dim) -> SSAValue:
         """The value of a dim as f32."""

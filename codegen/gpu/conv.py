@@ -7,9 +7,10 @@ input channels, channels innermost, as weights [O, R, S, C] are stored.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import gcd
+from math import gcd, prod
 from typing import cast
 
+from ait.codegen.axes import Axis
 from ait.codegen.expressions import in_parentheses
 from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.gpu.family import Refusal
@@ -50,7 +51,8 @@ class ConvProblem:
         sizes = op.in_access[1].sizes
         if not all(isinstance(size, int) for size in sizes):
             raise Refusal("weights of unknown size")
-        outputs, rows, columns, channels = cast(tuple[int, int, int, int], sizes)
+        *outer, rows, columns, channels = cast(tuple[int, ...], sizes)
+        outputs = prod(outer)
         groups = op.groups.value.data
         if channels == 0 or outputs % groups:
             raise Refusal(f"{outputs} output channels in {groups} groups of {channels} channels")
@@ -92,7 +94,7 @@ class ConvProblem:
     @property
     def gemm_shape(self) -> GemmShape:
         view = self.view
-        n, p, q, _ = view.op.domain
+        pixels = view.op.domain[:3]
         moved = sum(
             operand.element.bytes
             for operand in (*view.extras, *view.outs)
@@ -100,22 +102,28 @@ class ConvProblem:
         )
         return GemmShape(
             self.groups,
-            max(1, upper_bound(dim_product((n, p, q)))),
+            max(1, upper_bound(dim_product(pixels))),
             self.outputs,
             self.depth,
             max(operand.element.bytes for operand in view.ins[:2]),
             moved,
         )
 
+    @property
+    def _innermost(self) -> Axis | None:
+        """The axis along which neighbouring output channels lie."""
+        axes = self.view.group("o").axes
+        return axes[-1] if axes else None
+
     def lanes(self, count: int) -> Lanes:
         """Neighbouring output channels from `channel` on, of the pixel `image`, `row`, `column`."""
-        (axis,) = self.view.group("o").axes or (None,)
+        axis = self._innermost
         first = {"n": "image", "p": "row", "q": "column", "o": "channel"}
         return Lanes(count, axis, first, {**first, "o": "(channel + lane)"})
 
     def widest(self, extent: int) -> int:
         """The most neighbours among `extent` output channels that results take as packs."""
-        (axis,) = self.view.group("o").axes or (None,)
+        axis = self._innermost
         return next(
             width
             for width in WIDTHS

@@ -243,14 +243,14 @@ class KernelFunctions(InterpreterFunctions):
         x, weight = launch.loaded[:2]
         total = numerics.convolution(
             x,
-            weight,
+            weight.reshape(-1, *weight.shape[-3:]),
             op.strides.get_values(),
             op.padding.get_values(),
             op.dilations.get_values(),
             op.groups.value.data,
             op.spread,
         )
-        return launch.finish(op.epilogue, [total])
+        return launch.finish(op.epilogue, [total.reshape(launch.domain)])
 
     @impl(kernel.AttentionOp)
     def attention(

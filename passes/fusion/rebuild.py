@@ -10,6 +10,7 @@ from xdsl.ir import Attribute, Region, SSAValue
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import (
     BackToBackGemmOp,
+    ConvOp,
     CopyOp,
     DualGemmOp,
     GatherOp,
@@ -86,8 +87,19 @@ def _gather_dims(op: KernelOp, index: int) -> list[int | None]:
     return list(range(len(op.domain)))
 
 
+def _conv_dims(op: KernelOp, index: int) -> list[int | None]:
+    """Pixels are not split: the image has them in its own way."""
+    pixels, channels = 3, len(op.domain) - 3
+    if index == 0:
+        return [None] * len(op.domain)
+    if index == 1:
+        return [*([None] * pixels), *range(channels)]
+    return list(range(len(op.domain)))
+
+
 _DIMS_OF_INS: Mapping[type[KernelOp], Callable[[KernelOp, int], list[int | None]]] = {
     BackToBackGemmOp: _back_to_back_dims,
+    ConvOp: _conv_dims,
     CopyOp: _every_dim,
     DualGemmOp: _product_dims,
     GatherOp: _gather_dims,
@@ -119,9 +131,10 @@ def split_map(access: AccessMap, factors: Mapping[int, Sequence[Dim]]) -> Access
 
 
 def split_domain(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> KernelOp | None:
-    """`op` with domain dim i replaced by the dims `factors[i]`; None if the kind has fixed dims."""
+    """`op` with domain dim i replaced by the dims `factors[i]`; None if its kind has such dims
+    fixed."""
     dims_of_ins = _DIMS_OF_INS.get(type(op))
-    if dims_of_ins is None:
+    if dims_of_ins is None or any(i in _fixed_dims(op) for i in factors):
         return None
     in_maps: list[AccessMap] = []
     for index, access in enumerate(op.in_access):
@@ -152,6 +165,13 @@ def _factors_of_region(
         b, m, *_ = op.group_ranks
         return {i: parts for i, parts in factors.items() if i < b + m}
     return factors
+
+
+def _fixed_dims(op: KernelOp) -> range:
+    """Dims that must stay one: a convolution's pixels, and all of it before legalize splits it."""
+    if not isinstance(op, ConvOp):
+        return range(0)
+    return range(3 if op.input_dilations is None else len(op.domain))
 
 
 def _counts_after_split(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> dict[str, Attribute]:

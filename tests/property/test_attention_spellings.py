@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from ait import nn
 from ait.dialects.functions import find_function
 from ait.dialects.kernel import KernelOp
+from ait.dialects.symbolic import evaluate as evaluated
 from ait.ir.interpreter import evaluate
 from ait.ir.nn.recorder import current_recorder
 from ait.ir.trace import Dim, TensorSpec, trace
@@ -30,7 +31,7 @@ F = nn.functional
 Tensor = nn.Tensor
 
 BATCH, SEQ = Dim("batch", 1, 4), Dim("seq", 1, 16)
-SIZES = {"batch": 2, "seq": 5}
+SIZES = {"batch": 2, "seq": 5, "past": 3}
 HEADS, DEPTH = 4, 6
 WIDTH = HEADS * DEPTH
 
@@ -167,10 +168,66 @@ def by_expand_of_sequences(x: Tensor, times: int) -> Tensor:
     return x.transpose(1, 2).repeat_interleave(times, 2).transpose(1, 2)
 
 
+def heads_repeated(x: Tensor, times: int) -> list[int]:
+    """The head of keys that each head of queries reads."""
+    heads = x.shape[1]
+    assert isinstance(heads, int)
+    return [head for head in range(heads) for _ in range(times)]
+
+
+def by_concat(x: Tensor, times: int) -> Tensor:
+    return nn.cat([x.unsqueeze(2)] * times, 2).flatten(1, 2)
+
+
+def by_stack(x: Tensor, times: int) -> Tensor:
+    return nn.stack([x] * times, 2).reshape(x.shape[0], -1, *x.shape[2:])
+
+
+def by_concat_of_heads(x: Tensor, times: int) -> Tensor:
+    return nn.cat([x[:, head : head + 1] for head in heads_repeated(x, times)], 1)
+
+
+def by_concat_of_split(x: Tensor, times: int) -> Tensor:
+    parts = x.split(1, 1)
+    return nn.cat([part for part in parts for _ in range(times)], 1)
+
+
+def by_tile(x: Tensor, times: int) -> Tensor:
+    """Tiled along a dim behind the heads."""
+    return x.unsqueeze(2).repeat(1, 1, times, 1, 1).flatten(1, 2)
+
+
+def by_index(x: Tensor, times: int) -> Tensor:
+    return x[:, heads_repeated(x, times)]
+
+
+def by_computed_index(x: Tensor, times: int) -> Tensor:
+    heads = x.shape[1] * times
+    return x.index_select(1, nn.arange(heads) // times)
+
+
+def by_repeated_index(x: Tensor, times: int) -> Tensor:
+    return x.index_select(1, nn.arange(x.shape[1]).repeat_interleave(times, 0))
+
+
+def by_matrix_of_indices(x: Tensor, times: int) -> Tensor:
+    indices = np.array(heads_repeated(x, times)).reshape(-1, times)
+    return x.index_select(1, indices).flatten(1, 2)
+
+
 REPEATS: Mapping[str, Callable[[Tensor, int], Tensor]] = {
     "expand": by_expand,
     "interleave": by_interleave,
     "of-sequences": by_expand_of_sequences,
+    "concat": by_concat,
+    "stack": by_stack,
+    "concat-of-heads": by_concat_of_heads,
+    "concat-of-split": by_concat_of_split,
+    "tile": by_tile,
+    "index": by_index,
+    "computed-index": by_computed_index,
+    "repeated-index": by_repeated_index,
+    "matrix-of-indices": by_matrix_of_indices,
 }
 
 
@@ -198,7 +255,89 @@ def causal_by_order(scores: Tensor, _: Tensor | None) -> Tensor:
     return scores.masked_fill(hidden, -1e4)
 
 
+def lowest(x: Tensor) -> float:
+    return float(nn.finfo(x.dtype).min)
+
+
+INFINITE = float("-inf")
+
+
+def positions(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Of queries, as a column, and of keys; the last query is where the last key is."""
+    queries, keys = scores.shape[-2:]
+    return (nn.arange(queries) + (keys - queries))[:, None], nn.arange(keys)
+
+
+def filled_triangle(s: Tensor) -> Tensor:
+    """A triangle is filled in a matrix of lowest numbers, which is added."""
+    length = s.shape[-1]
+    index = nn.arange(length)
+    mask = nn.full((length, length), lowest(s), s.dtype)
+    return s + mask.masked_fill(index < (index + 1).reshape(length, 1), 0.0)
+
+
+def multiplied_triangle(s: Tensor) -> Tensor:
+    """A triangle of lowest numbers is multiplied by a comparison."""
+    length = s.shape[-1]
+    mask = nn.triu(nn.full((length, length), lowest(s), s.dtype), 1)
+    hidden = nn.arange(length) > nn.arange(length).reshape(-1, 1)
+    return s + (mask * hidden.to(s.dtype))[None, None]
+
+
+def subtracted_triangle(s: Tensor) -> Tensor:
+    """Scores are multiplied by a triangle of ones, and what is hidden is pushed down."""
+    ones = nn.tril(nn.full((s.shape[-1], s.shape[-1]), 1.0, s.dtype))
+    return s * ones - (1 - ones) * -lowest(s)
+
+
+def part_of_literal(s: Tensor) -> Tensor:
+    """The first rows and columns of a buffer for the longest sequence."""
+    buffer = nn.tensor(np.tril(np.ones((1, 1, 16, 16), np.bool_)))
+    queries, keys = s.shape[-2:]
+    return nn.where(buffer[:, :, keys - queries : keys, :keys], s, lowest(s))
+
+
+def part_of_added_literal(s: Tensor) -> Tensor:
+    buffer = nn.tensor(np.triu(np.full((16, 16), INFINITE, np.float32), 1))
+    return s + buffer[: s.shape[-2], : s.shape[-1]].to(s.dtype)
+
+
+def clipped(s: Tensor) -> Tensor:
+    rows, columns = positions(s)
+    return nn.maximum(s + nn.where(columns <= rows, 0.0, INFINITE).to(s.dtype), lowest(s))
+
+
+def by_float_positions(s: Tensor) -> Tensor:
+    rows, columns = (x.to("f32") for x in positions(s))
+    return s.masked_fill(rows - columns < 0, INFINITE)
+
+
+def by_int_positions(s: Tensor) -> Tensor:
+    rows, columns = (x.to("i32") for x in positions(s))
+    return nn.where((columns > rows).logical_not(), s, INFINITE)
+
+
+CAUSAL_MASKS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "triangle": lambda s: nn.where(triangle(s), s, lowest(s)),
+    "triangle-1e9": lambda s: nn.where(triangle(s), s, INFINITE if s.dtype == "f16" else -1e9),
+    "upper-triangle": lambda s: s.masked_fill(
+        nn.triu(nn.full((s.shape[-1], s.shape[-1]), True), 1), INFINITE
+    ),
+    "order": lambda s: nn.where(positions(s)[0] >= positions(s)[1], s, INFINITE),
+    "added": lambda s: s + nn.triu(nn.full((s.shape[-1], s.shape[-1]), INFINITE, s.dtype), 1)[None],
+    "filled": filled_triangle,
+    "multiplied": multiplied_triangle,
+    "subtracted": subtracted_triangle,
+    "literal": part_of_literal,
+    "added-literal": part_of_added_literal,
+    "clipped": clipped,
+    "float-positions": by_float_positions,
+    "int-positions": by_int_positions,
+}
+"""Masks that hide the keys behind each query, and nothing else."""
+
 MASKS: Mapping[str, Callable[[Tensor, Any], Tensor]] = {
+    **{f"causal-{name}": (lambda s, _, f=f: f(s)) for name, f in CAUSAL_MASKS.items()},
     "none": lambda s, m: s,
     "added": lambda s, m: s + m.to(s.dtype),
     "added-to-heads": lambda s, m: m.to(s.dtype) + s,
@@ -317,10 +456,10 @@ def model_of(spelling: Spelling) -> Callable[..., Tensor]:
 def array_for(name: str, spec: TensorSpec, rng: np.random.Generator) -> Any:
     """Random values. A mask of bools is true for no row's first key alone, so that each query sees
     a key whether true means seen or hidden."""
-    shape = tuple(d if isinstance(d, int) else SIZES.get(str(d), 0) for d in spec.shape)
+    shape = tuple(evaluated(dim, SIZES) for dim in spec.shape)
     if spec.dtype == "i1":
         kept = rng.random(shape) < 0.7
-        kept[..., 0], kept[..., 1] = True, False
+        kept[..., 0], kept[..., 1:2] = True, False
         return kept
     return rng.standard_normal(shape, np.float32).astype(nn.numpy_dtype(spec.dtype))
 
@@ -330,9 +469,20 @@ TOLERANCE = {"f32": 1e-5, "f16": 4e-3, "bf16": 3e-2}
 
 def lowered(model: Callable[..., Any], specs: Mapping[str, TensorSpec], dtype: str) -> list[str]:
     """The kernels of a model after the default pipeline, each pass of which keeps its meaning."""
+    return [op.name.removeprefix("kernel.") for op in lowered_ops(model, specs, dtype)]
+
+
+def lowered_ops(
+    model: Callable[..., Any],
+    specs: Mapping[str, TensorSpec],
+    dtype: str,
+    inputs: Mapping[str, Any] | None = None,
+) -> list[KernelOp]:
+    """The same as ops."""
     program = trace(model, specs)
     rng = np.random.default_rng(0)
-    inputs = {name: array_for(name, spec, rng) for name, spec in specs.items()}
+    if inputs is None:
+        inputs = {name: array_for(name, spec, rng) for name, spec in specs.items()}
     want = evaluate(program, inputs)
     changed = program.clone()
     run_pipeline(changed.module, verify=True)
@@ -343,8 +493,7 @@ def lowered(model: Callable[..., Any], specs: Mapping[str, TensorSpec], dtype: s
         np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE[dtype], err_msg=name)
     main = find_function(changed.module, "main")
     assert main is not None
-    kernels = [op for op in main.walk() if isinstance(op, KernelOp)]
-    return [op.name.removeprefix("kernel.") for op in kernels]
+    return [op for op in main.walk() if isinstance(op, KernelOp)]
 
 
 def kernels_of(spelling: Spelling) -> list[str]:

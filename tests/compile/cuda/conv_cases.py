@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from tests.compile.cuda.cases import SUM
 from tests.compile.cuda.kernels import Case
@@ -117,6 +118,52 @@ def dynamic_conv(name: str, images: int, config: str = "") -> Case:
     )
 
 
+# acc + bias, then times the residual
+SCALED = """{
+^bb0(%acc : f32, %bias : f32, %residual : f32):
+  %0 = arith.addf %acc, %bias : f32
+  %1 = arith.mulf %residual, %0 : f32
+  kernel.yield %1 : f32
+}"""
+
+SHUFFLE = (0, 3, 1, 4, 2, 5)
+"""Images, channels, rows and their parts, columns and theirs: where a pixel shuffle writes."""
+HEADS = (0, 3, 1, 2, 4)
+"""Images, heads, pixels, features."""
+
+
+def split_conv(
+    name: str,
+    sizes: Conv,
+    channels: tuple[int, ...],
+    storage: tuple[int, ...],
+    element: str = "f16",
+    config: str = "",
+) -> Case:
+    """A convolution whose output channels are several dims; the result is stored with the dims
+    [n, p, q, channels] in another order, and so is a residual that it is multiplied by."""
+    (p, q), (r, s), g = sizes.result, sizes.taps, sizes.channels // sizes.groups
+    domain = [sizes.images, p, q, *channels]
+    stored = [domain[i] for i in storage]
+    steps = {i: prod(stored[at + 1 :]) for at, i in enumerate(storage)}
+    place = f"<offset 0, sizes {domain}, strides {[steps[i] for i in range(len(domain))]}>"
+    filters = [*channels, r, s, g]
+    dense = [prod(filters[i + 1 :]) for i in range(len(filters))]
+    along = [0, 0, 0, *(prod(channels[i + 1 :]) for i in range(len(channels)))]
+    x = f"tensor<{sizes.images}x{sizes.height}x{sizes.width}x{sizes.channels}x{element}>"
+    w = f"tensor<{sizes.outputs}x{r}x{s}x{g}x{element}>"
+    b = f"tensor<{sizes.outputs}x{element}>"
+    y = f"tensor<{'x'.join(map(str, stored))}x{element}>"
+    return Case(
+        name,
+        {"x": x, "w": w, "b": b, "r": y, "o": y},
+        f"""kernel.conv ins(%x : {x}, %w <offset 0, sizes {filters}, strides {dense}> : {w},
+          %b <offset 0, sizes {domain}, strides {along}> : {b}, %r {place} : {y})
+          outs(%o {place} : {y}) {sizes.properties} epilogue {SCALED}""",
+        config=config,
+    )
+
+
 _SCALAR = "#plain.conv<tile = [32, 32, 16], units = scalar>"
 _TENSOR = "#plain.conv<tile = [64, 32, 32], units = tensor>"
 
@@ -141,6 +188,20 @@ OWN_CONVS = [
         "DepthwiseAttr",
         block=True,
     ),
+    split_conv("conv_own_shuffled", SAME, (6, 2, 2), SHUFFLE, "f16", _TENSOR),
+    split_conv("conv_scalar_heads", UNEVEN, (5, 2), HEADS, "f32", _SCALAR),
+    split_conv("conv_grouped_shuffled", GROUPED, (12, 2, 2), SHUFFLE, "f32", _SCALAR),
+    split_conv(
+        "depthwise_heads", Conv(2, 7, 6, 32, 32, groups=32), (4, 8), HEADS, "f16", "DepthwiseAttr"
+    ),
+    split_conv(
+        "depthwise_shuffled",
+        Conv(1, 5, 6, 6, 24, groups=6),
+        (6, 2, 2),
+        SHUFFLE,
+        "f32",
+        "DepthwiseAttr",
+    ),
     conv("depthwise_odd", Conv(1, 5, 6, 5, 5, groups=5), "bf16", "DepthwiseAttr"),
 ]
 
@@ -157,6 +218,9 @@ TENSOR_CONVS = [
     conv("conv_stem", STEM, "f16", tensor((128, 16, 32), (4, 1), 4)),
     conv("conv_uneven", UNEVEN, "bf16", tensor((32, 16, 32), (2, 1), 4), block=True),
     conv("conv_grouped", GROUPED, "f16", tensor((16, 16, 32), (1, 1)), block=True),
+    split_conv("conv_shuffled", SAME, (6, 2, 2), SHUFFLE, "f16", _SMALL),
+    split_conv("conv_heads", GROUPED, (6, 8), HEADS, "bf16", _SMALL),
+    split_conv("conv_odd_heads", UNEVEN, (2, 5), HEADS, "f16", tensor((32, 16, 32), (2, 1), 4)),
     # Two and four channels: copies of 4 and of 8 bytes
     conv("conv_pairs", Conv(1, 6, 7, 12, 8, groups=2), "f16", tensor((32, 16, 32), (2, 1))),
     conv("conv_fours", Conv(1, 6, 7, 4, 8, strides=(2, 2)), "f16", tensor((32, 16, 64), (2, 1))),

@@ -42,7 +42,9 @@ _PLAIN = [
     "dynamic_indices",
     "conv_f32",
     "conv_own_stem",
+    "conv_own_shuffled",
     "depthwise",
+    "depthwise_heads",
     "attention_own_packed",
 ]
 

@@ -100,3 +100,29 @@ func.func @not_gelu(%x: tensor<4xf32>) -> tensor<4xf32> {
   %4 = graph.mul %half, %3 : (tensor<f32>, tensor<4xf32>) -> tensor<4xf32>
   func.return %4 : tensor<4xf32>
 }
+
+// A literal triangle compares rows and columns.
+// CHECK-LABEL: @triangle
+// CHECK-NEXT:    %[[ROWS:.*]] = graph.iota {axis = 0} : tensor<2x1xi64>
+// CHECK-NEXT:    %[[COLUMNS:.*]] = graph.iota {axis = 1} : tensor<1x3xi64>
+// CHECK-NEXT:    %[[ONE:.*]] = graph.constant dense<-1> : tensor<i64>
+// CHECK-NEXT:    %[[SHIFTED:.*]] = graph.add %[[COLUMNS]], %[[ONE]] :
+// CHECK-NEXT:    %[[SEEN:.*]] = graph.less_equal %[[SHIFTED]], %[[ROWS]] :
+// CHECK-NEXT:    graph.select %[[SEEN]], %x, %y
+func.func @triangle(%x: tensor<2x3xf32>, %y: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  %seen = graph.constant dense<[[true, true, false], [true, true, true]]> : tensor<2x3xi1>
+  %0 = graph.select %seen, %x, %y : (tensor<2x3xi1>, tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x3xf32>
+  func.return %0 : tensor<2x3xf32>
+}
+
+// One element more, and a triangle that something multiplies by, stay literals.
+// CHECK-LABEL: @not_triangles
+// CHECK-NOT:     graph.iota
+// CHECK:         func.return
+func.func @not_triangles(%x: tensor<3x3xf32>) -> (tensor<3x3xf32>, tensor<3x3xf32>) {
+  %0 = graph.constant dense<[[0.0, 1.0, 1.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]> : tensor<3x3xf32>
+  %1 = graph.add %x, %0 : tensor<3x3xf32>
+  %2 = graph.constant dense<[[0.0, 1.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]> : tensor<3x3xf32>
+  %3 = graph.matmul %x, %2 : (tensor<3x3xf32>, tensor<3x3xf32>) -> tensor<3x3xf32>
+  func.return %1, %3 : tensor<3x3xf32>, tensor<3x3xf32>
+}

@@ -548,7 +548,6 @@ def concat_rows() -> Iterator[Any]:
         rotary_of_interleaved_positions,
         {"q": heads, **positions},
         2,
-        left="2 pointwise, pointwise+pointwise",
     )
     few = f32(BATCH, 1, SEQ, 4)
     yield row(
@@ -697,7 +696,6 @@ def image_rows() -> Iterator[Any]:
         u_net(F.relu, shuffled),
         image,
         6,
-        left="2 conv, pool, 2 conv, copy, conv",
     )
     yield row("u-net-transposed", u_net(F.relu, deconvolved(2, 0)), image, 6)
     # A transposed convolution whose windows overlap is one kernel for each of four phases.

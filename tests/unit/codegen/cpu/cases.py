@@ -539,7 +539,23 @@ def windows(strides: str, padding: str, dilations: str, groups: int) -> str:
     )
 
 
+SHUFFLED = Case(
+    "conv_shuffled",
+    {"x": "tensor<2x5x6x7xf32>", "w": "tensor<24x3x3x7xf32>", "bias": "tensor<24xf32>"},
+    "tensor<2x6x10x12xf32>",
+    f"""kernel.conv ins(%x : tensor<2x5x6x7xf32>,
+      %w <offset 0, sizes [6, 2, 2, 3, 3, 7], strides [252, 126, 63, 21, 7, 1]>
+        : tensor<24x3x3x7xf32>,
+      %bias <offset 0, sizes [2, 5, 6, 6, 2, 2], strides [0, 0, 0, 4, 2, 1]> : tensor<24xf32>)
+      outs(%e <offset 0, sizes [2, 5, 6, 6, 2, 2], strides [720, 24, 2, 120, 12, 1]>
+        : tensor<2x6x10x12xf32>)
+      {{{windows("1, 1", "1, 1, 1, 1", "1, 1", 1)}}} epilogue {RELU}""",
+    3e-6,
+)
+"""Three dims of output channels: a pixel shuffle."""
+
 CONVS = [
+    SHUFFLED,
     conv(
         "conv_3x3",
         "tensor<2x7x8x12xf32>",
