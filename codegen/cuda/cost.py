@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from ait.codegen.cuda.config import ConvConfig
+from ait.codegen.cuda.config import ConvConfig, WgmmaConfig
 from ait.codegen.gpu.cost import GemmShape
 from ait.passes.target import DeviceDescription
 
@@ -25,6 +25,8 @@ _LONE_UNIT_FACTOR = 1.2
 _RAMP_SECONDS = 1.5e-6
 # What the blocks of a cluster lose by waiting for each other, per further block.
 _CLUSTER_LOSS = 0.05
+# The blocks of a cluster exchange their sums and wait for each other.
+_SPLIT_SECONDS = 0.7e-6
 # What mma.sync reaches of the peak that Hopper's own instructions have, at best.
 _MMA_RATE = 0.5
 # The part of a warp, 64 x 64, from which on loads of fragments do not hold up products.
@@ -73,6 +75,35 @@ def hopper_seconds(
         steady = waves * (main + finish)
     drawn = device.memory_bandwidth * min(1.0, busy / device.units * _LONE_UNIT_FACTOR)
     return max(steady, shape.bytes / drawn) + _RAMP_SECONDS
+
+
+def wgmma_seconds(
+    shape: GemmShape, device: DeviceDescription, config: WgmmaConfig, factors: int
+) -> float:
+    """Expected time of the Hopper gemm of our own. `shape` is the op's own."""
+    turned = shape.transposed() if config.swapped else shape
+    m, n, k = config.tile
+    tiles = turned.batch * ceil(turned.m / m) * ceil(turned.n / n)
+    resident = config.resident_blocks(device.shared_bytes, factors)
+    blocks = tiles * config.split
+    busy = min(blocks, device.units)
+    # Blocks that share a multiprocessor share its rates, but even out the last wave.
+    waves = ceil(blocks / device.units) if resident == 1 else max(1.0, blocks / device.units)
+    depth = ceil(ceil(turned.k / k) / config.split) * k
+    peak = device.matrix_peak["f16"] / device.units
+    multiply = 2.0 * factors * m * n * depth / (peak * tensor_tile_rate(m, n))
+    cache = device.memory_bandwidth * _CACHE_FACTOR / busy
+    fetch = (m + factors * n) * depth * turned.element_bytes / cache
+    main = max(multiply, fetch)
+    finish = m * n * (turned.epilogue_bytes / cache + 12 / (device.vector_peak / device.units))
+    if config.split > 1:
+        finish = finish / config.split + _SPLIT_SECONDS
+    if config.pingpong:
+        steady = waves * max(main, finish) + min(main, finish)
+    else:
+        steady = waves * (main + finish)
+    drawn = device.memory_bandwidth * min(1.0, busy / device.units * _LONE_UNIT_FACTOR)
+    return max(steady, turned.bytes / drawn) + _RAMP_SECONDS
 
 
 def mma_seconds(shape: GemmShape, device: DeviceDescription, config: ConvConfig) -> float:

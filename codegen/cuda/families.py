@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ait.codegen.cuda.attention import TensorAttention
 from ait.codegen.cuda.conv import TensorConv
+from ait.codegen.cuda.gemm_hopper import GemmHopper
 from ait.codegen.cuda.gemm_sm90 import GemmSm90
 from ait.codegen.gpu.depthwise import Depthwise
 from ait.codegen.gpu.elementwise import Elementwise
@@ -21,6 +22,7 @@ from ait.dialects.kernel import (
     AttentionOp,
     ConvOp,
     CopyOp,
+    DualGemmOp,
     GatherOp,
     GemmOp,
     KernelOp,
@@ -54,11 +56,14 @@ class OpRow:
 # operands, would send it to the kernel of our own, which loses more than the fusion gains.
 _GEMM = KernelCapability(elements=frozenset({"f32", "f16", "bf16"}), max_ins=10, max_outs=1)
 
+_DUAL_GEMM = KernelCapability(elements=frozenset({"f16", "bf16"}), max_ins=10, max_outs=1)
+
 _ATTENTION = KernelCapability(max_ins=10, max_outs=1)
 
 OPS: Mapping[type[KernelOp], OpRow] = {
-    GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmSm90()]}),
+    GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmHopper(), GemmSm90()]}),
     ConvOp: OpRow(_GEMM, [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)]),
+    DualGemmOp: OpRow(_DUAL_GEMM, [], {"sm_90a": [GemmHopper()]}),
     AttentionOp: OpRow(_ATTENTION, [TensorAttention(), OwnAttention()]),
     PointwiseOp: OpRow(KernelCapability(), [_ELEMENTWISE]),
     CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), [_ELEMENTWISE]),

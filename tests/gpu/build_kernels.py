@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, TENSOR_ATTENTIONS
-from tests.compile.cuda.cases import ELEMENTWISE, HOPPER_GEMMS, OWN_GEMMS
+from tests.compile.cuda.cases import ELEMENTWISE, HOPPER_GEMMS, OWN_GEMMS, WGMMA_GEMMS
 from tests.compile.cuda.conv_cases import OWN_CONVS, TENSOR_CONVS
 from tests.compile.cuda.kernels import TARGET, Array, Case
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
@@ -35,6 +35,7 @@ def all_cases() -> list[Case]:
     cases: dict[str, Case] = {}
     for case in (
         *HOPPER_GEMMS,
+        *WGMMA_GEMMS,
         *OWN_GEMMS,
         *ELEMENTWISE,
         *OWN_CONVS,
