@@ -52,18 +52,18 @@ class OpRow:
     )
 
 
-# What passes may fuse into a gemm is what the Hopper kernels take: a second result, or a crowd of
-# operands, would send it to the kernel of our own, which loses more than the fusion gains.
-_GEMM = KernelCapability(elements=frozenset({"f32", "f16", "bf16"}), max_ins=10, max_outs=1)
-
-_DUAL_GEMM = KernelCapability(elements=frozenset({"f16", "bf16"}), max_ins=10, max_outs=1)
+# What passes may fuse into a gemm is what the fast kernels take: a crowd of operands would leave no
+# registers, and a convolution's second result would send it to the kernel that takes anything.
+_FLOATS = frozenset({"f32", "f16", "bf16"})
+_GEMM = KernelCapability(elements=_FLOATS, max_ins=10, max_outs=4)
+_CONV = KernelCapability(elements=_FLOATS, max_ins=10, max_outs=1)
 
 _ATTENTION = KernelCapability(max_ins=10, max_outs=1)
 
 OPS: Mapping[type[KernelOp], OpRow] = {
     GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmHopper(), GemmSm90()]}),
-    ConvOp: OpRow(_GEMM, [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)]),
-    DualGemmOp: OpRow(_DUAL_GEMM, [], {"sm_90a": [GemmHopper()]}),
+    ConvOp: OpRow(_CONV, [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)]),
+    DualGemmOp: OpRow(_GEMM, [], {"sm_90a": [GemmHopper()]}),
     AttentionOp: OpRow(_ATTENTION, [TensorAttention(), OwnAttention()]),
     PointwiseOp: OpRow(KernelCapability(), [_ELEMENTWISE]),
     CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), [_ELEMENTWISE]),
@@ -74,13 +74,17 @@ OPS: Mapping[type[KernelOp], OpRow] = {
     ResizeOp: OpRow(KernelCapability(), [Resize()]),
 }
 
-CAPABILITIES = Capabilities(
-    {kind: row.capability for kind, row in OPS.items()},
-    packed_weights=frozenset({ConvOp}),
-    products_for_convs=True,
-)
-
 
 def families(architecture: str) -> Mapping[type[KernelOp], Sequence[KernelFamily]]:
     """For each op, the families of an architecture."""
     return {kind: [*row.only.get(architecture, ()), *row.everywhere] for kind, row in OPS.items()}
+
+
+def capabilities(architecture: str) -> Capabilities:
+    """What an architecture's kernels can do."""
+    taken = families(architecture)
+    return Capabilities(
+        {kind: row.capability for kind, row in OPS.items() if taken[kind]},
+        packed_weights=frozenset({ConvOp}),
+        products_for_convs=True,
+    )

@@ -16,7 +16,7 @@ from typing import cast
 from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import Schedule, WgmmaAttr, WgmmaConfig
-from ait.codegen.cuda.cost import wgmma_seconds
+from ait.codegen.cuda.cost import region_operations, wgmma_seconds
 from ait.codegen.expressions import in_parentheses, known_divisor
 from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
@@ -72,7 +72,7 @@ class MapDim:
 
 @dataclass(frozen=True)
 class Load:
-    """One copy of a tile's loads: where its box begins, as numbers of bytes and along the groups."""
+    """One copy of a tile's loads: where its box begins, in bytes and along the groups."""
 
     bytes: int
     outer: int
@@ -120,6 +120,10 @@ class ReadLanes(Lanes):
             else (f"ait::gpu::Pack<{operand.type}, {self.count}>", f"{operand.name}_pack")
             for operand in operands
         ]
+
+    def direct(self, operands: Sequence[Operand]) -> list[Operand]:
+        """Those that are read where they lie."""
+        return [operand for operand in operands if operand not in self.held]
 
     def holds(self) -> Lines:
         """Statements that start to bring packs to shared memory."""
@@ -180,14 +184,14 @@ class GemmHopper:
         found: list[Candidate] = []
         reasons: dict[str, None] = {}
         shape = GemmShape.of(view)
-        factors = _factors(view)
+        factors, operations = _factors(view), region_operations(view)
         for config in _configs(shape, factors, device, _full_bytes(view)):
             try:
                 product_of(view, config)
             except Refusal as refusal:
                 reasons.setdefault(str(refusal))
                 continue
-            seconds = wgmma_seconds(shape, device, config, factors)
+            seconds = wgmma_seconds(shape, device, config, factors, operations)
             found.append(Candidate(WgmmaAttr(config), seconds))
         if not found:
             raise Refusal("; ".join(reasons) or "no tile fits")
@@ -348,8 +352,8 @@ def _outer_dims(
 
 
 def _loads(along_k: bool, tile: int, width: int, height: int) -> tuple[Load, ...]:
-    """Boxes of `height` rows, `width` elements wide. Rows of a tile are swizzled rows, so that boxes
-    follow each other in shared memory."""
+    """Boxes of `height` rows, `width` elements wide. Rows of a tile are swizzled rows, so boxes follow
+    each other in shared memory."""
     bytes_ = 2
     if along_k:
         return tuple(Load(first * width * bytes_, first, 0) for first in range(0, tile, height))

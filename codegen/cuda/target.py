@@ -6,7 +6,7 @@ from functools import partial
 
 from ait.codegen.cuda import toolchain
 from ait.codegen.cuda.devices import DEFAULT, find_device
-from ait.codegen.cuda.families import CAPABILITIES, families
+from ait.codegen.cuda.families import capabilities, families
 from ait.codegen.gpu.target import GpuTarget
 
 
@@ -22,7 +22,7 @@ def make_target(name: str) -> GpuTarget:
         device="cuda",
         kernel_suffix=".cu",
         description=description,
-        capabilities=CAPABILITIES,
+        capabilities=capabilities(architecture),
         families=families(architecture),
         package="ait.codegen.cuda",
         find_toolchain=partial(toolchain.find, architecture),

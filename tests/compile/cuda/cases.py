@@ -357,17 +357,17 @@ def merged_heads(config: str) -> Case:
 
 
 def gated(m: int, n: int, k: int, config: str, element: str = "f16", pad: int = 0) -> Case:
-    """silu(x @ gate^T) * (x @ up^T) + bias, where gate and up are halves of one weight."""
-    x, w, b, o = (
+    """silu(x @ g^T) * (x @ u^T) + bias, where u is the second half of a weight."""
+    x, g, u, b, o = (
         f"tensor<{shape}x{element}>"
-        for shape in (f"{m}x{k}", f"{2 * n}x{k}", f"{n}", f"{m}x{n + pad}")
+        for shape in (f"{m}x{k}", f"{n}x{k}", f"{2 * n}x{k}", f"{n}", f"{m}x{n + pad}")
     )
     sizes = f"sizes [{k}, {n}], strides [1, {k}]"
     return Case(
         "gated",
-        {"x": x, "w": w, "b": b, "o": o},
-        f"""kernel.dual_gemm ins(%x : {x}, %w <offset 0, {sizes}> : {w},
-          %w <offset {n * k}, {sizes}> : {w},
+        {"x": x, "g": g, "u": u, "b": b, "o": o},
+        f"""kernel.dual_gemm ins(%x : {x}, %g <offset 0, {sizes}> : {g},
+          %u <offset {n * k}, {sizes}> : {u},
           %b <offset 0, sizes [{m}, {n}], strides [0, 1]> : {b})
           outs(%o <offset 0, sizes [{m}, {n}], strides [{n + pad}, 1]> : {o})
           {{groups = array<i64: 0, 1, 1, 1>}} epilogue {{
@@ -446,7 +446,7 @@ WGMMA_GEMMS = [
     heads("WgmmaAttr"),
     heads(wgmma(128, 128, "cooperative", 3)),
     *layouts(wgmma(128, 64, "pingpong", 3)),
-    *layouts(wgmma(64, 32, "cooperative", 3, "swapped")),
+    *layouts(wgmma(64, 32, "cooperative", 3, "swapped"))[::2],
     *layouts(wgmma(128, 96, "cooperative", 4, "split = 2"))[2:4],
     *layouts(wgmma(64, 16, "cooperative", 4, "swapped"), (3, 136, 8, 72))[:2],
     dynamic(3, wgmma(64, 32, "cooperative", 4, "swapped")),
