@@ -352,7 +352,7 @@ def _outer_dims(
 
 
 def _loads(along_k: bool, tile: int, width: int, height: int) -> tuple[Load, ...]:
-    """Boxes of `height` rows, `width` elements wide. Rows of a tile are swizzled rows, so boxes follow
+    """Boxes of `height` rows, `width` elements wide. Rows of a tile are swizzled rows: boxes follow
     each other in shared memory."""
     bytes_ = 2
     if along_k:

@@ -430,7 +430,7 @@ __device__ __forceinline__ void finish_split(const typename Kernel::Arguments& a
   constexpr int kPacks = Gemm::kLines * kInLine;
   constexpr int kShare = (kPacks + Kernel::kSplits - 1) / Kernel::kSplits;
   // Packs of a thread whose parts are on their way at once.
-  constexpr int kTogether = std::clamp(64 / (Kernel::kSplits * Kernel::kFactors * kPack), 1, 4);
+  constexpr int kTogether = std::clamp(32 / (Kernel::kSplits * Kernel::kFactors * kPack), 1, 4);
   const int end = min(kPacks, (split + 1) * kShare);
   const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
   for (int at = split * kShare + thread; at < end; at += kThreads * kTogether) {
