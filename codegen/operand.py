@@ -41,6 +41,8 @@ class Operand:
     """Its pointer variable."""
     element: ElementType
     is_output: bool
+    is_constant: bool
+    """Whether it lies in a weight: no kernel writes there."""
     shared: tuple[int, ...]
     """Indices of the other operands that lie in the same memory, when one of them is written."""
     base_dim: Dim
@@ -93,12 +95,16 @@ class Operand:
 
         None if the operand walks the group in more than one stride.
         """
-        chunks = self._coalesced(
-            [pair for pair in self._pairs() if name in (pair[0].name, pair[0].group)]
-        )
+        chunks = self.chunks(name)
         if len(chunks) > 1:
             return None
         return chunks[0][1] if chunks else 0
+
+    def chunks(self, name: str) -> list[tuple[Dim, Dim]]:
+        """(size, stride) of the fewest dims that walk an axis or a whole group, outermost first."""
+        return self._coalesced(
+            [pair for pair in self._pairs() if name in (pair[0].name, pair[0].group)]
+        )
 
     def stride_text(self, name: str) -> str:
         """`stride` in C++. Raises CompileError where there is none."""

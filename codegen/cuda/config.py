@@ -2,6 +2,7 @@
 
 ```mlir
 #cuda.gemm<tile = [128, 128, 64], cluster = [2, 1], schedule = pingpong, swapped>
+#cuda.wgmma<tile = [64, 32, 64], schedule = cooperative, stages = 8, split = 4, swapped>
 #cuda.conv<tile = [128, 64, 32], warps = [2, 2], stages = 4>
 #cuda.attention<tile = [128, 64], warps = 4>
 #cuda.attention_hopper<tile = [128, 128], stages = 2, blocks = 1, producer, overlapped, turns>
@@ -90,6 +91,104 @@ class GemmAttr(Data[GemmConfig]):
         ]
         if config.stages is not None:
             texts.append(f"stages = {config.stages}")
+        if config.swapped:
+            texts.append("swapped")
+        print_fields(printer, texts)
+
+
+_BARRIER_BYTES = 1024
+_MOST_BLOCKS = 4
+
+
+@dataclass(frozen=True)
+class WgmmaConfig:
+    """A gemm of plain CUDA: a block's tile (m, n, k), the schedule, the steps along k in flight,
+    how many blocks of a cluster share the steps of one tile, and whether the kernel computes the
+    transposed product (then the tile is of the transposed problem).
+
+    A pingpong's tile is one warpgroup's; a cooperative one has a warpgroup for each 64 rows, or
+    two for 256.
+    """
+
+    tile: tuple[int, int, int]
+    schedule: Schedule = Schedule.PINGPONG
+    stages: int = 4
+    split: int = 1
+    swapped: bool = False
+
+    @property
+    def warpgroups(self) -> int:
+        """How many multiply."""
+        if self.schedule is Schedule.PINGPONG:
+            return 2
+        return 2 if self.tile[0] == 256 else self.tile[0] // 64
+
+    @property
+    def pingpong(self) -> bool:
+        return self.schedule is Schedule.PINGPONG
+
+    def shared_bytes(self, factors: int = 1) -> int:
+        """The shared memory of a block with so many right factors."""
+        m, n, k = self.tile
+        return (m + factors * n) * k * 2 * self.stages + _BARRIER_BYTES
+
+    def resident_blocks(self, shared_bytes: int, factors: int = 1, held_bytes: int = 0) -> int:
+        """How many blocks a multiprocessor holds at once, that need so much more memory."""
+        if self.warpgroups > 1:
+            return 1  # they use all registers
+        by_registers = 65536 // (256 * (80 + factors * self.tile[1] // 2))
+        each = self.shared_bytes(factors) + held_bytes + _BARRIER_BYTES
+        by_shared = (shared_bytes + _BARRIER_BYTES) // each
+        return max(1, min(_MOST_BLOCKS, by_registers, by_shared))
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        m, n, k = self.tile
+        rows = m if self.pingpong else m // self.warpgroups if self.warpgroups else 0
+        checks = (
+            (m in ((64, 128) if self.pingpong else (64, 128, 192, 256)), "tile m is 64 to 256"),
+            (n in (8, 16) or (n % 32 == 0 and 32 <= n <= 256), "tile n is 8, 16, or 32 to 256"),
+            (k == 64, "tile k is 64"),
+            (2 <= self.stages <= 32, "stages must be 2 to 32"),
+            (1 <= self.split <= 8, "a tile is split into 1 to 8 parts"),
+            (self.split == 1 or not self.pingpong, "a pingpong splits no tile"),
+            (rows * n <= 128 * 128, "the accumulators do not fit the registers"),
+            (self.warpgroups < 3 or rows * n <= 64 * 192, "three warpgroups have fewer registers"),
+        )
+        return [text for holds, text in checks if not holds]
+
+
+@irdl_attr_definition
+class WgmmaAttr(Data[WgmmaConfig]):
+    """Config of a gemm of plain CUDA for Hopper (TMA and wgmma, compute capability 9.0a)."""
+
+    name = "cuda.wgmma"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> WgmmaConfig:
+        fields = ConfigFields(parser)
+        config = WgmmaConfig(
+            fields.triple("tile"),
+            fields.choice("schedule", Schedule),
+            fields.number("stages"),
+            fields.optional_number("split") or 1,
+            fields.flag("swapped"),
+        )
+        fields.finish()
+        return config
+
+    def print_parameter(self, printer: Printer) -> None:
+        config = self.data
+        texts = [
+            f"tile = {list(config.tile)}",
+            f"schedule = {config.schedule.value}",
+            f"stages = {config.stages}",
+        ]
+        if config.split > 1:
+            texts.append(f"split = {config.split}")
         if config.swapped:
             texts.append("swapped")
         print_fields(printer, texts)
@@ -336,4 +435,4 @@ class HopperAttentionAttr(Data[HopperAttentionConfig]):
         print_fields(printer, texts)
 
 
-Cuda = Dialect("cuda", [], [AttentionAttr, ConvAttr, GemmAttr, HopperAttentionAttr])
+Cuda = Dialect("cuda", [], [AttentionAttr, ConvAttr, GemmAttr, HopperAttentionAttr, WgmmaAttr])

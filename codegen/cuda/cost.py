@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from math import ceil
 
-from ait.codegen.cuda.config import ConvConfig
+from ait.codegen.cuda.config import ConvConfig, WgmmaConfig
 from ait.codegen.gpu.cost import GemmShape
+from ait.codegen.kernel_view import KernelView
 from ait.passes.target import DeviceDescription
 
 # Bytes that the last-level cache gives all multiprocessors per byte of the memory.
@@ -23,8 +24,31 @@ _LONE_INSTRUCTION_RATE = 0.85
 _LONE_UNIT_FACTOR = 1.2
 # Filling the pipeline and leaving: seconds before the first and after the last multiplication.
 _RAMP_SECONDS = 1.5e-6
+# CUTLASS's collectives take longer to set up (5.0 us at 128 x 768 x 768 where 3.5 us are possible).
+_CUTLASS_RAMP_SECONDS = 3.0e-6
 # What the blocks of a cluster lose by waiting for each other, per further block.
 _CLUSTER_LOSS = 0.05
+# Bytes a second that TMA brings to one multiprocessor while all draw, and while few do.
+_UNIT_BANDWIDTH = 106e9
+_LONE_UNIT_BANDWIDTH = 140e9
+# The share of the peak of the narrowest instructions, beside what shared memory allows.
+_NARROW_RATE = 0.88
+# The share of the peak that three warpgroups reach, whose registers leave no room.
+_THREE_WARPGROUPS_RATE = 0.95
+# How much of the lesser of multiplying and of moving data is not hidden by the other.
+_HINDRANCE = 0.03
+# Between the last instruction of a pingpong's warpgroup and the first one of the other.
+_TURN_SECONDS = 0.5e-6
+# Region ops of many instructions.
+_LENGTHY = frozenset({"erf", "tanh", "exp", "expm1", "log", "divf", "powf", "sin", "cos"})
+_LENGTHY_OPERATIONS = 16
+# Operations for each element of a result beside the region's: exchanges, conversions, addresses.
+_FINISH_OPERATIONS = 16
+# The blocks of a cluster wait for each other, and exchange their sums at so many bytes a second; a
+# cluster lies within one of the parts that multiprocessors come in, not all of which are whole.
+_SPLIT_SECONDS = 0.8e-6
+_EXCHANGE_BANDWIDTH = 20e9
+_UNITS_OF_A_PART = 16
 # What mma.sync reaches of the peak that Hopper's own instructions have, at best.
 _MMA_RATE = 0.5
 # The part of a warp, 64 x 64, from which on loads of fragments do not hold up products.
@@ -43,14 +67,28 @@ def tensor_tile_rate(m: int, n: int) -> float:
     return matrix / max(matrix, shared) * (_LONE_INSTRUCTION_RATE if m == 64 else 1.0)
 
 
+def _instruction_rate(n: int) -> float:
+    """The share of the peak that instructions of n columns reach, whatever else limits them."""
+    return _NARROW_RATE + (1 - _NARROW_RATE) * n / 256
+
+
+def region_operations(view: KernelView) -> int:
+    """Of a product's region, for each element, as instructions."""
+    code = view.region("epilogue").code
+    lengthy = sum(name in _LENGTHY for name in code.operations)
+    return len(code.lines) + lengthy * _LENGTHY_OPERATIONS
+
+
 def hopper_seconds(
     shape: GemmShape,
     device: DeviceDescription,
     tile: tuple[int, int, int],
     cluster: tuple[int, int],
     overlapped_epilogue: bool,
+    operations: int = 0,
 ) -> float:
-    """Expected time of a persistent Hopper gemm whose blocks take one tile after the other."""
+    """Expected time of a persistent Hopper gemm whose blocks take one tile after the other.
+    `operations`: the region's, for each element."""
     m, n, k = tile
     tiles = shape.batch * ceil(shape.m / m) * ceil(shape.n / n)
     # A cluster is scheduled as a whole, and some multiprocessors cannot be part of one.
@@ -61,18 +99,70 @@ def hopper_seconds(
 
     depth = ceil(shape.k / k) * k
     peak = device.matrix_peak["f16"] / device.units
-    multiply = 2.0 * m * n * depth / (peak * tensor_tile_rate(m, n))
+    rate = tensor_tile_rate(m, n) * _instruction_rate(n)
+    multiply = 2.0 * m * n * depth / (peak * rate)
     cache = device.memory_bandwidth * _CACHE_FACTOR / busy
     # Blocks of a cluster share what they read: its m blocks the columns, its n blocks the rows.
     fetch = (m / cluster[1] + n / cluster[0]) * depth * shape.element_bytes / cache
     main = max(multiply, fetch) * (1 + _CLUSTER_LOSS * (blocks - 1))
-    finish = m * n * (shape.epilogue_bytes / cache + 12 / (device.vector_peak / device.units))
+    per_element = (_FINISH_OPERATIONS + operations) / (device.vector_peak / device.units)
+    finish = m * n * (shape.epilogue_bytes / cache + per_element)
     if overlapped_epilogue:
-        steady = waves * max(main, finish) + min(main, finish)
+        steady = waves * max(main, finish) + min(main, finish) + (waves - 1) * _TURN_SECONDS
     else:
         steady = waves * (main + finish)
     drawn = device.memory_bandwidth * min(1.0, busy / device.units * _LONE_UNIT_FACTOR)
-    return max(steady, shape.bytes / drawn) + _RAMP_SECONDS
+    stream = shape.bytes / drawn
+    return max(steady, stream) + _HINDRANCE * min(steady, stream) + _CUTLASS_RAMP_SECONDS
+
+
+def wgmma_seconds(
+    shape: GemmShape,
+    device: DeviceDescription,
+    config: WgmmaConfig,
+    factors: int = 1,
+    operations: int = 0,
+) -> float:
+    """Expected time of the Hopper gemm of our own. `shape` is the op's own; `factors`: how many
+    right ones; `operations`: the region's, for each element."""
+    turned = shape.transposed() if config.swapped else shape
+    m, n, k = config.tile
+    blocks = turned.batch * ceil(turned.m / m) * ceil(turned.n / n) * config.split
+    units = _units_for(config.split, device)
+    busy = min(blocks, units)
+    resident = config.resident_blocks(device.shared_bytes, factors)
+    # Blocks that share a multiprocessor share its rates, but even out the last wave.
+    waves = ceil(blocks / units) if resident == 1 else max(1.0, blocks / units)
+    depth = ceil(ceil(turned.k / k) / config.split) * k
+    peak = device.matrix_peak["f16"] / device.units
+    # Two warpgroups take turns at a pingpong's instructions: no one waits for itself.
+    rate = tensor_tile_rate(2 * m if config.pingpong else m, n) * _instruction_rate(n)
+    if config.warpgroups > 2:
+        rate *= _THREE_WARPGROUPS_RATE
+    multiply = 2.0 * factors * m * n * depth / (peak * rate)
+    draw = _UNIT_BANDWIDTH if 2 * busy > device.units else _LONE_UNIT_BANDWIDTH
+    main = max(multiply, (m + factors * n) * depth * turned.element_bytes / draw)
+    per_element = (_FINISH_OPERATIONS + operations) / (device.vector_peak / device.units)
+    finish = m * n * (turned.epilogue_bytes / draw + per_element)
+    if config.split > 1:
+        exchange = factors * m * n * 4 / _EXCHANGE_BANDWIDTH
+        finish = finish / config.split + exchange + _SPLIT_SECONDS
+    if config.pingpong:
+        turns = (waves - 1) * _TURN_SECONDS
+        steady = waves * max(main, finish) + min(main, finish) + turns
+    else:
+        steady = waves * (main + finish)
+    drawn = min(device.memory_bandwidth, busy * _LONE_UNIT_BANDWIDTH)
+    stream = turned.bytes / drawn
+    return max(steady, stream) + _HINDRANCE * min(steady, stream) + _RAMP_SECONDS
+
+
+def _units_for(split: int, device: DeviceDescription) -> int:
+    """How many multiprocessors run clusters of so many blocks."""
+    if split == 1:
+        return device.units
+    parts = device.units // _UNITS_OF_A_PART - (split > 2)
+    return parts * (_UNITS_OF_A_PART // split * split)
 
 
 def mma_seconds(shape: GemmShape, device: DeviceDescription, config: ConvConfig) -> float:

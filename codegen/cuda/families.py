@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from ait.codegen.cuda.attention import TensorAttention
 from ait.codegen.cuda.attention_hopper import HopperAttention
 from ait.codegen.cuda.conv import TensorConv
+from ait.codegen.cuda.gemm_hopper import GemmHopper
 from ait.codegen.cuda.gemm_sm90 import GemmSm90
 from ait.codegen.gpu.depthwise import Depthwise
 from ait.codegen.gpu.elementwise import Elementwise
@@ -22,6 +23,7 @@ from ait.dialects.kernel import (
     AttentionOp,
     ConvOp,
     CopyOp,
+    DualGemmOp,
     GatherOp,
     GemmOp,
     KernelOp,
@@ -53,26 +55,26 @@ class OpRow:
     """What the families of a single architecture ask of accesses, to be fast."""
 
 
-# What passes may fuse into a gemm is what the Hopper kernels take: a second result, or a crowd of
-# operands, would send it to the kernel of our own, which loses more than the fusion gains.
-_GEMM = KernelCapability(elements=frozenset({"f32", "f16", "bf16"}), max_ins=10, max_outs=1)
+# What passes may fuse into a gemm is what the fast kernels take: a crowd of operands would leave no
+# registers, and a convolution's second result would send it to the kernel that takes anything.
+_FLOATS = frozenset({"f32", "f16", "bf16"})
+_GEMM = KernelCapability(elements=_FLOATS, max_ins=10, max_outs=4)
 
 # TMA checks the ends of rows itself: odd extents need no padding, only odd strides do. Without it a
 # gemm is one of our own, whose tensor engine reaches a fifth of what Hopper's instructions do: the
 # models of cost.py put it at 0.12 to 0.36 of the speed, at 0.2 for large ones.
-_TMA = AlignedAccess(
-    bytes=16, speed_without=0.2, elements=frozenset({"f16", "bf16"}), single_strides=True
-)
+_TMA = AlignedAccess(bytes=16, speed_without=0.2, elements=frozenset({"f16", "bf16"}))
 # Tensor-core kernels of our own copy 16 bytes at once where channels and heads are so many, else
 # one element at a time, however rows begin. What that costs was not measured: an estimate.
 _VECTORS = AlignedAccess(
     bytes=16, speed_without=0.5, elements=frozenset({"f16", "bf16"}), whole_runs=True
 )
-_CONV = replace(_GEMM, aligned=_VECTORS)
+_CONV = replace(_GEMM, max_outs=1, aligned=_VECTORS)
 _ATTENTION = KernelCapability(max_ins=10, max_outs=1, aligned=_VECTORS)
 
 OPS: Mapping[type[KernelOp], OpRow] = {
-    GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmSm90()]}, {"sm_90a": _TMA}),
+    GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmHopper(), GemmSm90()]}, {"sm_90a": _TMA}),
+    DualGemmOp: OpRow(_GEMM, [], {"sm_90a": [GemmHopper()]}, {"sm_90a": _TMA}),
     ConvOp: OpRow(_CONV, [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)]),
     AttentionOp: OpRow(
         _ATTENTION, [TensorAttention(), OwnAttention()], {"sm_90a": [HopperAttention()]}
@@ -87,15 +89,17 @@ OPS: Mapping[type[KernelOp], OpRow] = {
 }
 
 
-def capabilities(architecture: str) -> Capabilities:
-    """What the kernels of an architecture can do."""
-    kernels = {
-        kind: replace(row.capability, aligned=row.aligned.get(architecture, row.capability.aligned))
-        for kind, row in OPS.items()
-    }
-    return Capabilities(kernels, packed_weights=frozenset({ConvOp}), products_for_convs=True)
-
-
 def families(architecture: str) -> Mapping[type[KernelOp], Sequence[KernelFamily]]:
     """For each op, the families of an architecture."""
     return {kind: [*row.only.get(architecture, ()), *row.everywhere] for kind, row in OPS.items()}
+
+
+def capabilities(architecture: str) -> Capabilities:
+    """What an architecture's kernels can do."""
+    taken = families(architecture)
+    kernels = {
+        kind: replace(row.capability, aligned=row.aligned.get(architecture, row.capability.aligned))
+        for kind, row in OPS.items()
+        if taken[kind]
+    }
+    return Capabilities(kernels, packed_weights=frozenset({ConvOp}), products_for_convs=True)

@@ -14,7 +14,7 @@ from typing import cast
 from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import GemmAttr, GemmConfig, Schedule
-from ait.codegen.cuda.cost import hopper_seconds
+from ait.codegen.cuda.cost import hopper_seconds, region_operations
 from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.kernel_view import KernelView
@@ -122,7 +122,7 @@ class GemmSm90:
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         make_plan(view, swapped=False)
-        shape = GemmShape.of(view)
+        shape, operations = GemmShape.of(view), region_operations(view)
         found: list[Candidate] = []
         for swapped in (False, True):
             turned = shape.transposed() if swapped else shape
@@ -133,7 +133,9 @@ class GemmSm90:
                         if not _is_sensible(config, turned):
                             continue
                         overlapped = schedule is Schedule.PINGPONG
-                        seconds = hopper_seconds(turned, device, tile, cluster, overlapped)
+                        seconds = hopper_seconds(
+                            turned, device, tile, cluster, overlapped, operations
+                        )
                         found.append(Candidate(GemmAttr(config), seconds))
         return found
 

@@ -19,7 +19,13 @@ from xdsl.rewriter import InsertPoint
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import DualGemmOp, EmptyOp, GemmOp, PointwiseOp, YieldOp
 from ait.dialects.symbolic import Dim, element_of, exact_div, provably_le, tensor_type
-from ait.passes.fusion.legality import Refusal, capability, check_limits, covers_storage
+from ait.passes.fusion.legality import (
+    Refusal,
+    capability,
+    check_limits,
+    check_runs,
+    covers_storage,
+)
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import dims_of_operand, rebuilt, split_domain
 from ait.passes.lowering.launch import Read
@@ -146,6 +152,7 @@ class FuseGemmPair(RewritePattern):
                 row = capability(self.target, DualGemmOp)
                 fused = build_pair(pair)
                 check_limits(fused, row)
+                check_runs(fused, self.target)
             except Refusal as reason:
                 message = f"not one kernel with {describe(owner)}, which it reads: {reason}"
                 remark(self.pass_name, "missed", op, message)
@@ -336,6 +343,7 @@ class FuseColumnHalves(RewritePattern):
         finally:
             found.halves.op.erase()
         check_limits(fused, row)
+        check_runs(fused, self.target)
         message = f"the halves of {describe(gemm)} are one dual gemm"
         remark(self.pass_name, "applied", op, message)
         for result in fused.res:

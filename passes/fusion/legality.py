@@ -57,3 +57,11 @@ def check_limits(op: KernelOp, row: KernelCapability) -> None:
         raise Refusal(
             f"{ins} operands and {outs} results are more than {row.max_ins} and {row.max_outs}"
         )
+
+
+def check_runs(op: KernelOp, target: TargetInfo) -> None:
+    """Raises Refusal, and erases a fused op, if no kernel of the target can run it."""
+    reason = target.refusal(op)
+    if reason is not None:
+        op.erase()
+        raise Refusal(reason)

@@ -24,7 +24,7 @@ from tests.compile.cuda.attention_cases import (
     OWN_ATTENTIONS,
     TENSOR_ATTENTIONS,
 )
-from tests.compile.cuda.cases import ELEMENTWISE, HOPPER_GEMMS, OWN_GEMMS
+from tests.compile.cuda.cases import ELEMENTWISE, HOPPER_GEMMS, OWN_GEMMS, WGMMA_GEMMS
 from tests.compile.cuda.conv_cases import OWN_CONVS, TENSOR_CONVS
 from tests.compile.cuda.kernels import TARGET, Array, Case
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
@@ -39,6 +39,7 @@ def all_cases() -> list[Case]:
     cases: dict[str, Case] = {}
     for case in (
         *HOPPER_GEMMS,
+        *WGMMA_GEMMS,
         *OWN_GEMMS,
         *ELEMENTWISE,
         *OWN_CONVS,

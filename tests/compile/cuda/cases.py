@@ -97,9 +97,9 @@ def grouped_dims(config: str = "OwnGemmAttr") -> Case:
     )
 
 
-def dynamic(rows: int, config: str = "") -> Case:
+def dynamic(rows: int, config: str = "", low: int = 1) -> Case:
     """x [batch * 8, 64] @ w [64, 96], with the mean over the rows' number."""
-    symbol = "batch in [1, 64]"
+    symbol = f"batch in [{low}, 64]"
     x = f"tensor<?x64xf16, #sym.dims<[batch * 8, 64], {symbol}>>"
     o = f"tensor<?x96xf16, #sym.dims<[batch * 8, 96], {symbol}>>"
     w = "tensor<64x96xf16>"
@@ -340,6 +340,71 @@ def heads(config: str = "GemmAttr") -> Case:
     )
 
 
+def merged_heads(config: str) -> Case:
+    """Attention's heads [2, 4, 24, 64] as x [2 * 24, 4 * 64] @ w [256, 40], written as [40, 2, 24]:
+    neither m nor k is one dim of x, nor m one of the result."""
+    x, w, o = "tensor<12288xf16>", "tensor<256x40xf16>", "tensor<40x48xf16>"
+    return Case(
+        "merged_heads",
+        {"x": x, "w": w, "o": o},
+        f"""kernel.gemm ins(
+          %x <offset 0, sizes [2, 24, 4, 64], strides [6144, 64, 1536, 1]> : {x},
+          %w <offset 0, sizes [4, 64, 40], strides [2560, 40, 1]> : {w})
+          outs(%o <offset 0, sizes [2, 24, 40], strides [24, 1, 48]> : {o})
+          {{groups = array<i64: 0, 2, 1, 2>}} epilogue {SUM}""",
+        config=config,
+    )
+
+
+def gated(m: int, n: int, k: int, config: str, element: str = "f16", pad: int = 0) -> Case:
+    """silu(x @ g^T) * (x @ u^T) + bias, where u is the second half of a weight."""
+    x, g, u, b, o = (
+        f"tensor<{shape}x{element}>"
+        for shape in (f"{m}x{k}", f"{n}x{k}", f"{2 * n}x{k}", f"{n}", f"{m}x{n + pad}")
+    )
+    sizes = f"sizes [{k}, {n}], strides [1, {k}]"
+    return Case(
+        "gated",
+        {"x": x, "g": g, "u": u, "b": b, "o": o},
+        f"""kernel.dual_gemm ins(%x : {x}, %g <offset 0, {sizes}> : {g},
+          %u <offset {n * k}, {sizes}> : {u},
+          %b <offset 0, sizes [{m}, {n}], strides [0, 1]> : {b})
+          outs(%o <offset 0, sizes [{m}, {n}], strides [{n + pad}, 1]> : {o})
+          {{groups = array<i64: 0, 1, 1, 1>}} epilogue {{
+          ^bb0(%gate : f32, %up : f32, %bias : f32):
+            %one = arith.constant 1.0 : f32
+            %0 = arith.negf %gate : f32
+            %1 = math.exp %0 : f32
+            %2 = arith.addf %1, %one : f32
+            %3 = arith.divf %gate, %2 : f32
+            %4 = arith.mulf %3, %up : f32
+            %5 = arith.addf %4, %bias : f32
+            kernel.yield %5 : f32
+          }}""",
+        config=config,
+    )
+
+
+def layouts(config: str, sizes: tuple[int, int, int, int] = (2, 136, 104, 80)) -> list[Case]:
+    """Each factor along k or across, the result by rows or by columns, all with padding."""
+    batch, m, n, k = sizes
+    cases: list[Case] = []
+    for number in range(8):
+        a = (k + 8, 1) if number & 1 else (1, m + 16)
+        b = (1, k + 24) if number & 2 else (n + 8, 1)
+        o = (n + 3, 1) if number & 4 else (1, m + 8)
+        steps = [(m + 16) * (k + 8), (n + 8) * (k + 24), (m + 8) * (n + 3)]
+        maps = [
+            f"offset {first}, strides [{step}, {strides[0]}, {strides[1]}]"
+            for first, step, strides in zip((8, 16, 8), steps, (a, b, o), strict=True)
+        ]
+        bases = [first + batch * step for first, step in zip((8, 16, 8), steps, strict=True)]
+        name = f"layout_{number}"
+        case = product(name, sizes, tuple(maps), "bf16", config, tuple(bases))  # pyright: ignore
+        cases.append(case)
+    return cases
+
+
 _SWAPPED = "#cuda.gemm<tile = [64, 32, 64], cluster = [1, 1], schedule = pingpong, swapped>"
 _COOPERATIVE = "#cuda.gemm<tile = [128, 128, 64], cluster = [2, 1], schedule = cooperative>"
 _SMALL = "#cuda.gemm<tile = [64, 16, 128], cluster = [1, 2], schedule = pingpong, stages = 4>"
@@ -351,4 +416,56 @@ HOPPER_GEMMS = [
     linear(520, 768, 256, config=_COOPERATIVE, name="linear_cooperative"),
     linear(72, 200, 136, "bf16", config=_SMALL, name="linear_small"),
     linear(1024, 3072, 768, config="GemmAttr", name="linear_first_choice"),
+]
+
+
+def wgmma(m: int, n: int, schedule: str, stages: int, *more: str) -> str:
+    """The text of a config."""
+    fields = [f"tile = [{m}, {n}, 64]", f"schedule = {schedule}", f"stages = {stages}", *more]
+    return f"#cuda.wgmma<{', '.join(fields)}>"
+
+
+_LONE = wgmma(64, 32, "cooperative", 3)
+_LONE_SWAPPED = wgmma(64, 32, "cooperative", 3, "split = 2", "swapped")
+_PINGPONG = wgmma(64, 64, "pingpong", 3)
+
+WGMMA_GEMMS = [
+    *(
+        all_leaves(config)
+        for config in (
+            wgmma(128, 64, "pingpong", 3),
+            wgmma(64, 256, "pingpong", 2),
+            wgmma(256, 64, "cooperative", 2),
+            wgmma(192, 32, "cooperative", 3),
+            wgmma(128, 96, "cooperative", 4, "split = 2"),
+            wgmma(64, 16, "cooperative", 4),
+            wgmma(64, 8, "cooperative", 8, "swapped"),
+            _LONE_SWAPPED,
+        )
+    ),
+    heads("WgmmaAttr"),
+    heads(wgmma(128, 128, "cooperative", 3)),
+    *layouts(wgmma(128, 64, "pingpong", 3)),
+    *layouts(wgmma(64, 32, "cooperative", 3, "swapped"))[::2],
+    *layouts(wgmma(128, 96, "cooperative", 4, "split = 2"))[2:4],
+    *layouts(wgmma(64, 16, "cooperative", 4, "swapped"), (3, 136, 8, 72))[:2],
+    dynamic(3, wgmma(64, 32, "cooperative", 4, "swapped")),
+    dynamic(9, wgmma(128, 64, "pingpong", 3)),
+    dynamic(0, _LONE, low=0),
+    grouped_dims(_LONE),
+    merged_heads(wgmma(64, 32, "pingpong", 3)),
+    merged_heads(wgmma(64, 32, "cooperative", 3, "swapped")),
+    *(gated(*sizes) for sizes in ((136, 80, 72, _PINGPONG), (520, 256, 192, "WgmmaAttr"))),
+    gated(65, 33, 48, wgmma(64, 64, "cooperative", 6, "split = 3"), "bf16", 2),
+    linear(65, 33, 40, "bf16", _LONE, "linear_odd_results"),
+    linear(1, 40, 136, config=_LONE_SWAPPED, name="linear_one_row"),
+    linear(40, 1, 24, config=_LONE, name="linear_one_column"),
+    linear(1, 1, 8, config=_LONE, name="linear_one"),
+    linear(
+        200, 72, 1000, config=wgmma(128, 32, "cooperative", 8, "split = 8"), name="linear_split"
+    ),
+    linear(300, 200, 64, config=wgmma(128, 128, "pingpong", 4), name="linear_short"),
+    linear(1024, 3072, 768, config="WgmmaAttr", name="linear_first_wgmma"),
+    linear(2100, 768, 768, config=wgmma(128, 256, "cooperative", 3), name="linear_many_tiles"),
+    linear(2100, 776, 136, config=wgmma(128, 128, "pingpong", 5), name="linear_ragged_tiles"),
 ]

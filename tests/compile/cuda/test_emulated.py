@@ -8,16 +8,19 @@ from pathlib import Path
 import pytest
 
 from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, TENSOR_ATTENTIONS
-from tests.compile.cuda.cases import ELEMENTWISE, OWN_GEMMS
+from tests.compile.cuda.cases import ELEMENTWISE, OWN_GEMMS, WGMMA_GEMMS
 from tests.compile.cuda.conv_cases import OWN_CONVS, TENSOR_CONVS
 from tests.compile.cuda.kernels import Case, assert_close, emulated
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
 
 pytestmark = pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 
+# Thousands of tiles are for a GPU.
+_LARGE = {"linear_first_wgmma", "linear_many_tiles", "linear_ragged_tiles"}
 
 _CASES = [
     *OWN_GEMMS,
+    *(case for case in WGMMA_GEMMS if case.name not in _LARGE),
     *ELEMENTWISE,
     *ROWS,
     *OWN_CONVS,

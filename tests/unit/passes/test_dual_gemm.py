@@ -216,7 +216,7 @@ def test_different_inputs_are_two_kernels() -> None:
     assert kernels(lambda x, y: linear(x).sigmoid() * linear(y), specs) == ["gemm", "gemm"]
 
 
-@pytest.mark.parametrize("target", ["cuda:sm_90a", "hip:gfx942"])
+@pytest.mark.parametrize("target", ["cuda:sm_80", "hip:gfx942"])
 @pytest.mark.parametrize("model", [ONE["operands-swapped"], ONE["interleaved"]])
 def test_targets_without_the_kernel_are_left_alone(target: str, model: Model) -> None:
     program = trace(model, X)
@@ -224,3 +224,25 @@ def test_targets_without_the_kernel_are_left_alone(target: str, model: Model) ->
         run_pipeline(program.module, ("simplify", "lower", "fuse"), target=target, verify=True)
     assert not any(isinstance(op, DualGemmOp) for op in program.module.walk())
     assert any(f"{target} has no kernel.dual_gemm" in r.message for r in remarks)
+
+
+@pytest.mark.parametrize(
+    ("element", "columns", "reason"),
+    [("f16", 64, None), ("f32", 64, "factors of f32"), ("f16", 63, "not aligned")],
+)
+def test_what_no_kernel_takes_stays_two(element: str, columns: int, reason: str | None) -> None:
+    """The kernel of cuda:sm_90a has its limits: what it refuses is left as it was."""
+    factor = TensorSpec((64, columns), element)
+    specs = {"x": TensorSpec((32, 64), element), "y": factor, "z": factor}
+
+    def model(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+        return (x @ y).sigmoid() * (x @ z)
+
+    program = trace(model, specs)
+    with collect_remarks() as remarks:
+        run_pipeline(
+            program.module, ("simplify", "lower", "fuse"), target="cuda:sm_90a", verify=True
+        )
+    found = any(isinstance(op, DualGemmOp) for op in program.module.walk())
+    assert found == (reason is None)
+    assert reason is None or any(reason in r.message for r in remarks if r.kind == "missed")

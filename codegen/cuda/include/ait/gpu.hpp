@@ -65,11 +65,12 @@ __device__ __forceinline__ std::uint32_t shuffle_word(std::uint32_t word, int ma
 }
 
 /// Starts `kernel` on the launch's stream, where it may overlap the end of the kernel before it
-/// (programmatic dependent launch, compute capability 9.0), with `shared` bytes of dynamic shared
-/// memory. An empty grid is no launch at all.
+/// (programmatic dependent launch, compute capability 9.0), in clusters of `cluster` blocks along x,
+/// with `shared` bytes of dynamic shared memory. An empty grid is no launch at all.
 template <class... Parameters, class... Arguments>
-Status launch_with_shared(const Launch& launch, void (*kernel)(Parameters...), dim3 grid,
-                          dim3 block, unsigned shared, Arguments... arguments) {
+Status launch_in_clusters(const Launch& launch, void (*kernel)(Parameters...), dim3 grid,
+                          dim3 block, unsigned cluster, unsigned shared,
+                          const Arguments&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return ok();
   constexpr unsigned kWithoutAsking = 48u << 10;
   if (shared > kWithoutAsking) {
@@ -83,22 +84,35 @@ Status launch_with_shared(const Launch& launch, void (*kernel)(Parameters...), d
   config.blockDim = block;
   config.dynamicSmemBytes = shared;
   config.stream = stream_of(launch);
+  cudaLaunchAttribute attributes[2]{};
+  config.attrs = attributes;
 #if defined(AIT_CUDA_DEPENDENT_LAUNCH)
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = &attribute;
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
   config.numAttrs = 1;
 #endif
+  if (cluster > 1) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = cluster;
+    attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+  }
   return status_of(
       cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...),
       "kernel launch failed");
 }
 
+/// The same without clusters.
+template <class... Parameters, class... Arguments>
+Status launch_with_shared(const Launch& launch, void (*kernel)(Parameters...), dim3 grid,
+                          dim3 block, unsigned shared, const Arguments&... arguments) {
+  return launch_in_clusters(launch, kernel, grid, block, 1, shared, arguments...);
+}
+
 /// The same without dynamic shared memory.
 template <class... Parameters, class... Arguments>
 Status launch(const Launch& launch, void (*kernel)(Parameters...), dim3 grid, dim3 block,
-              Arguments... arguments) {
+              const Arguments&... arguments) {
   return launch_with_shared(launch, kernel, grid, block, 0, arguments...);
 }
 

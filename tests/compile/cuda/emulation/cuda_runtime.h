@@ -1,5 +1,5 @@
 // CUDA on the host, just enough to execute the plain kernels in tests: each thread of a block is a
-// fiber, blocks run one after the other, and a barrier switches to the next fiber. Undefined
+// fiber, clusters of blocks run one after the other, a barrier switches to the next fiber. Undefined
 // behaviour of the device (misaligned packs, indices outside of shared arrays) is left to the host
 // compiler's sanitizers.
 #pragma once
@@ -34,13 +34,14 @@ inline dim3 threadIdx, blockIdx, gridDim, blockDim;
 
 namespace emulation {
 
-enum class Waits { no, warp, block };
+enum class Waits { no, warp, block, cluster };
 
 struct Fiber {
   ucontext_t context;
   std::unique_ptr<char[]> stack;
   bool done = false;
   Waits waits = Waits::no;
+  unsigned block = 0;  // of the cluster
 };
 
 constexpr unsigned kWarp = 32;
@@ -49,6 +50,20 @@ inline ucontext_t scheduler;
 inline Fiber* current = nullptr;
 inline std::function<void()>* body = nullptr;
 inline std::vector<Fiber> fibers;
+inline long polls = 0;  // since something last happened
+
+// The number of the running thread in its cluster.
+inline unsigned self() { return static_cast<unsigned>(current - fibers.data()); }
+
+// Lets others run until something has happened that the thread looks for.
+inline void poll() {
+  constexpr long kMost = 200'000'000;
+  if (++polls > kMost) {
+    std::fprintf(stderr, "threads wait for what never happens\n");
+    std::abort();
+  }
+  swapcontext(&current->context, &scheduler);
+}
 
 inline void barrier(Waits what) {
   current->waits = what;
@@ -73,12 +88,14 @@ inline bool release(unsigned first, unsigned last, Waits what) {
   return any;
 }
 
-// Runs one block: every fiber up to its next barrier, again and again until all are done. A barrier
-// that some thread of the warp or block never reaches is an error, as it is on the device.
-inline void run_block(unsigned threads) {
+// Runs the blocks of one cluster: every fiber up to its next barrier, again and again until all are
+// done. A barrier that some thread of the warp or block never reaches is an error, as it is on the
+// device.
+inline void run_cluster(unsigned threads, unsigned blocks, dim3 first) {
   constexpr std::size_t kStack = 256 << 10;
-  if (fibers.size() < threads) fibers.resize(threads);
-  for (unsigned i = 0; i < threads; ++i) {
+  const unsigned all = threads * blocks;
+  if (fibers.size() < all) fibers.resize(all);
+  for (unsigned i = 0; i < all; ++i) {
     Fiber& fiber = fibers[i];
     if (!fiber.stack) fiber.stack.reset(new char[kStack]);
     getcontext(&fiber.context);
@@ -88,23 +105,29 @@ inline void run_block(unsigned threads) {
     makecontext(&fiber.context, enter, 0);
     fiber.done = false;
     fiber.waits = Waits::no;
+    fiber.block = i / threads;
   }
   for (bool alive = true; alive;) {
     bool moved = false;
     alive = false;
-    for (unsigned i = 0; i < threads; ++i) {
+    for (unsigned i = 0; i < all; ++i) {
       if (fibers[i].done) continue;
       alive = true;
       if (fibers[i].waits != Waits::no) continue;
-      threadIdx = dim3(i, 0, 0);
+      threadIdx = dim3(i % threads, 0, 0);
+      blockIdx = dim3(first.x + fibers[i].block, first.y, first.z);
       current = &fibers[i];
       swapcontext(&scheduler, &fibers[i].context);
       moved = true;
     }
-    for (unsigned first = 0; first < threads; first += kWarp) {
-      moved |= release(first, first + kWarp < threads ? first + kWarp : threads, Waits::warp);
+    for (unsigned block = 0; block < all; block += threads) {
+      for (unsigned warp = block; warp < block + threads; warp += kWarp) {
+        const unsigned end = warp + kWarp < block + threads ? warp + kWarp : block + threads;
+        moved |= release(warp, end, Waits::warp);
+      }
+      moved |= release(block, block + threads, Waits::block);
     }
-    moved |= release(0, threads, Waits::block);
+    moved |= release(0, all, Waits::cluster);
     if (alive && !moved) {
       std::fprintf(stderr, "threads wait for others that have taken another way\n");
       std::abort();
@@ -113,7 +136,7 @@ inline void run_block(unsigned threads) {
 }
 
 // What each thread shows the others of its warp.
-inline std::uint32_t shown[1024];
+inline std::uint32_t shown[8192];
 
 }  // namespace emulation
 
@@ -121,13 +144,30 @@ inline void __syncthreads() { emulation::barrier(emulation::Waits::block); }
 inline void __syncwarp() { emulation::barrier(emulation::Waits::warp); }
 
 inline std::uint32_t __shfl_xor_sync(unsigned, std::uint32_t value, int mask) {
-  const unsigned self = threadIdx.x;
+  const unsigned self = emulation::self();
   emulation::shown[self] = value;
   __syncwarp();
   const std::uint32_t result = emulation::shown[self ^ static_cast<unsigned>(mask)];
   __syncwarp();
   return result;
 }
+
+inline int __shfl_sync(unsigned, int value, int lane) {
+  const unsigned self = emulation::self();
+  emulation::shown[self] = static_cast<std::uint32_t>(value);
+  __syncwarp();
+  const std::uint32_t result =
+      emulation::shown[self / emulation::kWarp * emulation::kWarp + static_cast<unsigned>(lane)];
+  __syncwarp();
+  return static_cast<int>(result);
+}
+
+inline int min(int a, int b) { return a < b ? a : b; }
+
+struct float2 {
+  float x, y;
+};
+inline float2 make_float2(float x, float y) { return {x, y}; }
 
 inline int atomicCAS(int* address, int expected, int value) {
   const int old = *address;
@@ -153,11 +193,14 @@ inline cudaError_t cudaFuncSetAttribute(const void*, int, int bytes) {
   return bytes <= 227 << 10 ? cudaSuccess : cudaErrorInvalidValue;
 }
 
-enum { cudaLaunchAttributeProgrammaticStreamSerialization };
+enum { cudaLaunchAttributeProgrammaticStreamSerialization, cudaLaunchAttributeClusterDimension };
 struct cudaLaunchAttribute {
   int id;
   struct {
     int programmaticStreamSerializationAllowed;
+    struct {
+      unsigned x, y, z;
+    } clusterDim;
   } val;
 };
 struct cudaLaunchConfig_t {
@@ -175,10 +218,15 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   emulation::body = &body;
   gridDim = config->gridDim;
   blockDim = config->blockDim;
+  unsigned cluster = 1;
+  for (unsigned i = 0; i < config->numAttrs; ++i) {
+    const cudaLaunchAttribute& attribute = config->attrs[i];
+    if (attribute.id == cudaLaunchAttributeClusterDimension) cluster = attribute.val.clusterDim.x;
+  }
+  if (config->gridDim.x % cluster != 0) return cudaErrorInvalidValue;
   for (unsigned y = 0; y < config->gridDim.y; ++y) {
-    for (unsigned x = 0; x < config->gridDim.x; ++x) {
-      blockIdx = dim3(x, y, 0);
-      emulation::run_block(config->blockDim.x);
+    for (unsigned x = 0; x < config->gridDim.x; x += cluster) {
+      emulation::run_cluster(config->blockDim.x, cluster, dim3(x, y, 0));
     }
   }
   return cudaSuccess;

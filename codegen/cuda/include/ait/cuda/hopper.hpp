@@ -202,6 +202,32 @@ __device__ __forceinline__ float4 load_remote(std::uint32_t address) {
   return value;
 }
 
+/// `Count` floats of another block's shared memory.
+template <int Count>
+struct RemotePack {
+  float value[Count];
+
+  __device__ __forceinline__ void load(std::uint32_t address) {
+    if constexpr (Count % 4 == 0) {
+#pragma unroll
+      for (int i = 0; i < Count; i += 4) {
+        asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+                     : "=f"(value[i]), "=f"(value[i + 1]), "=f"(value[i + 2]), "=f"(value[i + 3])
+                     : "r"(address + i * 4)
+                     : "memory");
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < Count; ++i) {
+        asm volatile("ld.shared::cluster.f32 %0, [%1];"
+                     : "=f"(value[i])
+                     : "r"(address + i * 4)
+                     : "memory");
+      }
+    }
+  }
+};
+
 // Tiles by the copy engine ("cp.async.bulk.tensor"): one thread starts a copy. Coordinates are in
 // elements, innermost dim first; what lies outside of the tensor reads as zero and is not written.
 

@@ -27,8 +27,8 @@ struct Copies {
   std::vector<Copy> open;
 };
 inline Copies& copies() {
-  static std::vector<Copies> all(1024);
-  return all[threadIdx.x];
+  static std::vector<Copies> all(8192);
+  return all[emulation::self()];
 }
 
 template <int Bytes>
@@ -63,8 +63,8 @@ template <class Value>
 struct Exchange {
   Value (*values)[32];
   explicit Exchange(const Value& mine) {
-    static Value all[32][32];
-    values = &all[threadIdx.x / 32];
+    static Value all[256][32];
+    values = &all[emulation::self() / 32];
     (*values)[threadIdx.x % 32] = mine;
     __syncwarp();
   }

@@ -1,0 +1,483 @@
+"""Gemms for Hopper in plain CUDA (TMA, wgmma): seconds to compile, where CUTLASS takes a minute.
+
+Factors come by TMA, which describes a tensor as up to five dims: the group that neighbours lie
+along, the other one and the batch may each be of several, as long as tiles do not straddle them.
+Results and the operands of the region are read and written by threads, in packs where they allow
+it, so they may have any strides and types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import gcd
+from typing import cast
+
+from xdsl.ir import Attribute
+
+from ait.codegen.cuda.config import Schedule, WgmmaAttr, WgmmaConfig
+from ait.codegen.cuda.cost import region_operations, wgmma_seconds
+from ait.codegen.expressions import in_parentheses
+from ait.codegen.gpu.cost import GemmShape
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.lanes import Lanes, Lines, Reach, fits, read_by, shared_values
+from ait.codegen.kernel_view import KernelView
+from ait.codegen.operand import Operand
+from ait.dialects.kernel import DualGemmOp
+from ait.dialects.symbolic import Dim, dim_product, known_divisor, lower_bound, upper_bound
+from ait.passes.target import DeviceDescription
+
+_ALIGNMENT = 16
+_ROW_BYTES = 128
+_STEP_K = 64
+_INT32_MAX = (1 << 31) - 1
+_MOST_DIMS = 5
+_PACKS = (8, 4, 2, 1)
+_WIDEST_LOAD = 32
+_FACTOR_TYPES = frozenset({"f16", "bf16"})
+_THREADS = 128
+"""Of a warpgroup."""
+_SHARED_BYTES = 227 << 10
+_SMALLEST_COPY = 4
+_SWIZZLE_ROWS = 8
+"""Rows of a tile after which the swizzle repeats: boxes are whole numbers of them."""
+
+_PINGPONG_TILES = (
+    *((64, n) for n in (32, 64, 96, 128, 160, 192, 224, 256)),
+    *((128, n) for n in (32, 64, 96, 128)),
+)
+_COOPERATIVE_TILES = (
+    *((128, n) for n in (64, 128, 160, 192, 224, 256)),
+    *((192, n) for n in (64, 96, 128, 160, 192)),
+    *((256, n) for n in (64, 96, 128)),
+)
+_LONE_TILES = tuple((64, n) for n in (8, 16, 32, 64, 96, 128, 192, 256))
+_SPLITS = (1, 2, 3, 4, 5, 6, 8)
+_MOST_STAGES = 16
+_FEW_STAGES = 3
+_SWAPPED_ROWS = 256
+"""Up to so many rows the transposed product is worth considering."""
+
+
+@dataclass(frozen=True)
+class MapDim:
+    """A dim of a tensor map, in C++: its size, its stride (none of the first), its part in a box,
+    and the coordinate of a box."""
+
+    size: str
+    stride: str
+    box: int
+    coordinate: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """One copy of a tile's loads: where its box begins, in bytes and along the groups."""
+
+    bytes: int
+    outer: int
+    k: int
+
+
+@dataclass(frozen=True)
+class FactorMap:
+    """How TMA brings a tile of a factor: [outer, k] elements, where `outer` is m or n."""
+
+    operand: Operand
+    along_k: bool
+    """Whether neighbours along k are neighbours in memory."""
+    swizzle: int
+    dims: tuple[MapDim, ...]
+    loads: tuple[Load, ...]
+
+    @property
+    def major(self) -> str:
+        return "K" if self.along_k else "MN"
+
+
+@dataclass(frozen=True)
+class ReadLanes(Lanes):
+    """Lanes whose operands were all read before, into the struct `loaded`; of some, `held`, packs
+    are brought to shared memory even earlier."""
+
+    held: tuple[Operand, ...] = ()
+
+    @property
+    def held_bytes(self) -> int:
+        """Of one pack of each held operand."""
+        return sum(self.count * operand.element.bytes for operand in self.held)
+
+    def element(self, operand: Operand) -> str:
+        if self.reach(operand) is Reach.UNIFORM:
+            return f"{operand.name}_one"
+        return f"{operand.name}_pack.value[lane]"
+
+    def fields(self, operands: Sequence[Operand]) -> list[tuple[str, str]]:
+        """(type, name) of what is read."""
+        return [
+            (operand.type, f"{operand.name}_one")
+            if self.reach(operand) is Reach.UNIFORM
+            else (f"ait::gpu::Pack<{operand.type}, {self.count}>", f"{operand.name}_pack")
+            for operand in operands
+        ]
+
+    def direct(self, operands: Sequence[Operand]) -> list[Operand]:
+        """Those that are read where they lie."""
+        return [operand for operand in operands if operand not in self.held]
+
+    def holds(self) -> Lines:
+        """Statements that start to bring packs to shared memory."""
+        return [
+            f"ait::cuda::hold_pack<{self.count}>({self._slot(operand)}, thread, "
+            f"{operand.name} + ({operand.offset(**self.first)}));"
+            for operand in self.held
+        ]
+
+    def fetches(self, operands: Sequence[Operand]) -> Lines:
+        """Statements that read into `loaded`."""
+        lines: Lines = []
+        for operand in operands:
+            if operand in self.held:
+                pack = f"ait::cuda::held_pack<{self.count}, {operand.type}>"
+                lines.append(f"loaded.{operand.name}_pack = {pack}({self._slot(operand)}, thread);")
+                continue
+            match self.reach(operand):
+                case Reach.PACK:
+                    pack = f"{operand.name} + ({operand.offset(**self.first)})"
+                    value = f"ait::gpu::load_pack<{self.count}>({pack})"
+                    lines.append(f"loaded.{operand.name}_pack = {value};")
+                case Reach.UNIFORM:
+                    value = f"{operand.name}[{operand.offset(**self.first)}]"
+                    lines.append(f"loaded.{operand.name}_one = {value};")
+                case Reach.SINGLE:
+                    value = f"{operand.name}[{operand.offset(**self.each)}]"
+                    place = f"loaded.{operand.name}_pack.value[lane]"
+                    loop = f"for (int lane = 0; lane < {self.count}; ++lane)"
+                    lines += ["#pragma unroll", f"{loop} {place} = {value};"]
+        return lines
+
+    def _slot(self, operand: Operand) -> str:
+        before = self.held[: self.held.index(operand)]
+        offset = sum(self.count * other.element.bytes for other in before) * _THREADS
+        return f"slot + {offset}" if offset else "slot"
+
+
+@dataclass(frozen=True)
+class Product:
+    """The op's product as the tensor cores see it: `rows` and `columns` are its m and n, or the
+    other way round."""
+
+    rows: str
+    columns: str
+    a: FactorMap
+    bs: tuple[FactorMap, ...]
+
+
+class GemmHopper:
+    """The kernel family; see family.py."""
+
+    template = "gemm_hopper.cu.j2"
+    config_type = WgmmaAttr
+
+    def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
+        _check(view)
+        found: list[Candidate] = []
+        reasons: dict[str, None] = {}
+        shape = GemmShape.of(view)
+        factors, operations = _factors(view), region_operations(view)
+        for config in _configs(shape, factors, device, _full_bytes(view)):
+            try:
+                product_of(view, config)
+            except Refusal as refusal:
+                reasons.setdefault(str(refusal))
+                continue
+            seconds = wgmma_seconds(shape, device, config, factors, operations)
+            found.append(Candidate(WgmmaAttr(config), seconds))
+        if not found:
+            raise Refusal("; ".join(reasons) or "no tile fits")
+        return found
+
+    def values(self, view: KernelView, config: Attribute) -> TemplateValues:
+        _check(view)
+        wgmma = cast(WgmmaAttr, config).data
+        product = product_of(view, wgmma)
+        region = view.region("epilogue")
+        read = read_by(region)
+        lanes = lanes_of(view, product, wgmma)
+        factors = (product.a, *product.bs)
+        aligned = [(factor.operand, _ALIGNMENT) for factor in factors]
+        packs = lanes.packs([*read, *view.outs])
+        groups = (product.rows, product.columns, "k", "batch")
+        return {
+            **shared_values(view, "ait/cuda/gemm_hopper.hpp", [*aligned, *packs]),
+            "config": wgmma,
+            "product": product,
+            "factors": factors,
+            "resident": wgmma.resident_blocks(
+                _SHARED_BYTES, len(product.bs), _held_bytes(lanes, wgmma)
+            ),
+            "region": region,
+            "read": read,
+            "lanes": lanes,
+            "packs_rows": lanes.axis is not None and lanes.axis.group == product.rows,
+            "computed": [f"sums[{i}][lane]" for i in range(len(product.bs))],
+            "sizes": [view.group(name).size for name in groups],
+        }
+
+
+def _factors(view: KernelView) -> int:
+    """How many right factors there are."""
+    return 2 if isinstance(view.op, DualGemmOp) else 1
+
+
+def _check(view: KernelView) -> None:
+    factors = view.ins[: 1 + _factors(view)]
+    names = {operand.element.name for operand in factors}
+    if len(names) > 1 or not names <= _FACTOR_TYPES:
+        raise Refusal(f"factors of {' and '.join(operand.element.name for operand in factors)}")
+    for name, group in view.groups.items():
+        if upper_bound(group.dim) > _INT32_MAX:
+            raise Refusal(f"{name} may exceed 31 bits")
+    if lower_bound(view.group("k").dim) < 1:
+        raise Refusal("k may be 0")
+
+
+def product_of(view: KernelView, config: WgmmaConfig) -> Product:
+    """The op's product for a config. Raises Refusal with the reason if TMA cannot bring a factor,
+    or the config does not fit."""
+    factors = _factors(view)
+    if config.shared_bytes(factors) > _SHARED_BYTES:
+        raise Refusal("the tiles do not fit shared memory")
+    m, n, _ = config.tile
+    rows = m if config.pingpong else m // config.warpgroups
+    if rows * n * factors > 128 * 128:
+        raise Refusal("the accumulators do not fit the registers")
+    if config.split > 1 and (m + 4) * (n + 8) * 4 * factors > config.shared_bytes(factors):
+        raise Refusal("the sums of a split do not fit shared memory")
+    left, *rights = view.ins[: 1 + factors]
+    if config.swapped:
+        if factors > 1:
+            raise Refusal("two right factors cannot be the rows")
+        a = _factor_map(view, rights[0], "n", "row", m, "the right factor")
+        b = _factor_map(view, left, "m", "column", n, "the left factor")
+        return Product("n", "m", a, (b,))
+    a = _factor_map(view, left, "m", "row", m, "the left factor")
+    bs = tuple(_factor_map(view, right, "n", "column", n, "the right factor") for right in rights)
+    return Product("m", "n", a, bs)
+
+
+# Tensor maps ----------------------------------------------------------------------------------
+
+
+def _factor_map(
+    view: KernelView, operand: Operand, outer: str, variable: str, tile: int, what: str
+) -> FactorMap:
+    """Raises Refusal if TMA cannot bring the factor's tiles."""
+    outers, ks = operand.chunks(outer), operand.chunks("k")
+    batches = [chunk for chunk in operand.chunks("batch") if chunk[1] != 0]
+    if any(stride == 0 for _, stride in (*outers, *ks)):
+        raise Refusal(f"{what} is the same along {outer} or k")
+    if any(lower_bound(stride) < 0 for stride in operand.strides):
+        raise Refusal(f"{what} has a negative stride")
+    along_k = _is_inner(ks) or (not _is_inner(outers) and not ks)
+    if not along_k and not _is_inner(outers) and outers:
+        raise Refusal(f"{what} has no dim of unit stride")
+    inner = ks if along_k else outers
+    _check_alignment(operand, inner, what)
+    swizzle = _ROW_BYTES if along_k or tile % 64 == 0 else 64 if tile % 32 == 0 else 32
+    width = swizzle // operand.element.bytes
+    if not along_k and tile % width:
+        raise Refusal(f"{what} has too narrow a tile to lie along {outer}")
+    if len(inner) > 1 and known_divisor(inner[-1][0]) % width:
+        raise Refusal(f"tiles of {what} straddle dims")
+    others, extent = (outers, tile) if along_k else (ks, _STEP_K)
+    height = extent if len(others) < 2 else gcd(known_divisor(others[-1][0]), extent)
+    if height % _SWIZZLE_ROWS:
+        raise Refusal(f"tiles of {what} straddle dims")
+    inner_variable, other_variable = ("k", variable) if along_k else (variable, "k")
+    dims = [
+        *_map_dims(view, inner[-1:] or [(1, 1)], inner, inner_variable, width),
+        *_map_dims(view, others[-1:] or [(1, _STEP_K)], others, other_variable, height),
+        *_outer_dims(view, inner, inner_variable),
+        *_outer_dims(view, others, other_variable),
+        *_map_dims(view, batches[-1:], batches, "batch", 1),
+        *_outer_dims(view, batches, "batch"),
+    ]
+    if len(dims) > _MOST_DIMS:
+        raise Refusal(f"{what} has too many dims for TMA")
+    return FactorMap(operand, along_k, swizzle, tuple(dims), _loads(along_k, tile, width, height))
+
+
+def _is_inner(chunks: Sequence[tuple[Dim, Dim]]) -> bool:
+    return bool(chunks) and chunks[-1][1] == 1
+
+
+def _check_alignment(operand: Operand, inner: Sequence[tuple[Dim, Dim]], what: str) -> None:
+    """The address and all strides but the inner one are whole numbers of 16 bytes."""
+    strides = list(operand.strides)
+    if inner:
+        strides.remove(1)
+    for dim in (operand.offset_dim, *strides):
+        if known_divisor(dim) * operand.element.bytes % _ALIGNMENT:
+            raise Refusal(f"{what} is not aligned to {_ALIGNMENT} bytes")
+
+
+def _map_dims(
+    view: KernelView,
+    innermost: Sequence[tuple[Dim, Dim]],
+    chunks: Sequence[tuple[Dim, Dim]],
+    variable: str,
+    box: int,
+) -> list[MapDim]:
+    """The innermost dim of a group."""
+    texts: list[MapDim] = []
+    for size, stride in innermost:
+        size_text = view.expression(size)
+        at = f"{variable} % {in_parentheses(size_text)}" if len(chunks) > 1 else variable
+        texts.append(MapDim(size_text, view.expression(stride), box, at if chunks else "0"))
+    return texts
+
+
+def _outer_dims(
+    view: KernelView, chunks: Sequence[tuple[Dim, Dim]], variable: str
+) -> Iterator[MapDim]:
+    """The other dims of a group, from the inside out: boxes have one index of each."""
+    for position in range(len(chunks) - 2, -1, -1):
+        size, stride = chunks[position]
+        below = dim_product(size for size, _ in chunks[position + 1 :])
+        at = f"{variable} / {in_parentheses(view.expression(below))}"
+        if position > 0:
+            at = f"{at} % {in_parentheses(view.expression(size))}"
+        yield MapDim(view.expression(size), view.expression(stride), 1, at)
+
+
+def _loads(along_k: bool, tile: int, width: int, height: int) -> tuple[Load, ...]:
+    """Boxes of `height` rows, `width` elements wide. Rows of a tile are swizzled rows: boxes follow
+    each other in shared memory."""
+    bytes_ = 2
+    if along_k:
+        return tuple(Load(first * width * bytes_, first, 0) for first in range(0, tile, height))
+    return tuple(
+        Load((block * _STEP_K + k * width) * bytes_, block, k)
+        for block in range(0, tile, width)
+        for k in range(0, _STEP_K, height)
+    )
+
+
+# The region -----------------------------------------------------------------------------------
+
+
+def lanes_of(view: KernelView, product: Product, config: WgmmaConfig) -> ReadLanes:
+    """The widest packs of results that all operands of the region allow, and which operands there
+    is room to hold."""
+    place = {"batch": "batch", product.rows: "row", product.columns: "column"}
+    read = read_by(view.region("epilogue"))
+    lanes = _packs(view, product, config.tile[1], place, read)
+    if config.split > 1 or lanes.count == 1:
+        return lanes
+    for operand in read:
+        if not _can_be_held(lanes, operand, product):
+            continue
+        more = replace(lanes, held=(*lanes.held, operand))
+        if config.shared_bytes(len(product.bs)) + _held_bytes(more, config) <= _SHARED_BYTES:
+            lanes = more
+    return lanes
+
+
+def _packs(
+    view: KernelView,
+    product: Product,
+    columns: int,
+    place: dict[str, str],
+    read: Sequence[Operand],
+) -> ReadLanes:
+    for pack in _PACKS:
+        if pack > 1 and columns % (4 * pack):
+            continue
+        for group in (product.columns, product.rows):
+            axes = view.group(group).axes
+            axis = axes[-1] if axes else None
+            if axis is not None and fits(axis, read, view.outs, pack, _WIDEST_LOAD):
+                each = {**place, group: f"({place[group]} + lane)"}
+                return ReadLanes(pack, axis, place, each)
+    return ReadLanes(1, None, place, place)
+
+
+def _can_be_held(lanes: Lanes, operand: Operand, product: Product) -> bool:
+    """Whether it is a whole tile, each element of which one thread needs."""
+    return (
+        lanes.reach(operand) is Reach.PACK
+        and lanes.count * operand.element.bytes >= _SMALLEST_COPY
+        and operand.stride(product.rows) != 0
+        and operand.stride(product.columns) != 0
+    )
+
+
+def _held_bytes(lanes: ReadLanes, config: WgmmaConfig) -> int:
+    """Of shared memory, for a block."""
+    m, n, _ = config.tile
+    tiles = 2 if config.pingpong else 1
+    return m * n * tiles // lanes.count * lanes.held_bytes
+
+
+# Configs --------------------------------------------------------------------------------------
+
+
+def _full_bytes(view: KernelView) -> int:
+    """What the region reads for each element of the result and nobody else does."""
+    return sum(
+        operand.element.bytes
+        for operand in read_by(view.region("epilogue"))
+        if operand.stride("m") != 0 and operand.stride("n") != 0
+    )
+
+
+def _configs(
+    shape: GemmShape, factors: int, device: DeviceDescription, full_bytes: int
+) -> Iterator[WgmmaConfig]:
+    """What is worth ranking: tiles not far larger than the problem, in both orientations.
+    `full_bytes`: what the region reads for each element."""
+    for swapped in (False, True):
+        if swapped and (factors > 1 or shape.m > _SWAPPED_ROWS):
+            continue
+        turned = shape.transposed() if swapped else shape
+        for schedule, tiles in (
+            (Schedule.PINGPONG, _PINGPONG_TILES),
+            (Schedule.COOPERATIVE, (*_COOPERATIVE_TILES, *_LONE_TILES)),
+        ):
+            for m, n in tiles:
+                if (m > 64 and m >= 2 * turned.m) or (n > 8 and n >= 2 * turned.n):
+                    continue
+                for split in _SPLITS if schedule is Schedule.COOPERATIVE else (1,):
+                    config = WgmmaConfig((m, n, _STEP_K), schedule, 1, split, swapped)
+                    yield from _staged(turned, factors, device, config, full_bytes)
+
+
+def _staged(
+    shape: GemmShape,
+    factors: int,
+    device: DeviceDescription,
+    one: WgmmaConfig,
+    full_bytes: int,
+) -> Iterator[WgmmaConfig]:
+    """A config of one stage with as many as fit, beside what the region reads if enough remain; of
+    small tiles also with so many that two blocks share a multiprocessor. None where the config
+    cannot be."""
+    (m, n, _), split = one.tile, one.split
+    steps = -(-shape.k // _STEP_K)
+    if split > 1 and steps < 2 * split:
+        return
+    tiles = shape.batch * -(-shape.m // m) * -(-shape.n // n)
+    if split > 1 and tiles > 4 * device.units:
+        return
+    stage = one.shared_bytes(factors) - replace(one, stages=0).shared_bytes(factors)
+    held = m * n * full_bytes * (2 if one.pingpong else 1) if split == 1 else 0
+    for blocks in (1, 2) if one.warpgroups == 1 else (1,):
+        room = device.shared_bytes // blocks - 2048
+        stages = (room - held) // stage
+        if stages < _FEW_STAGES:
+            stages = room // stage
+        most = _MOST_STAGES if blocks == 1 else _MOST_STAGES // 2
+        config = replace(one, stages=min(stages, most))
+        if not config.problems():
+            yield config

@@ -1,0 +1,586 @@
+// Gemm for Hopper in plain CUDA: tiles of the factors come by TMA through a ring in shared memory,
+// warpgroups multiply them (wgmma), and the region runs on the sums in registers.
+//
+// One warp loads, one to three warpgroups multiply. *Cooperative*: they share the rows of a tile.
+// *Pingpong*: each of two has a tile of its own, and finishes it while the other one multiplies. A
+// block takes one tile after the other. *Split*: the blocks of a cluster share the steps along k of
+// one tile; each then adds up and finishes a part of it, in an order that is always the same.
+//
+// `Kernel` is generated. It names rows and columns of a tile as the tensor cores do (rows may be the
+// op's n: few columns are cheap, few rows are not) and has
+//   Element, Index, Arguments (with `rows`, `columns`, `depth`, `batches`), Maps;
+//   kTileM, kTileN, kFactors (right factors: 1 or 2), kStages, kConsumers, kPingpong, kSplits,
+//   kResident (blocks of a multiprocessor); kMajorA, kMajorB; kConstantA, kConstantB;
+//   kPack results are neighbours along rows or, unless kPackRows, along columns;
+//   make_maps(arguments, maps) for the host;
+//   load_a(maps, barrier, to, batch, row, k), load_b(maps, barrier, to, batch, column, k), which load
+//   kStepK steps along k of a tile (load_b of all factors);
+//   kHeldBytes of what the region reads for one pack are brought to shared memory while the tile is
+//   multiplied, each thread its own: hold(arguments, batch, row, column, slot, thread);
+//   Loaded, load(arguments, batch, row, column, slot, thread): what the region reads for one pack;
+//   finish(arguments, batch, row, column, loaded, sums [kFactors][kPack]): the region and its stores.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "ait/cuda/hopper.hpp"
+#include "ait/cuda/tensor_map.hpp"
+
+namespace ait::cuda {
+
+/// Steps along k of a tile in shared memory: rows of 128 bytes.
+constexpr int kStepK = 64;
+constexpr int kWarpgroup = 128;
+
+/// Sizes that follow from a kernel's constants, and its shared memory.
+template <class Kernel>
+struct HopperGemm {
+  static constexpr int kThreads = kWarpgroup * (1 + Kernel::kConsumers);
+  static constexpr int kConsumerRows =
+      Kernel::kPingpong ? Kernel::kTileM : Kernel::kTileM / Kernel::kConsumers;
+  static constexpr int kBlocks = kConsumerRows / 64;
+  static_assert(kBlocks * 64 == kConsumerRows, "products have 64 rows");
+  static constexpr int kBytesA = Kernel::kTileM * kStepK * 2;
+  static constexpr int kBytesB = Kernel::kTileN * kStepK * 2;
+  static constexpr int kBytes = kBytesA + Kernel::kFactors * kBytesB;
+  static constexpr int kSums = Kernel::kTileN / 2;
+  /// Registers of threads that load and of threads that multiply; as compiled where there is room.
+  static constexpr bool kMovesRegisters = Kernel::kConsumers > 1;
+  static constexpr int kFewRegisters = Kernel::kConsumers == 3 ? 32 : 40;
+  static constexpr int kManyRegisters = Kernel::kConsumers == 3 ? 160 : 232;
+  /// What splits of a tile exchange: lines of packs, padded against bank conflicts.
+  static constexpr int kLine = Kernel::kPackRows ? Kernel::kTileM + 4 : Kernel::kTileN + 8;
+  static constexpr int kLines = Kernel::kPackRows ? Kernel::kTileN : Kernel::kTileM;
+  static_assert(Kernel::kSplits == 1 ||
+                    Kernel::kFactors * kLines * kLine * 4 <= Kernel::kStages * kBytes,
+                "the sums of a split need the room of the ring");
+
+  /// What the threads of a warpgroup hold for the region.
+  static constexpr int kHeldBytes = kConsumerRows * Kernel::kTileN / Kernel::kPack * Kernel::kHeldBytes;
+
+  struct Shared {
+    alignas(1024) char tiles[Kernel::kStages][kBytes];
+    alignas(16) char held[Kernel::kConsumers][kHeldBytes > 0 ? kHeldBytes : 16];
+    Barrier full[Kernel::kStages];
+    Barrier empty[Kernel::kStages];
+    Barrier turn[2];
+  };
+
+  struct Sums {
+    float value[kBlocks][Kernel::kFactors][kSums];
+  };
+};
+
+/// A place in the ring.
+template <int Stages>
+struct Place {
+  int stage = 0;
+  std::uint32_t parity = 0;
+
+  __device__ __forceinline__ void next() {
+    if (++stage == Stages) {
+      stage = 0;
+      parity ^= 1;
+    }
+  }
+  __device__ __forceinline__ void skip(int steps) {
+    const int to = stage + steps;
+    parity ^= to / Stages & 1;
+    stage = to % Stages;
+  }
+};
+
+/// Tiles of the problem, in panels of a few tile rows: blocks that run together share factors.
+template <class Kernel>
+struct TileOrder {
+  static constexpr int kPanel = 8;
+  using Index = typename Kernel::Index;
+  int rows, columns, tiles;
+
+  template <class Arguments>
+  __host__ __device__ explicit TileOrder(const Arguments& arguments)
+      : rows(static_cast<int>((arguments.rows + Kernel::kTileM - 1) / Kernel::kTileM)),
+        columns(static_cast<int>((arguments.columns + Kernel::kTileN - 1) / Kernel::kTileN)),
+        tiles(rows * columns * static_cast<int>(arguments.batches)) {}
+
+  struct Tile {
+    Index batch, row, column;
+  };
+
+  __device__ __forceinline__ Tile at(int tile) const {
+    const int batch = tile / (rows * columns), rest = tile % (rows * columns);
+    const int panel = rest / (kPanel * columns), inside = rest % (kPanel * columns);
+    const int height = min(kPanel, rows - panel * kPanel);
+    return {static_cast<Index>(batch),
+            static_cast<Index>(panel * kPanel + inside % height) * Kernel::kTileM,
+            static_cast<Index>(inside / height) * Kernel::kTileN};
+  }
+};
+
+/// The steps along k of one of the splits.
+struct Steps {
+  int first, count;
+
+  __device__ __forceinline__ Steps(int all, int split, int splits)
+      : first(all * split / splits), count(all * (split + 1) / splits - first) {}
+};
+
+/// The warp that loads: one thread of it.
+template <class Kernel>
+__device__ __forceinline__ void load_tiles(const typename Kernel::Arguments& arguments,
+                                           const typename Kernel::Maps& maps,
+                                           typename HopperGemm<Kernel>::Shared& shared,
+                                           const TileOrder<Kernel>& order, const Steps& steps,
+                                           int first_tile, int tile_step) {
+  using Gemm = HopperGemm<Kernel>;
+  const auto load_a = [&](int stage, const auto& tile, int step) {
+    Kernel::load_a(arguments, maps, &shared.full[stage], shared.tiles[stage], tile.batch, tile.row,
+                   (steps.first + step) * kStepK);
+  };
+  const auto load_b = [&](int stage, const auto& tile, int step) {
+    Kernel::load_b(arguments, maps, &shared.full[stage], shared.tiles[stage] + Gemm::kBytesA,
+                   tile.batch, tile.column, (steps.first + step) * kStepK);
+  };
+  Place<Kernel::kStages> place;
+  int step = 0;
+  // Weights do not depend on the kernel before: they are on their way while it ends.
+  if constexpr (Kernel::kConstantA || Kernel::kConstantB) {
+    if (first_tile < order.tiles) {
+      const auto tile = order.at(first_tile);
+      const int early = min(steps.count, Kernel::kStages);
+      for (int i = 0; i < early; ++i) {
+        arrive_expecting(&shared.full[i], Gemm::kBytes);
+        if constexpr (Kernel::kConstantA) load_a(i, tile, i);
+        if constexpr (Kernel::kConstantB) load_b(i, tile, i);
+      }
+      gpu::wait_for_inputs();
+      for (int i = 0; i < early; ++i) {
+        if constexpr (!Kernel::kConstantA) load_a(i, tile, i);
+        if constexpr (!Kernel::kConstantB) load_b(i, tile, i);
+      }
+      step = early;
+      place.skip(early);
+    }
+  }
+  gpu::wait_for_inputs();
+  for (int at = first_tile; at < order.tiles; at += tile_step, step = 0) {
+    const auto tile = order.at(at);
+    for (; step < steps.count; ++step, place.next()) {
+      wait_barrier(&shared.empty[place.stage], place.parity ^ 1);
+      arrive_expecting(&shared.full[place.stage], Gemm::kBytes);
+      load_a(place.stage, tile, step);
+      load_b(place.stage, tile, step);
+    }
+  }
+}
+
+/// sums = the products of a tile's steps along k, of which the warpgroup has the rows from 64 *
+/// `first_block` on. `issued` runs when the last products are on their way. Where
+/// there is no step, which only a split tile can have, the sums are undefined.
+template <class Kernel, class Issued>
+__device__ __forceinline__ void multiply_tile(typename HopperGemm<Kernel>::Sums& sums,
+                                              typename HopperGemm<Kernel>::Shared& shared,
+                                              Place<Kernel::kStages>& place, int steps,
+                                              int first_block, const Issued& issued) {
+  using Gemm = HopperGemm<Kernel>;
+  using Element = typename Kernel::Element;
+  using TileA = SharedMatrix<128, Kernel::kMajorA>;
+  // A box of TMA holds as many columns as it can without being wider than the tile.
+  constexpr int kSwizzleB =
+      Kernel::kMajorB == Major::K || Kernel::kTileN % 64 == 0 ? 128 : Kernel::kTileN % 32 == 0 ? 64 : 32;
+  using TileB = SharedMatrix<kSwizzleB, Kernel::kMajorB>;
+  const bool releases = threadIdx.x % 32 == 0;
+  int last = 0;
+  for (int step = 0; step < steps; ++step) {
+    wait_barrier(&shared.full[place.stage], place.parity);
+    const char* tile = shared.tiles[place.stage];
+    const std::uint64_t a = TileA::describe(tile + first_block * 64 * kStepK * 2, kStepK * 128);
+    const std::uint64_t b = TileB::describe(tile + Gemm::kBytesA, kStepK * kSwizzleB);
+    fence_products();
+#pragma unroll
+    for (int k = 0; k < kStepK / 16; ++k) {
+#pragma unroll
+      for (int block = 0; block < Gemm::kBlocks; ++block) {
+#pragma unroll
+        for (int factor = 0; factor < Kernel::kFactors; ++factor) {
+          multiply_shared<Element, Kernel::kTileN, Kernel::kMajorA, Kernel::kMajorB>(
+              sums.value[block][factor],
+              a + (block * 64 * kStepK * 2 >> 4) + k * TileA::kNextK,
+              b + (factor * Gemm::kBytesB >> 4) + k * TileB::kNextK, step > 0 || k > 0);
+        }
+      }
+    }
+    commit_products();
+    if (step > 0) {
+      wait_for_products<1>();
+      if (releases) arrive(&shared.empty[last]);
+    }
+    last = place.stage;
+    place.next();
+  }
+  issued();
+  wait_for_products<0>();
+  if (releases && steps > 0) arrive(&shared.empty[last]);
+}
+
+/// Items of `Width` values, exchanged between `Count` threads whose numbers differ in the bits from
+/// `Mask` on: item i of the j-th thread becomes item j of the i-th one.
+template <int Count, int Width, int Mask>
+__device__ __forceinline__ void transpose_items(float (&items)[Count * Width]) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int bit = 1; bit < Count; bit *= 2) {
+    const bool upper = lane & (bit * Mask);
+#pragma unroll
+    for (int i = 0; i < Count; ++i) {
+      if (i & bit) continue;
+#pragma unroll
+      for (int w = 0; w < Width; ++w) {
+        float& low = items[i * Width + w];
+        float& high = items[(i | bit) * Width + w];
+        const float other = other_lane(upper ? low : high, bit * Mask);
+        (upper ? low : high) = other;
+      }
+    }
+  }
+}
+
+/// `Count` elements of an operand of the region, held in shared memory by the thread that needs them.
+template <int Count, class Element>
+__device__ __forceinline__ void hold_pack(char* slot, int thread, const Element* from) {
+  constexpr int kBytes = Count * static_cast<int>(sizeof(Element)), kPiece = kBytes < 16 ? kBytes : 16;
+#pragma unroll
+  for (int at = 0; at < kBytes; at += kPiece) {
+    copy_async<kPiece>(slot + at * kWarpgroup + thread * kPiece,
+                       reinterpret_cast<const char*>(from) + at, true);
+  }
+}
+
+template <int Count, class Element>
+__device__ __forceinline__ gpu::Pack<Element, Count> held_pack(const char* slot, int thread) {
+  constexpr int kBytes = Count * static_cast<int>(sizeof(Element)), kPiece = kBytes < 16 ? kBytes : 16;
+  constexpr int kElements = kPiece / static_cast<int>(sizeof(Element));
+  gpu::Pack<Element, Count> pack;
+#pragma unroll
+  for (int at = 0; at < Count; at += kElements) {
+    const auto piece = gpu::load_pack<kElements>(reinterpret_cast<const Element*>(
+        slot + at * static_cast<int>(sizeof(Element)) * kWarpgroup + thread * kPiece));
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) pack.value[at + i] = piece.value[i];
+  }
+  return pack;
+}
+
+/// Which packs of results a thread has, of a warpgroup's part of a tile.
+template <class Kernel>
+struct Packs {
+  using Gemm = HopperGemm<Kernel>;
+  static constexpr int kPack = Kernel::kPack;
+  static_assert(kPack == 1 || Kernel::kTileN % (4 * kPack) == 0, "a pack is whole");
+  /// Of 8 rows of a warp, pack c is made of the sums of the chunks of 8 columns from c * kPack / 2 on,
+  /// which the threads that share their rows, or columns, exchange.
+  static constexpr int kColumns = Kernel::kTileN / 4 / kPack;
+  /// Packs of the same columns follow each other: they share operands that do not vary along rows.
+  static constexpr int kRows = 2 * Gemm::kBlocks;
+  static constexpr int kCount = kRows * kColumns;
+
+  /// The first element of a pack, within the warpgroup's rows.
+  static __device__ __forceinline__ void place(int pack, int& row, int& column) {
+    const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
+    const int g = lane / 4, t = lane % 4, c = pack / kRows;
+    row = pack % kRows / 2 * 64 + warp * 16 + pack % 2 * 8;
+    if constexpr (kPack == 1) {
+      row += g;
+      column = c / 2 * 8 + t * 2 + c % 2;
+    } else if constexpr (Kernel::kPackRows) {
+      const int item = g % kPack;
+      row += g - item;
+      column = c * 4 * kPack + item / 2 * 8 + t * 2 + item % 2;
+    } else {
+      constexpr int kItems = kPack / 2;
+      const int item = t % kItems;
+      row += g;
+      column = c * 4 * kPack + item * 8 + (t - item) * 2;
+    }
+  }
+
+  /// The sums of a pack.
+  static __device__ __forceinline__ void take(float (&to)[kPack], const typename Gemm::Sums& sums,
+                                              int factor, int pack) {
+    const auto& from = sums.value[pack % kRows / 2][factor];
+    const int half = pack % 2, c = pack / kRows;
+    if constexpr (kPack == 1) {
+      to[0] = from[c / 2 * 4 + half * 2 + c % 2];
+    } else {
+#pragma unroll
+      for (int i = 0; i < kPack; ++i) to[i] = from[(c * kPack / 2 + i / 2) * 4 + half * 2 + i % 2];
+      if constexpr (Kernel::kPackRows) {
+        transpose_items<kPack, 1, 4>(to);
+      } else {
+        transpose_items<kPack / 2, 2, 1>(to);
+      }
+    }
+  }
+};
+
+/// Starts to bring what the region will read of a warpgroup's part of a tile to shared memory.
+template <class Kernel>
+__device__ __forceinline__ void hold_operands(const typename Kernel::Arguments& arguments,
+                                              char* held, typename Kernel::Index batch,
+                                              typename Kernel::Index row,
+                                              typename Kernel::Index column) {
+  if constexpr (Kernel::kHeldBytes > 0) {
+    using Index = typename Kernel::Index;
+    using Part = Packs<Kernel>;
+#pragma unroll 4
+    for (int pack = 0; pack < Part::kCount; ++pack) {
+      int r, c;
+      Part::place(pack, r, c);
+      const Index at_row = row + r, at_column = column + c;
+      if (at_row < arguments.rows && at_column < arguments.columns) {
+        Kernel::hold(arguments, batch, at_row, at_column,
+                     held + pack * Kernel::kHeldBytes * kWarpgroup, threadIdx.x % kWarpgroup);
+      }
+    }
+    commit_copies();
+  }
+}
+
+/// Runs the region on a warpgroup's sums of the tile whose rows begin at `row`.
+template <class Kernel>
+__device__ __forceinline__ void finish_sums(const typename Kernel::Arguments& arguments,
+                                            const typename HopperGemm<Kernel>::Sums& sums,
+                                            const char* held, typename Kernel::Index batch,
+                                            typename Kernel::Index row,
+                                            typename Kernel::Index column) {
+  using Index = typename Kernel::Index;
+  using Part = Packs<Kernel>;
+  constexpr int kTogether = Kernel::kConsumers == 3 ? 2 : Part::kRows;
+  if constexpr (Kernel::kHeldBytes > 0) wait_for_copies<0>();
+#pragma unroll
+  for (int first = 0; first < Part::kCount; first += kTogether) {
+    Index rows[kTogether], columns[kTogether];
+    bool inside[kTogether];
+    typename Kernel::Loaded loaded[kTogether];
+#pragma unroll
+    for (int i = 0; i < kTogether; ++i) {
+      int r, c;
+      Part::place(first + i, r, c);
+      rows[i] = row + r;
+      columns[i] = column + c;
+      inside[i] = rows[i] < arguments.rows && columns[i] < arguments.columns;
+      if (inside[i]) {
+        loaded[i] = Kernel::load(arguments, batch, rows[i], columns[i],
+                                 held + (first + i) * Kernel::kHeldBytes * kWarpgroup,
+                                 threadIdx.x % kWarpgroup);
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kTogether; ++i) {
+      float pack[Kernel::kFactors][Kernel::kPack];
+#pragma unroll
+      for (int factor = 0; factor < Kernel::kFactors; ++factor) {
+        Part::take(pack[factor], sums, factor, first + i);
+      }
+      if (inside[i]) Kernel::finish(arguments, batch, rows[i], columns[i], loaded[i], pack);
+    }
+  }
+}
+
+/// Adds up the sums of the cluster's blocks, which share the steps along k of one tile, and runs the
+/// region on this block's share of the results. All threads that multiply call it.
+template <class Kernel>
+__device__ __forceinline__ void finish_split(const typename Kernel::Arguments& arguments,
+                                             const typename HopperGemm<Kernel>::Sums& sums,
+                                             float* exchange, bool has_steps,
+                                             int consumer, int split,
+                                             typename Kernel::Index batch,
+                                             typename Kernel::Index row,
+                                             typename Kernel::Index column) {
+  using Gemm = HopperGemm<Kernel>;
+  using Index = typename Kernel::Index;
+  constexpr int kPack = Kernel::kPack, kThreads = Kernel::kConsumers * kWarpgroup;
+  constexpr int kLine = Gemm::kLine, kFactorSize = Gemm::kLines * kLine;
+  const int warp = threadIdx.x / 32 % 4, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+  // The last products of all warpgroups have read the ring.
+  sync_threads(1, kThreads);
+#pragma unroll
+  for (int block = 0; block < Gemm::kBlocks; ++block) {
+#pragma unroll
+    for (int factor = 0; factor < Kernel::kFactors; ++factor) {
+#pragma unroll
+      for (int i = 0; i < Gemm::kSums; i += 2) {
+        const int r = consumer * Gemm::kConsumerRows + block * 64 + warp * 16 + i / 2 % 2 * 8 + g;
+        const int c = i / 4 * 8 + t * 2;
+        float* to = exchange + factor * kFactorSize;
+        const float x = has_steps ? sums.value[block][factor][i] : 0.0f;
+        const float y = has_steps ? sums.value[block][factor][i + 1] : 0.0f;
+        if constexpr (Kernel::kPackRows) {
+          to[c * kLine + r] = x;
+          to[(c + 1) * kLine + r] = y;
+        } else {
+          *reinterpret_cast<float2*>(to + r * kLine + c) = make_float2(x, y);
+        }
+      }
+    }
+  }
+  sync_cluster();
+  constexpr int kInLine = (Kernel::kPackRows ? Kernel::kTileM : Kernel::kTileN) / kPack;
+  constexpr int kPacks = Gemm::kLines * kInLine;
+  constexpr int kShare = (kPacks + Kernel::kSplits - 1) / Kernel::kSplits;
+  // Packs of a thread whose parts are on their way at once.
+  constexpr int kTogether = std::clamp(32 / (Kernel::kSplits * Kernel::kFactors * kPack), 1, 4);
+  const int end = min(kPacks, (split + 1) * kShare);
+  const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
+  for (int at = split * kShare + thread; at < end; at += kThreads * kTogether) {
+    Index rows[kTogether], columns[kTogether];
+    bool inside[kTogether];
+    typename Kernel::Loaded loaded[kTogether];
+    RemotePack<kPack> parts[kTogether][Kernel::kFactors][Kernel::kSplits];
+#pragma unroll
+    for (int i = 0; i < kTogether; ++i) {
+      const int pack = at + i * kThreads, line = pack / kInLine, first = pack % kInLine * kPack;
+      rows[i] = row + (Kernel::kPackRows ? first : line);
+      columns[i] = column + (Kernel::kPackRows ? line : first);
+      inside[i] = pack < end && rows[i] < arguments.rows && columns[i] < arguments.columns;
+      if (!inside[i]) continue;
+      loaded[i] = Kernel::load(arguments, batch, rows[i], columns[i], nullptr, 0);
+#pragma unroll
+      for (int factor = 0; factor < Kernel::kFactors; ++factor) {
+        const float* mine = exchange + factor * kFactorSize + line * kLine + first;
+#pragma unroll
+        for (int s = 0; s < Kernel::kSplits; ++s) parts[i][factor][s].load(remote_address(mine, s));
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kTogether; ++i) {
+      if (!inside[i]) continue;
+      float total[Kernel::kFactors][kPack];
+#pragma unroll
+      for (int factor = 0; factor < Kernel::kFactors; ++factor) {
+#pragma unroll
+        for (int j = 0; j < kPack; ++j) {
+          total[factor][j] = parts[i][factor][0].value[j];
+#pragma unroll
+          for (int s = 1; s < Kernel::kSplits; ++s) total[factor][j] += parts[i][factor][s].value[j];
+        }
+      }
+      Kernel::finish(arguments, batch, rows[i], columns[i], loaded[i], total);
+    }
+  }
+  // Nobody leaves while others read its sums.
+  sync_cluster();
+}
+
+/// The warpgroups that multiply.
+template <class Kernel>
+__device__ __forceinline__ void multiply_tiles(const typename Kernel::Arguments& arguments,
+                                               typename HopperGemm<Kernel>::Shared& shared,
+                                               const TileOrder<Kernel>& order, const Steps& steps,
+                                               int consumer, int split, int first_tile,
+                                               int tile_step) {
+  using Gemm = HopperGemm<Kernel>;
+  using Index = typename Kernel::Index;
+  gpu::wait_for_inputs();
+  Place<Kernel::kStages> place;
+  typename Gemm::Sums sums;
+  char* held = shared.held[consumer];
+  const auto nothing = [] {};
+  if constexpr (Kernel::kPingpong) {
+    std::uint32_t turn = consumer == 0 ? 1 : 0;
+    if (consumer == 1) place.skip(steps.count);
+    for (int at = first_tile + consumer * tile_step; at < order.tiles; at += 2 * tile_step) {
+      const auto tile = order.at(at);
+      hold_operands<Kernel>(arguments, held, tile.batch, tile.row, tile.column);
+      wait_barrier(&shared.turn[consumer], turn);
+      turn ^= 1;
+      multiply_tile<Kernel>(sums, shared, place, steps.count, 0, [&] {
+        if (threadIdx.x % 32 == 0) arrive(&shared.turn[1 - consumer]);
+      });
+      place.skip(steps.count);
+      finish_sums<Kernel>(arguments, sums, held, tile.batch, tile.row, tile.column);
+    }
+  } else {
+    for (int at = first_tile; at < order.tiles; at += tile_step) {
+      const auto tile = order.at(at);
+      const auto row = static_cast<Index>(tile.row + consumer * Gemm::kConsumerRows);
+      hold_operands<Kernel>(arguments, held, tile.batch, row, tile.column);
+      multiply_tile<Kernel>(sums, shared, place, steps.count, consumer * Gemm::kBlocks, nothing);
+      if constexpr (Kernel::kSplits > 1) {
+        finish_split<Kernel>(arguments, sums, reinterpret_cast<float*>(shared.tiles),
+                             steps.count > 0, consumer, split, tile.batch, tile.row, tile.column);
+      } else {
+        finish_sums<Kernel>(arguments, sums, held, tile.batch, row, tile.column);
+      }
+    }
+  }
+}
+
+template <class Kernel>
+__global__ void __launch_bounds__(HopperGemm<Kernel>::kThreads, 1)
+    hopper_gemm(const __grid_constant__ typename Kernel::Arguments arguments,
+                const __grid_constant__ typename Kernel::Maps maps) {
+  using Gemm = HopperGemm<Kernel>;
+  auto& shared = *reinterpret_cast<typename Gemm::Shared*>(dynamic_shared_tiles());
+  gpu::let_next_start();
+  if (threadIdx.x == 0) {
+    for (int stage = 0; stage < Kernel::kStages; ++stage) {
+      init_barrier(&shared.full[stage], 1);
+      // Each warp that multiplies the tile.
+      init_barrier(&shared.empty[stage], Kernel::kPingpong ? 4 : 4 * Kernel::kConsumers);
+    }
+    init_barrier(&shared.turn[0], 4);
+    init_barrier(&shared.turn[1], 4);
+    fence_barriers();
+  }
+  __syncthreads();
+
+  const TileOrder<Kernel> order(arguments);
+  const int split = Kernel::kSplits == 1 ? 0 : static_cast<int>(blockIdx.x) % Kernel::kSplits;
+  const int first_tile = static_cast<int>(blockIdx.x) / Kernel::kSplits;
+  const int tile_step = static_cast<int>(gridDim.x) / Kernel::kSplits;
+  const Steps steps(static_cast<int>((arguments.depth + kStepK - 1) / kStepK), split,
+                    Kernel::kSplits);
+  // The same in all threads of a warp, and known to be.
+  const int warpgroup = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / kWarpgroup, 0);
+  if (warpgroup == 0) {
+    if constexpr (Gemm::kMovesRegisters) give_registers<Gemm::kFewRegisters>();
+    if (threadIdx.x / 32 == 0 && is_elected()) {
+      load_tiles<Kernel>(arguments, maps, shared, order, steps, first_tile, tile_step);
+    }
+    if constexpr (Kernel::kSplits > 1) {
+      __syncwarp();
+      sync_cluster();
+      sync_cluster();
+    }
+  } else {
+    if constexpr (Gemm::kMovesRegisters) take_registers<Gemm::kManyRegisters>();
+    multiply_tiles<Kernel>(arguments, shared, order, steps, warpgroup - 1, split, first_tile,
+                           tile_step);
+  }
+}
+
+template <class Kernel>
+Status run_hopper_gemm(const Launch& launch, const typename Kernel::Arguments& arguments) {
+  using Gemm = HopperGemm<Kernel>;
+  if (arguments.batches <= 0 || arguments.rows <= 0 || arguments.columns <= 0) return ok();
+  const std::int64_t rows = (arguments.rows + Kernel::kTileM - 1) / Kernel::kTileM;
+  const std::int64_t columns = (arguments.columns + Kernel::kTileN - 1) / Kernel::kTileN;
+  constexpr std::int64_t kMostTiles = INT32_MAX / 16;
+  if (rows > kMostTiles || columns > kMostTiles / rows ||
+      arguments.batches > kMostTiles / (rows * columns)) {
+    return Status{AIT_INVALID_INPUT, "a gemm's result has too many tiles for one launch"};
+  }
+  typename Kernel::Maps maps;
+  AIT_TRY(Kernel::make_maps(arguments, &maps));
+  const int tiles = static_cast<int>(rows * columns * arguments.batches);
+  const int blocks = Kernel::kSplits > 1
+                         ? tiles * Kernel::kSplits
+                         : std::min(tiles, gpu::multiprocessors() * Kernel::kResident);
+  return gpu::launch_in_clusters(launch, hopper_gemm<Kernel>, dim3(static_cast<unsigned>(blocks)),
+                                 dim3(Gemm::kThreads), Kernel::kSplits,
+                                 sizeof(typename Gemm::Shared), arguments, maps);
+}
+
+}  // namespace ait::cuda

@@ -1,0 +1,70 @@
+// The products of codegen/cuda/include/ait/cuda/wgmma.hpp on the host: each thread computes its own
+// sums from what the descriptors say is in shared memory (PTX ISA, "Asynchronous warpgroup level
+// matrix multiply-accumulate": canonical layouts, matrix descriptor).
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "ait/cuda/warp.hpp"
+
+namespace ait::cuda {
+
+enum class Major { K = 0, MN = 1 };
+
+/// Of each block of a cluster.
+inline char* shared_of(unsigned block) {
+  constexpr std::size_t kSize = 256 << 10;
+  alignas(1024) static char memory[16 * kSize];
+  return memory + block * kSize;
+}
+
+/// Where TMA and the tensor cores keep the byte at an address of shared memory.
+inline std::uint32_t swizzled_address(std::uint32_t address, int bytes) {
+  const std::uint32_t pieces = bytes == 0 ? 0 : static_cast<std::uint32_t>(bytes) / 16 - 1;
+  return address ^ ((address >> 7 & pieces) << 4);
+}
+
+/// Element (i, k) of a factor, i along m or n.
+template <class Element, Major MajorT>
+float factor_at(std::uint64_t descriptor, int i, int k) {
+  const auto field = [&](int bit) {
+    return static_cast<std::uint32_t>(descriptor >> bit & 0x3fff) << 4;
+  };
+  const std::uint32_t start = field(0), leading = field(16), stride = field(32);
+  const int mode = static_cast<int>(descriptor >> 62), bytes = mode == 0 ? 0 : 256 >> mode;
+  if (mode == 0) std::abort();
+  const int width = bytes / 2;
+  const std::uint32_t address =
+      MajorT == Major::K ? start + i % 8 * bytes + i / 8 * stride + k * 2
+                         : start + i / width * leading + k / 8 * stride + k % 8 * bytes + i % width * 2;
+  const char* at = shared_of(emulation::current->block) + swizzled_address(address, bytes);
+  return convert<float>(*reinterpret_cast<const Element*>(at));
+}
+
+template <class Element, int Columns, Major MajorA = Major::K, Major MajorB = Major::K>
+void multiply_shared(float (&d)[Columns / 2], std::uint64_t a, std::uint64_t b, int accumulate) {
+  static_assert(Columns % 8 == 0 && Columns >= 8 && Columns <= 256);
+  const int lane = threadIdx.x % 32, first = threadIdx.x / 32 % 4 * 16 + lane / 4;
+  float left[2][16];
+  for (int k = 0; k < 16; ++k) {
+    for (int half = 0; half < 2; ++half) {
+      left[half][k] = factor_at<Element, MajorA>(a, first + half * 8, k);
+    }
+  }
+  for (int j = 0; j < Columns / 4; ++j) {
+    const int column = j / 2 * 8 + lane % 4 * 2 + j % 2;
+    float sums[2] = {};
+    for (int k = 0; k < 16; ++k) {
+      const float right = factor_at<Element, MajorB>(b, column, k);
+      sums[0] += left[0][k] * right;
+      sums[1] += left[1][k] * right;
+    }
+    for (int half = 0; half < 2; ++half) {
+      float& sum = d[j / 2 * 4 + half * 2 + j % 2];
+      sum = accumulate ? sum + sums[half] : sums[half];
+    }
+  }
+}
+
+}  // namespace ait::cuda
