@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from ait.codegen.cuda.config import ConvConfig
+from ait.codegen.cuda.config import ConvConfig, HopperConvConfig
 from ait.codegen.gpu.cost import GemmShape
 from ait.passes.target import DeviceDescription
 
@@ -97,4 +97,33 @@ def mma_seconds(shape: GemmShape, device: DeviceDescription, config: ConvConfig)
     turns = (turns + ceil(turns)) / 2
     finish = m * n * shape.epilogue_bytes * sharing / (device.memory_bandwidth / device.units)
     steady = turns * (ceil(shape.k / k) * step + finish)
+    return max(steady, shape.bytes / device.memory_bandwidth) + _RAMP_SECONDS
+
+
+def hopper_conv_seconds(
+    shape: GemmShape, device: DeviceDescription, config: HopperConvConfig
+) -> float:
+    """Expected time of a Hopper convolution of our own: a persistent gemm, or clusters that share
+    the steps of a tile."""
+    m, n, k = config.tile
+    tiles = shape.batch * ceil(shape.m / m) * ceil(shape.n / n)
+    blocks = tiles * config.split
+    waves = ceil(blocks / device.units)
+    busy = min(blocks, device.units)
+    steps = ceil(ceil(shape.k / k) / config.split)
+    clock = device.matrix_peak["f16"] / device.units / _MATRIX_OPERATIONS_PER_CLOCK
+    multiply = 2.0 * m * n * k / _MATRIX_OPERATIONS_PER_CLOCK
+    shared = (m + m * n / 64 + (m + n)) * k * 2 / _SHARED_BYTES_PER_CLOCK
+    fetch = (m + n) * k * 2 / (device.memory_bandwidth * _CACHE_FACTOR / busy / clock)
+    main = steps * max(multiply, shared, fetch) / clock
+    cache = device.memory_bandwidth * _CACHE_FACTOR / busy
+    finish = m * n / config.split * (shape.epilogue_bytes / cache) + m * n * 4 * 3 / (
+        _SHARED_BYTES_PER_CLOCK * clock
+    )
+    if config.is_pingpong:
+        steady = waves * max(main, finish) + min(main, finish)
+    else:
+        steady = waves * (main + finish)
+    if config.split > 1:
+        steady += 1e-6
     return max(steady, shape.bytes / device.memory_bandwidth) + _RAMP_SECONDS

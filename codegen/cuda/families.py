@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ait.codegen.cuda.attention import TensorAttention
 from ait.codegen.cuda.conv import TensorConv
+from ait.codegen.cuda.conv_hopper import HopperConv
 from ait.codegen.cuda.gemm_sm90 import GemmSm90
 from ait.codegen.gpu.depthwise import Depthwise
 from ait.codegen.gpu.elementwise import Elementwise
@@ -58,7 +59,9 @@ _ATTENTION = KernelCapability(max_ins=10, max_outs=1)
 
 OPS: Mapping[type[KernelOp], OpRow] = {
     GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmSm90()]}),
-    ConvOp: OpRow(_GEMM, [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)]),
+    ConvOp: OpRow(
+        _GEMM, [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)], {"sm_90a": [HopperConv()]}
+    ),
     AttentionOp: OpRow(_ATTENTION, [TensorAttention(), OwnAttention()]),
     PointwiseOp: OpRow(KernelCapability(), [_ELEMENTWISE]),
     CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), [_ELEMENTWISE]),

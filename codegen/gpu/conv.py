@@ -6,6 +6,7 @@ input channels, channels innermost, as weights [O, R, S, C] are stored.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import gcd
 from typing import cast
@@ -112,6 +113,21 @@ class ConvProblem:
         (axis,) = self.view.group("o").axes or (None,)
         first = {"n": "image", "p": "row", "q": "column", "o": "channel"}
         return Lanes(count, axis, first, {**first, "o": "(channel + lane)"})
+
+    def flat_lanes(self, count: int, users: Iterable[Operand]) -> Lanes | None:
+        """`lanes` of the pixel that is the `m`-th of all; None if one of `users` does not walk all
+        pixels in one stride."""
+        view = self.view
+        walked = [name for name in ("q", "p", "n") if view.group(name).axes]
+        for user in users:
+            reach = user.stride(walked[0]) if walked else 0
+            for name in walked:
+                if user.stride(name) != reach or reach is None:
+                    return None
+                reach = reach * view.group(name).dim
+        lanes = self.lanes(count)
+        innermost = walked[0] if walked else "q"
+        return lanes.at({name: "m" if name == innermost else "0" for name in "npq"})
 
     def widest(self, extent: int) -> int:
         """The most neighbours among `extent` output channels that results take as packs."""

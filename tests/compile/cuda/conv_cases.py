@@ -62,15 +62,23 @@ def conv(
     block: bool = False,
     channels_first: bool = False,
     result: str = "",
+    among: int = 0,
 ) -> Case:
     """A convolution of images and weights [O, R, S, C]. `block`: with bias, activation and a
-    residual; `channels_first`: images and results are stored [N, C, H, W], weights [O, C, R, S]."""
+    residual; `channels_first`: images and results are stored [N, C, H, W], weights [O, C, R, S];
+    `among`: images and results are a part of tensors with so many more channels, half of them
+    before."""
     n, h, w, c, o = sizes.images, sizes.height, sizes.width, sizes.channels, sizes.outputs
     (p, q), (r, s), g = sizes.result, sizes.taps, sizes.channels // sizes.groups
     result = result or element
 
     def image(shape: tuple[int, int, int, int], e: str) -> tuple[str, str]:
         a, b, d, f = shape
+        if among:
+            step = f + among
+            strides = f"strides [{b * d * step}, {d * step}, {step}, 1]"
+            access = f"<offset {among // 2}, sizes {list(shape)}, {strides}>"
+            return f"tensor<{a}x{b}x{d}x{step}x{e}>", access
         if not channels_first:
             return f"tensor<{a}x{b}x{d}x{f}x{e}>", ""
         access = f"<offset 0, sizes {list(shape)}, strides [{b * d * f}, {d}, 1, {b * d}]>"
@@ -78,7 +86,9 @@ def conv(
 
     x, x_map = image((n, h, w, c), element)
     y, y_map = image((n, p, q, o), result)
-    weight, w_map = image((o, r, s, g), element)
+    weight, w_map = f"tensor<{o}x{r}x{s}x{g}x{element}>", ""
+    if channels_first:
+        weight, w_map = image((o, r, s, g), element)
     operands, ins = {"x": x, "w": weight}, [f"%x {x_map} : {x}", f"%w {w_map} : {weight}"]
     if block:
         residual, r_map = image((n, p, q, o), element)
@@ -164,4 +174,59 @@ TENSOR_CONVS = [
     conv("conv_first", Conv(2, 6, 5, 6, 10), "f16", _SMALL, block=True, channels_first=True),
     conv("conv_f32_result", SAME, "f16", _SMALL, result="f32"),
     dynamic_conv("conv_dynamic", 5, _SMALL),
+]
+
+
+def hopper(
+    tile: tuple[int, int, int], schedule: str, warpgroups: int = 2, stages: int = 3, split: int = 1
+) -> str:
+    return (
+        f"#cuda.hopper_conv<tile = {list(tile)}, warpgroups = {warpgroups}, "
+        f"schedule = {schedule}, stages = {stages}, split = {split}>"
+    )
+
+
+_TURNS = hopper((64, 32, 16), "pingpong")
+_SPLIT = hopper((64, 64, 64), "cooperative", 1, 4, 4)
+
+HOPPER_CONVS = [
+    conv("hopper_same", SAME, "f16", _TURNS, block=True),
+    conv("hopper_uneven", UNEVEN, "bf16", _TURNS, block=True),
+    conv("hopper_many_tiles", Conv(3, 40, 41, 16, 32), "f16", hopper((64, 16, 16), "pingpong")),
+    conv(
+        "hopper_wide_turns",
+        Conv(2, 33, 31, 64, 128),
+        "bf16",
+        hopper((128, 128, 64), "pingpong"),
+        block=True,
+    ),
+    conv(
+        "hopper_two_parts",
+        Conv(2, 17, 19, 96, 112, strides=(2, 2)),
+        "f16",
+        hopper((128, 112, 64), "cooperative"),
+        block=True,
+    ),
+    conv(
+        "hopper_three_parts",
+        Conv(1, 21, 23, 40, 72, (5, 3), (1, 2), (2, 1, 2, 1)),
+        "f16",
+        hopper((192, 128, 32), "cooperative", 3),
+    ),
+    conv("hopper_dilated", Conv(1, 19, 20, 32, 64, dilations=(3, 2)), "bf16", _TURNS, block=True),
+    conv("hopper_cut", Conv(1, 12, 13, 16, 16, padding=(-1, 2, 1, -2)), "f16", _TURNS),
+    conv("hopper_grouped", Conv(2, 6, 5, 48, 72, groups=3), "f16", _TURNS, block=True),
+    conv("hopper_pointwise", Conv(2, 6, 8, 32, 16, (1, 1), (2, 2), (0, 0, 0, 0)), "f16", _TURNS),
+    conv("hopper_among", Conv(2, 9, 8, 32, 48), "f16", _TURNS, block=True, among=16),
+    conv("hopper_f32_result", SAME, "f16", _TURNS, result="f32"),
+    conv("hopper_split", Conv(1, 7, 7, 128, 96), "f16", _SPLIT, block=True),
+    conv(
+        "hopper_split_parts",
+        Conv(1, 14, 14, 64, 128, strides=(2, 2)),
+        "bf16",
+        hopper((128, 64, 32), "cooperative", 2, 5, 6),
+        block=True,
+        among=16,
+    ),
+    dynamic_conv("hopper_dynamic", 5, _TURNS),
 ]
