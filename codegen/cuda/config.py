@@ -4,6 +4,8 @@
 #cuda.gemm<tile = [128, 128, 64], cluster = [2, 1], schedule = pingpong, swapped>
 #cuda.conv<tile = [128, 64, 32], warps = [2, 2], stages = 4>
 #cuda.hopper_conv<tile = [128, 64, 64], warpgroups = 2, schedule = pingpong, stages = 4, split = 1>
+#cuda.halo_conv<rows = 4, stages = 2>
+#cuda.stem_conv<rows = 8, warpgroups = 3, stages = 3>
 #cuda.attention<tile = [128, 64], warps = 4>
 ```
 """
@@ -167,6 +169,11 @@ def _staged_columns(columns: int) -> int:
     return next(w for w in range(min(columns, 64), 0, -1) if columns % w == 0 and w % 8 == 0)
 
 
+def slab_bytes(columns: int) -> int:
+    """The memory through which a warp's sums of so many columns pass, sixteen rows at a time."""
+    return 16 * _spread_pitch(_staged_columns(columns)) * 4
+
+
 @dataclass(frozen=True)
 class HopperConvConfig:
     """A convolution on Hopper's tensor cores: the tile (m = pixels, n = output channels, k = input
@@ -199,12 +206,11 @@ class HopperConvConfig:
         it is that of the stages."""
         if self.split > 1:
             return 0
-        pitch = _spread_pitch(_staged_columns(self.tile[1]))
-        return 4 * self.warpgroups * 16 * pitch * 4
+        return 4 * self.warpgroups * slab_bytes(self.tile[1])
 
     def most_stages(self, shared_bytes: int) -> int:
         """How many steps the shared memory holds; 0 if the parts of a split tile do not fit."""
-        if self.split > 1 and self.tile[0] * _spread_pitch(self.tile[1]) * 4 > shared_bytes // 2:
+        if self.split > 1 and self.tile[0] * _spread_pitch(self.tile[1]) * 4 > shared_bytes - 1024:
             return 0
         return (shared_bytes - self.staging_bytes) // self.stage_bytes
 
@@ -212,7 +218,7 @@ class HopperConvConfig:
         """What the kernel would refuse."""
         m, n, k = self.tile
         registers = self.rows * n // 128
-        most = {1: 128, 2: 128, 3: 96}.get(self.warpgroups, 0)
+        most = 128 if self.warpgroups < 3 else 96
         turns = self.warpgroups == 2 and self.split == 1
         checks = (
             (self.warpgroups in (1, 2, 3), "1, 2 or 3 warpgroups multiply"),
@@ -259,6 +265,85 @@ class HopperConvAttr(Data[HopperConvConfig]):
             f"split = {config.split}",
         ]
         print_fields(printer, texts)
+
+
+@dataclass(frozen=True)
+class StemConvConfig:
+    """A convolution of few channels: the rows of the result of a tile, the warpgroups that share
+    its pixels, and the tiles in flight."""
+
+    rows: int
+    warpgroups: int
+    stages: int
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        checks = (
+            (1 <= self.rows <= 64, "a tile has 1 to 64 rows"),
+            (1 <= self.warpgroups <= 3, "1, 2 or 3 warpgroups multiply"),
+            (1 <= self.stages <= 8, "stages must be 1 to 8"),
+        )
+        return [text for holds, text in checks if not holds]
+
+
+@irdl_attr_definition
+class StemConvAttr(Data[StemConvConfig]):
+    """Config of a convolution of few channels (TMA and wgmma, compute capability 9.0a)."""
+
+    name = "cuda.stem_conv"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> StemConvConfig:
+        fields = ConfigFields(parser)
+        numbers = (fields.number("rows"), fields.number("warpgroups"), fields.number("stages"))
+        fields.finish()
+        return StemConvConfig(*numbers)
+
+    def print_parameter(self, printer: Printer) -> None:
+        own = self.data
+        texts = [f"rows = {own.rows}", f"warpgroups = {own.warpgroups}", f"stages = {own.stages}"]
+        print_fields(printer, texts)
+
+
+@dataclass(frozen=True)
+class HaloConvConfig:
+    """A convolution that loads every pixel once: the rows of the result of a tile, and the tiles in
+    flight."""
+
+    rows: int
+    stages: int
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        checks = (
+            (1 <= self.rows <= 64, "a tile has 1 to 64 rows"),
+            (1 <= self.stages <= 8, "stages must be 1 to 8"),
+        )
+        return [text for holds, text in checks if not holds]
+
+
+@irdl_attr_definition
+class HaloConvAttr(Data[HaloConvConfig]):
+    """Config of a convolution that loads every pixel once (TMA and wgmma, compute capability
+    9.0a)."""
+
+    name = "cuda.halo_conv"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> HaloConvConfig:
+        fields = ConfigFields(parser)
+        config = HaloConvConfig(fields.number("rows"), fields.number("stages"))
+        fields.finish()
+        return config
+
+    def print_parameter(self, printer: Printer) -> None:
+        print_fields(printer, [f"rows = {self.data.rows}", f"stages = {self.data.stages}"])
 
 
 @dataclass(frozen=True)
@@ -311,4 +396,6 @@ class AttentionAttr(Data[AttentionConfig]):
         print_fields(printer, [f"tile = {list(self.data.tile)}", f"warps = {self.data.warps}"])
 
 
-Cuda = Dialect("cuda", [], [AttentionAttr, ConvAttr, GemmAttr, HopperConvAttr])
+Cuda = Dialect(
+    "cuda", [], [AttentionAttr, ConvAttr, GemmAttr, HaloConvAttr, HopperConvAttr, StemConvAttr]
+)

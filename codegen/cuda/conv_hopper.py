@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import ceil
 from typing import cast
 
 from xdsl.dialects.memref import GetGlobalOp
@@ -16,6 +17,7 @@ from xdsl.ir import Attribute
 from ait.codegen.cuda.config import HopperConvAttr, HopperConvConfig, Schedule
 from ait.codegen.cuda.cost import hopper_conv_seconds
 from ait.codegen.gpu.conv import ConvProblem
+from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import aligned_to, read_by, shared_values
 from ait.codegen.kernel_view import KernelView
@@ -42,18 +44,21 @@ class HopperConv:
     config_type = HopperConvAttr
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
-        problem = _problem(view)
+        problem = tma_problem(view)
         pack = problem.widest(problem.outputs)
+        moved = stream_seconds(view.operands, device)
+        shape = problem.gemm_shape
         return [
             Candidate(
-                HopperConvAttr(config), hopper_conv_seconds(problem.gemm_shape, device, config)
+                HopperConvAttr(config),
+                hopper_conv_seconds(shape, device, config, _steps(problem, config), moved),
             )
             for config in _configs(problem, pack, device.shared_bytes)
         ]
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         own = cast(HopperConvAttr, config).data
-        problem = _problem(view)
+        problem = tma_problem(view)
         image, weights = view.ins[:2]
         region = view.region("epilogue")
         pack = problem.widest(problem.outputs)
@@ -69,15 +74,15 @@ class HopperConv:
             "region": region,
             "lanes": lanes,
             "flat": flat is not None,
-            "constant_weights": _is_constant(view),
-            "image_sizes": _sizes(view, "cwhn"),
-            "image_strides": _strides(view, image, "whn"),
-            "weight_sizes": _sizes(view, "gsro"),
-            "weight_strides": _strides(view, weights, "sro"),
+            "constant_weights": constant_weights(view),
+            "image_sizes": sizes(view, "cwhn"),
+            "image_strides": padded_strides(view, image, "whn"),
+            "weight_sizes": sizes(view, "gsro"),
+            "weight_strides": padded_strides(view, weights, "sro"),
         }
 
 
-def _problem(view: KernelView) -> ConvProblem:
+def tma_problem(view: KernelView) -> ConvProblem:
     """Raises Refusal with the reason if TMA or wgmma cannot take the op."""
     image, weights = view.ins[:2]
     if image.element != weights.element or image.element.name not in _TYPES:
@@ -114,16 +119,16 @@ def _check_operand(view: KernelView, operand: Operand, channel: str, what: str) 
         raise Refusal(f"{what} is the same along {channel}")
 
 
-def _is_constant(view: KernelView) -> bool:
+def constant_weights(view: KernelView) -> bool:
     """Whether no kernel writes the filter."""
     return isinstance(view.op.ins[1].owner, (GetGlobalOp, GetParameterOp))
 
 
-def _sizes(view: KernelView, names: str) -> Mapping[str, str]:
+def sizes(view: KernelView, names: str) -> Mapping[str, str]:
     return {name: view.group(name).size for name in names}
 
 
-def _strides(view: KernelView, operand: Operand, names: str) -> Mapping[str, str]:
+def padded_strides(view: KernelView, operand: Operand, names: str) -> Mapping[str, str]:
     """Strides in C++; a dim of one index has none, but TMA wants one that is aligned."""
     return {
         name: operand.stride_text(name) if view.group(name).axes else str(_PIECE) for name in names
@@ -148,7 +153,6 @@ _TILES: Mapping[Schedule, Sequence[tuple[int, int, int]]] = {
         (64, 64, 1),
         (64, 128, 1),
         (128, 64, 2),
-        (128, 112, 2),
         (128, 128, 2),
         (128, 192, 2),
         (128, 256, 2),
@@ -191,9 +195,14 @@ def _check_config(problem: ConvProblem, config: HopperConvConfig, pack: int) -> 
     k = config.tile[2]
     if problem.groups > 1 and problem.channels % k:
         raise Refusal(f"steps of {k} channels would leave a group of {problem.channels}")
-    steps = problem.taps[0] * problem.taps[1] * -(-problem.channels // k)
+    steps = _steps(problem, config)
     if config.split > 1:
         if config.split > steps:
             raise Refusal(f"{steps} steps along k have no {config.split} parts")
         if pack < 4:
             raise Refusal("blocks share the end of a tile in packs of 4 channels or more")
+
+
+def _steps(problem: ConvProblem, config: HopperConvConfig) -> int:
+    """Along k: a step has channels of one tap."""
+    return problem.taps[0] * problem.taps[1] * ceil(problem.channels / config.tile[2])

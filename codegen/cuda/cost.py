@@ -19,6 +19,19 @@ _SHARED_BYTES_PER_CLOCK = 128
 _MATRIX_OPERATIONS_PER_CLOCK = 4096
 # The share of the peak where each step along k is one instruction (tile m 64).
 _LONE_INSTRUCTION_RATE = 0.85
+# Shared-memory bytes for a sum on its way to the thread that stores it.
+_FINISH_BYTES = 9
+# A step along k of a warpgroup that multiplies alone, with its barrier, and more of it a column.
+_STEP_CLOCKS = 340.0
+_STEP_CLOCKS_A_COLUMN = 0.6
+# The barriers of a step.
+_BARRIER_CLOCKS = 20.0
+# The part of a device's multiprocessors that clusters of so many blocks can cover.
+_CLUSTER_UNITS = {1: 1.0, 2: 1.0, 3: 0.95, 4: 0.9, 5: 0.9, 6: 0.9, 7: 0.85, 8: 0.85}
+_CLUSTER_SECONDS = 1.2e-6
+_REMOTE_BYTES_PER_CLOCK = 24
+# A convolution's first loads and last stores.
+_CONV_RAMP_SECONDS = 1.5e-6
 # How much of its even share of the memory's rate one multiprocessor can draw on its own.
 _LONE_UNIT_FACTOR = 1.2
 # Filling the pipeline and leaving: seconds before the first and after the last multiplication.
@@ -101,29 +114,48 @@ def mma_seconds(shape: GemmShape, device: DeviceDescription, config: ConvConfig)
 
 
 def hopper_conv_seconds(
-    shape: GemmShape, device: DeviceDescription, config: HopperConvConfig
+    shape: GemmShape,
+    device: DeviceDescription,
+    config: HopperConvConfig,
+    steps: int,
+    moved_seconds: float,
 ) -> float:
-    """Expected time of a Hopper convolution of our own: a persistent gemm, or clusters that share
-    the steps of a tile."""
+    """Expected time of a Hopper convolution of our own, of `steps` along k: a persistent gemm, or
+    clusters that share the steps of a tile.
+
+    Shared memory sets the pace: products read both factors from it, copies write them to it, and
+    sums pass through it. A lone warpgroup waits for each of its own steps.
+    """
     m, n, k = config.tile
-    tiles = shape.batch * ceil(shape.m / m) * ceil(shape.n / n)
-    blocks = tiles * config.split
-    waves = ceil(blocks / device.units)
-    busy = min(blocks, device.units)
-    steps = ceil(ceil(shape.k / k) / config.split)
     clock = device.matrix_peak["f16"] / device.units / _MATRIX_OPERATIONS_PER_CLOCK
-    multiply = 2.0 * m * n * k / _MATRIX_OPERATIONS_PER_CLOCK
-    shared = (m + m * n / 64 + (m + n)) * k * 2 / _SHARED_BYTES_PER_CLOCK
-    fetch = (m + n) * k * 2 / (device.memory_bandwidth * _CACHE_FACTOR / busy / clock)
-    main = steps * max(multiply, shared, fetch) / clock
-    cache = device.memory_bandwidth * _CACHE_FACTOR / busy
-    finish = m * n / config.split * (shape.epilogue_bytes / cache) + m * n * 4 * 3 / (
-        _SHARED_BYTES_PER_CLOCK * clock
+    tiles = shape.batch * ceil(shape.m / m) * ceil(shape.n / n)
+    units = int(device.units * _CLUSTER_UNITS[config.split]) // config.split * config.split
+    waves = ceil(tiles * config.split / units)
+    own_steps = ceil(steps / config.split)
+
+    read = m // 64 * (64 + n) * k * 2
+    written = (m + n) * k * 2
+    step = max(
+        2.0 * m * n * k / _MATRIX_OPERATIONS_PER_CLOCK,
+        (read + written) / _SHARED_BYTES_PER_CLOCK,
+        _STEP_CLOCKS + _STEP_CLOCKS_A_COLUMN * n if not config.is_pingpong else 0.0,
     )
-    if config.is_pingpong:
-        steady = waves * max(main, finish) + min(main, finish)
-    else:
-        steady = waves * (main + finish)
+    main = own_steps * (step + _BARRIER_CLOCKS) / clock
+    finish = m * n * _FINISH_BYTES / _SHARED_BYTES_PER_CLOCK / clock
+    seconds = waves * (main + finish) + _CONV_RAMP_SECONDS
     if config.split > 1:
-        steady += 1e-6
-    return max(steady, shape.bytes / device.memory_bandwidth) + _RAMP_SECONDS
+        # The blocks meet twice, and each reads from all others.
+        seconds += _CLUSTER_SECONDS + m * n * 4 / _REMOTE_BYTES_PER_CLOCK / clock
+    return max(seconds, moved_seconds)
+
+
+def halo_conv_seconds(
+    device: DeviceDescription, tiles: int, blocks: int, outputs: int, depth: int, moved: float
+) -> float:
+    """Expected time of a convolution that loads every pixel once, of `blocks` times 64 pixels a
+    tile: shared memory sets the pace."""
+    shared = (64 + outputs) * depth * 2 + 64 * outputs * _FINISH_BYTES
+    matrix = 2 * 64 * outputs * depth / _MATRIX_OPERATIONS_PER_CLOCK
+    clock = device.matrix_peak["f16"] / device.units / _MATRIX_OPERATIONS_PER_CLOCK
+    tile = blocks * max(matrix, shared / _SHARED_BYTES_PER_CLOCK) / clock
+    return max(ceil(tiles / device.units) * tile, moved) + 2 * _RAMP_SECONDS

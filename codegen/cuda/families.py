@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from ait.codegen.cuda.attention import TensorAttention
 from ait.codegen.cuda.conv import TensorConv
+from ait.codegen.cuda.conv_halo import HaloConv
 from ait.codegen.cuda.conv_hopper import HopperConv
+from ait.codegen.cuda.conv_stem import StemConv
 from ait.codegen.cuda.gemm_sm90 import GemmSm90
 from ait.codegen.gpu.depthwise import Depthwise
 from ait.codegen.gpu.elementwise import Elementwise
@@ -60,7 +62,9 @@ _ATTENTION = KernelCapability(max_ins=10, max_outs=1)
 OPS: Mapping[type[KernelOp], OpRow] = {
     GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmSm90()]}),
     ConvOp: OpRow(
-        _GEMM, [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)], {"sm_90a": [HopperConv()]}
+        _GEMM,
+        [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)],
+        {"sm_90a": [HopperConv(), HaloConv(), StemConv()]},
     ),
     AttentionOp: OpRow(_ATTENTION, [TensorAttention(), OwnAttention()]),
     PointwiseOp: OpRow(KernelCapability(), [_ELEMENTWISE]),

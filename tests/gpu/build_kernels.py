@@ -21,7 +21,13 @@ import numpy as np
 
 from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, TENSOR_ATTENTIONS
 from tests.compile.cuda.cases import ELEMENTWISE, HOPPER_GEMMS, OWN_GEMMS
-from tests.compile.cuda.conv_cases import HOPPER_CONVS, OWN_CONVS, TENSOR_CONVS
+from tests.compile.cuda.conv_cases import (
+    HALO_CONVS,
+    HOPPER_CONVS,
+    OWN_CONVS,
+    STEM_CONVS,
+    TENSOR_CONVS,
+)
 from tests.compile.cuda.kernels import TARGET, Array, Case
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
 
@@ -39,7 +45,9 @@ def all_cases() -> list[Case]:
         *ELEMENTWISE,
         *OWN_CONVS,
         *TENSOR_CONVS,
+        *HALO_CONVS,
         *HOPPER_CONVS,
+        *STEM_CONVS,
         *OWN_ATTENTIONS,
         *TENSOR_ATTENTIONS,
         *ROWS,

@@ -230,3 +230,34 @@ HOPPER_CONVS = [
     ),
     dynamic_conv("hopper_dynamic", 5, _TURNS),
 ]
+
+
+def stem(rows: int, warpgroups: int = 3, stages: int = 2) -> str:
+    return f"#cuda.stem_conv<rows = {rows}, warpgroups = {warpgroups}, stages = {stages}>"
+
+
+STEM_CONVS = [
+    conv("stem", Conv(2, 22, 24, 3, 64, (7, 7), (2, 2), (3, 3, 3, 3)), "f16", stem(2), block=True),
+    conv("stem_rows", Conv(3, 35, 40, 3, 24, strides=(1, 2)), "bf16", stem(8, 3, 3), block=True),
+    conv("stem_wide", Conv(1, 9, 200, 4, 40, (3, 5), padding=(0, 2, 2, 2)), "f16", stem(4)),
+    conv(
+        "stem_patches",
+        Conv(2, 16, 32, 6, 17, (4, 4), (4, 4), (0, 0, 0, 0), (2, 1)),
+        "f16",
+        stem(1, 2, 1),
+    ),
+    conv("stem_one_row", Conv(1, 1, 16, 2, 128, (1, 9), (1, 1), (0, 4, 0, 4)), "bf16", stem(1)),
+]
+
+
+def halo(rows: int, stages: int = 2) -> str:
+    return f"#cuda.halo_conv<rows = {rows}, stages = {stages}>"
+
+
+HALO_CONVS = [
+    conv("halo", Conv(2, 22, 19, 64, 64), "f16", halo(4), block=True),
+    conv("halo_narrow", Conv(40, 9, 8, 32, 24), "bf16", halo(2, 3), block=True, among=16),
+    conv("halo_few", Conv(3, 7, 33, 16, 128, (5, 3), padding=(2, 0, 1, 2)), "f16", halo(1)),
+    conv("halo_dilated", Conv(1, 12, 13, 64, 17, dilations=(2, 3)), "bf16", halo(4), block=True),
+    conv("halo_cut", Conv(2, 11, 12, 32, 48, (2, 4), padding=(-1, 3, 2, -2)), "f16", halo(8)),
+]

@@ -39,6 +39,16 @@ constexpr int staged_columns(int columns) {
   return width;
 }
 
+/// Rows that are neighbouring pixels, before the pixel `end`.
+template <class Index>
+struct PixelsInOrder {
+  Index first, end;
+  __device__ __forceinline__ Index operator()(int row) const {
+    const Index pixel = first + row;
+    return pixel < end ? pixel : -1;
+  }
+};
+
 /// The end of sums of 64 pixels x `Columns` channels, as the products of a warpgroup leave them.
 template <class Kernel, int Columns>
 struct PixelFinish {
@@ -48,29 +58,30 @@ struct PixelFinish {
   static constexpr int kPack = Kernel::kPack, kPerRow = kChunk / kPack;
   static constexpr int kPieces = (16 * kPerRow + 31) / 32, kAccess = kPack < 4 ? kPack : 4;
 
-  /// The region and its stores for the channels from `n` on of the pixels from `first` on that are
-  /// before `end`. Sixteen rows of a warp at a time pass through `slab`, its own, so that a thread has
-  /// neighbouring channels.
+  /// The region and its stores for the channels from `n` on. `pixel_of(row)` is the pixel of a row of
+  /// the sums, negative if it has none. Sixteen rows of a warp at a time pass through `slab`, its own,
+  /// so that a thread has neighbouring channels.
+  template <class PixelOf>
   static __device__ __forceinline__ void rows(const typename Kernel::Arguments& arguments,
                                               const float (&sums)[Columns / 2], float* slab,
-                                              int group, int n, Index first, Index end) {
+                                              int group, int n, const PixelOf& pixel_of) {
     const int lane = threadIdx.x % 32;
-    first += threadIdx.x / 32 % 4 * 16;
+    const int first = threadIdx.x / 32 % 4 * 16;
+    Index pixels[kPieces];
+#pragma unroll
+    for (int i = 0; i < kPieces; ++i) {
+      const int row = (lane + i * 32) / kPerRow;
+      pixels[i] = row < 16 ? pixel_of(first + row) : -1;
+    }
 #pragma unroll
     for (int chunk = 0; chunk < Columns; chunk += kChunk) {
-      const auto is_inside = [&](int piece) {
-        return piece < 16 * kPerRow && first + piece / kPerRow < end &&
-               n + chunk + piece % kPerRow * kPack < Kernel::kOutputs;
-      };
+      const auto channel = [&](int i) { return n + chunk + (lane + i * 32) % kPerRow * kPack; };
+      const auto is_inside = [&](int i) { return pixels[i] >= 0 && channel(i) < Kernel::kOutputs; };
       // All reads are under way before the first is used.
       typename Kernel::Extras extras[kPieces];
 #pragma unroll
       for (int i = 0; i < kPieces; ++i) {
-        const int piece = lane + i * 32;
-        if (is_inside(piece)) {
-          extras[i] = Kernel::read(arguments, group, first + piece / kPerRow,
-                                   n + chunk + piece % kPerRow * kPack);
-        }
+        if (is_inside(i)) extras[i] = Kernel::read(arguments, group, pixels[i], channel(i));
       }
       __syncwarp();
 #pragma unroll
@@ -85,9 +96,8 @@ struct PixelFinish {
       __syncwarp();
 #pragma unroll
       for (int i = 0; i < kPieces; ++i) {
-        const int piece = lane + i * 32;
-        if (is_inside(piece)) {
-          const int row = piece / kPerRow, column = piece % kPerRow * kPack;
+        if (is_inside(i)) {
+          const int row = (lane + i * 32) / kPerRow, column = (lane + i * 32) % kPerRow * kPack;
           float values[kPack];
 #pragma unroll
           for (int v = 0; v < kPack; v += kAccess) {
@@ -95,7 +105,7 @@ struct PixelFinish {
 #pragma unroll
             for (int e = 0; e < kAccess; ++e) values[v + e] = pack.value[e];
           }
-          Kernel::finish(arguments, extras[i], group, first + row, n + chunk + column, values);
+          Kernel::finish(arguments, extras[i], group, pixels[i], channel(i), values);
         }
       }
     }

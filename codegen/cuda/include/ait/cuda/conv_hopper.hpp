@@ -180,10 +180,11 @@ __device__ __forceinline__ void finish_conv(
     const float (&sums)[HopperConv<Kernel>::kBlocks][HopperConv<Kernel>::kN / 2],
     const ConvTile<Kernel>& tile, typename Kernel::Index m) {
   using Conv = HopperConv<Kernel>;
+  using Index = typename Kernel::Index;
 #pragma unroll
   for (int block = 0; block < Conv::kBlocks; ++block) {
-    Conv::Finish::rows(arguments, sums[block], Conv::slab(), tile.group, tile.n, m + block * 64,
-                       static_cast<typename Kernel::Index>(arguments.m));
+    const PixelsInOrder<Index> pixels{m + block * 64, static_cast<Index>(arguments.m)};
+    Conv::Finish::rows(arguments, sums[block], Conv::slab(), tile.group, tile.n, pixels);
   }
 }
 

@@ -19,7 +19,7 @@ template <class Kernel>
 struct StemConv {
   using Element = typename Kernel::Element;
   static constexpr int kStages = Kernel::kStages, kWarpgroups = Kernel::kWarpgroups;
-  static constexpr int kConsumers = 128 * kWarpgroups, kThreads = kConsumers + 32;
+  static constexpr int kConsumers = 128 * kWarpgroups, kThreads = kConsumers + 128;
   static constexpr int kN = (Kernel::kOutputs + 15) / 16 * 16;
 
   // A run is read in pairs, so it begins at an even element, maybe one early.
@@ -31,9 +31,12 @@ struct StemConv {
   static constexpr int kPixelStep = Kernel::kStrideW * Kernel::kChannels;
   static_assert(kPixelStep % 2 == 0);
 
+  // A copy begins at a multiple of 16 bytes, so many elements before the first pixel's run.
+  static constexpr int kBegin = -Kernel::kLeft * Kernel::kChannels - kShift;
+  static constexpr int kLead = (kBegin % 8 + 8) % 8;
   // A copy's box is 256 elements wide.
   static constexpr int kBox = 256;
-  static constexpr int kWidth = (Kernel::kColumns - 1) * kPixelStep + kPieces * 8;
+  static constexpr int kWidth = (Kernel::kColumns - 1) * kPixelStep + kPieces * 8 + kLead;
   static constexpr int kBoxes = (kWidth + kBox - 1) / kBox;
   static constexpr int kImageRows =
       (Kernel::kTileRows - 1) * Kernel::kStrideH + (Kernel::kTapsH - 1) * Kernel::kDilationH + 1;
@@ -56,7 +59,7 @@ struct StemConv {
   }
   static __device__ __forceinline__ float* slab() {
     return reinterpret_cast<float*>(dynamic_shared_tiles() + kWeightBytes + kStages * kStageBytes +
-                                    static_cast<int>(threadIdx.x) / 32 * Finish::kSlabBytes);
+                                    (static_cast<int>(threadIdx.x) / 32 - 4) * Finish::kSlabBytes);
   }
   static __device__ __forceinline__ Barrier* full(int index) {
     return reinterpret_cast<Barrier*>(dynamic_shared_tiles() + kBeforeBarriers) + index;
@@ -65,7 +68,7 @@ struct StemConv {
 
   /// Writes all weights to shared memory, in the order of the runs; zeros where a run has none.
   static __device__ __forceinline__ void keep_weights(const typename Kernel::Arguments& arguments) {
-    for (int i = threadIdx.x; i < kN * kParts * 64; i += kConsumers) {
+    for (int i = threadIdx.x; i < kN * kParts * 64; i += kThreads) {
       const int n = i / (kParts * 64), k = i % (kParts * 64);
       const int r = k / (kPieces * 8), tap = k % (kPieces * 8) - kShift;
       Element value{0};
@@ -93,7 +96,7 @@ struct StemPixels {
     for (int half = 0; half < 2; ++half) {
       const int pixel = std::min(first + warp * 16 + lane / 4 + half * 8, Stem::kPixels - 1);
       const int row = pixel / Kernel::kColumns * Kernel::kStrideH;
-      const int begin = pixel % Kernel::kColumns * Stem::kPixelStep + pair;
+      const int begin = pixel % Kernel::kColumns * Stem::kPixelStep + Stem::kLead + pair;
 #pragma unroll
       for (int piece = 0; piece < Stem::kPieces; ++piece) {
         const int element = begin + piece * 8;
@@ -140,21 +143,24 @@ __global__ void __launch_bounds__(StemConv<Kernel>::kThreads, 1)
     fence_barriers();
   }
   if constexpr (Kernel::kConstantWeights) {
-    if (threadIdx.x < Stem::kConsumers) Stem::keep_weights(arguments);
+    Stem::keep_weights(arguments);
   }
   gpu::wait_for_inputs();
   gpu::let_next_start();
   if constexpr (!Kernel::kConstantWeights) {
-    if (threadIdx.x < Stem::kConsumers) Stem::keep_weights(arguments);
+    Stem::keep_weights(arguments);
   }
   fence_shared_for_engines();
   __syncthreads();
 
-  if (threadIdx.x >= Stem::kConsumers) {
-    if (threadIdx.x == Stem::kConsumers) {
+  const int warpgroup = static_cast<int>(threadIdx.x) / 128 - 1;
+  if (warpgroup < 0) {
+    if constexpr (Stem::kWarpgroups == 2) give_registers<40>();
+    if constexpr (Stem::kWarpgroups == 3) give_registers<32>();
+    if (threadIdx.x == 0) {
       Ring<Stem::kStages> ring;
       for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-        const int x = -Kernel::kLeft * Kernel::kChannels - Stem::kShift;
+        const int x = Stem::kBegin - Stem::kLead;
         const int y = tile % tiles_p * Kernel::kTileRows * Kernel::kStrideH - Kernel::kTop;
         wait_barrier(Stem::empty(ring.stage), ring.parity ^ 1);
         arrive_expecting(Stem::full(ring.stage), Stem::kStageBytes);
@@ -168,7 +174,8 @@ __global__ void __launch_bounds__(StemConv<Kernel>::kThreads, 1)
     }
     return;
   }
-  const int warpgroup = threadIdx.x / 128;
+  if constexpr (Stem::kWarpgroups == 2) take_registers<232>();
+  if constexpr (Stem::kWarpgroups == 3) take_registers<160>();
   Ring<Stem::kStages> ring;
   for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     const Index row = tile % tiles_p * Kernel::kTileRows, rows = static_cast<Index>(arguments.rows);
@@ -201,7 +208,8 @@ __global__ void __launch_bounds__(StemConv<Kernel>::kThreads, 1)
       }
       commit_products();
       wait_for_products<0>();
-      Stem::Finish::rows(arguments, sums, Stem::slab(), 0, 0, first + block * 64, end);
+      const PixelsInOrder<Index> rows_of_sums{first + block * 64, end};
+      Stem::Finish::rows(arguments, sums, Stem::slab(), 0, 0, rows_of_sums);
     }
     // All have read the stage: the products that use it are done.
     if (threadIdx.x % 128 == 0) arrive(Stem::empty(ring.stage));
