@@ -253,7 +253,9 @@ class KernelView:
         lines = [self.op.name, str(self.op.config)]
         lines += [f"{name} = {value}" for name, value in self.properties.items()]
         lines += [f"axis {axis.name} : {_dim_key(axis.dim)}" for axis in self.axes]
-        lines += [f"{o.element.name} {_operand_key(o)} {o.shared}" for o in self.operands]
+        lines += [
+            f"{o.element.name} {_operand_key(o)} {o.is_constant} {o.shared}" for o in self.operands
+        ]
         codes = self._region_codes(hints=False)
         for code, view in zip(codes, self.regions.values(), strict=True):
             lines += [*code.lines, "yield " + ", ".join(r.text for r in code.results)]
@@ -312,7 +314,8 @@ class KernelView:
     def _operand(self, index: int, name: str, walk: Walk, shared: tuple[int, ...]) -> Operand:
         value = [*self.op.ins, *self.op.outs][index]
         element = element_type(element_of(value))
-        return self._walked(index, name, element, walk, index >= len(self.op.ins), shared)
+        constant = isinstance(value.owner, GetGlobalOp)
+        return self._walked(index, name, element, walk, index >= len(self.op.ins), constant, shared)
 
     def _walked(
         self,
@@ -321,6 +324,7 @@ class KernelView:
         element: ElementType,
         walk: Walk,
         is_output: bool = False,
+        is_constant: bool = False,
         shared: tuple[int, ...] = (),
     ) -> Operand:
         pairs = [
@@ -334,8 +338,9 @@ class KernelView:
         moved = self._moved_bases and index >= 0
         base, offset = split_offset(walk.offset, element.bytes) if moved else (0, walk.offset)
         return Operand(
-            index, name, element, is_output, shared, base, offset, axes, strides, self._printer
-        )
+            index, name, element, is_output, is_constant, shared, base, offset, axes, strides,
+            self._printer,
+        )  # fmt: skip
 
     def _region(self, position: int, name: str, walks: Sequence[Walk]) -> RegionView:
         code = self._codes[name]

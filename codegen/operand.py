@@ -41,6 +41,8 @@ class Operand:
     """Its pointer variable."""
     element: ElementType
     is_output: bool
+    is_constant: bool
+    """Whether it lies in a weight: no kernel writes there."""
     shared: tuple[int, ...]
     """Indices of the other operands that lie in the same memory, when one of them is written."""
     base_dim: Dim

@@ -7,13 +7,14 @@ for each tap. This kernel brings it once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import cast
 
 from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import HaloConvAttr, HaloConvConfig, slab_bytes
-from ait.codegen.cuda.conv_hopper import constant_weights, padded_strides, sizes, tma_problem
+from ait.codegen.cuda.conv_hopper import padded_strides, sizes, tma_problem
 from ait.codegen.cuda.cost import halo_conv_seconds
 from ait.codegen.gpu.conv import ConvProblem
 from ait.codegen.gpu.cost import stream_seconds
@@ -41,33 +42,36 @@ class HaloConv:
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         problem = _problem(view)
-        fitting = [c for c in _CONFIGS if _shared_bytes(problem, c) <= device.shared_bytes]
-        fitting = [c for c in fitting if _fits_registers(problem, c)]
+        layouts = [(config, HaloLayout.of(problem, config)) for config in _CONFIGS]
+        fitting = [
+            (config, layout)
+            for config, layout in layouts
+            if layout.shared_bytes <= device.shared_bytes and layout.problem is None
+        ]
         if not fitting:
             raise Refusal("rows of the image and the filter do not fit the shared memory")
         images, height = (max(1, upper_bound(view.group(name).dim)) for name in "np")
         moved = stream_seconds(view.operands, device)
-        outputs = _padded_outputs(problem)
         return [
             Candidate(
                 HaloConvAttr(config),
                 halo_conv_seconds(
                     device,
                     images * ceil(height / config.rows),
-                    2 * _blocks(problem, config),
-                    outputs,
+                    2 * layout.blocks,
+                    layout.outputs,
                     problem.depth,
                     moved,
                 ),
             )
-            for config in fitting
+            for config, layout in fitting
         ]
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         own = cast(HaloConvAttr, config).data
         problem = _problem(view)
-        if not _fits_registers(problem, own):
-            raise Refusal("the accumulators do not fit the registers")
+        if (reason := HaloLayout.of(problem, own).problem) is not None:
+            raise Refusal(reason)
         image, weights = view.ins[:2]
         region = view.region("epilogue")
         pack = problem.widest(problem.outputs)
@@ -82,7 +86,7 @@ class HaloConv:
             "region": region,
             "lanes": lanes,
             "flat": flat is not None,
-            "constant_weights": constant_weights(view),
+            "constant_weights": view.ins[1].is_constant,
             "image_sizes": sizes(view, "cwhn"),
             "image_strides": padded_strides(view, image, "whn"),
             "weight_sizes": sizes(view, "gsro"),
@@ -106,28 +110,58 @@ def _problem(view: KernelView) -> ConvProblem:
     return problem
 
 
-def _padded_outputs(problem: ConvProblem) -> int:
-    return ceil(problem.outputs / 16) * 16
-
-
 def _pitch(problem: ConvProblem) -> int:
-    """From a pixel in shared memory to the one below, as in the kernel's header."""
+    """From a pixel in shared memory to the one below."""
     columns = cast(int, problem.view.group("q").dim)
     return columns + (problem.taps[1] - 1) * problem.dilations[1]
 
 
-def _blocks(problem: ConvProblem, config: HaloConvConfig) -> int:
+@dataclass(frozen=True)
+class HaloLayout:
+    """How the kernel divides shared memory and registers, as in its header."""
+
+    outputs: int
+    rows: int
+    """Of the image, for a tile."""
+    blocks: int
     """How many times 64 pixels a warpgroup has."""
-    columns = cast(int, problem.view.group("q").dim)
-    return ceil(((config.rows - 1) * _pitch(problem) + columns) / 128)
+    stage_bytes: int
+    other_bytes: int
+    """Weights, and what sums pass through."""
+    farthest: int
+    """The end of what products of a stage read, with the pixels that are nobody's."""
+    stages: int
 
+    @staticmethod
+    def of(problem: ConvProblem, config: HaloConvConfig) -> HaloLayout:
+        (taps_h, taps_w), (step_h, step_w) = problem.taps, problem.dilations
+        pitch, row_bytes = _pitch(problem), problem.channels * 2
+        outputs = ceil(problem.outputs / 16) * 16
+        rows = config.rows + (taps_h - 1) * step_h
+        columns = cast(int, problem.view.group("q").dim)
+        blocks = ceil(((config.rows - 1) * pitch + columns) / 128)
+        last = blocks * 128 + (taps_h - 1) * step_h * pitch + (taps_w - 1) * step_w
+        return HaloLayout(
+            outputs,
+            rows,
+            blocks,
+            ceil(rows * pitch * row_bytes / 1024) * 1024,
+            taps_h * taps_w * outputs * row_bytes + 8 * slab_bytes(outputs),
+            last * row_bytes,
+            config.stages,
+        )
 
-def _fits_registers(problem: ConvProblem, config: HaloConvConfig) -> bool:
-    return _blocks(problem, config) * _padded_outputs(problem) // 2 <= _MOST_SUMS
+    @property
+    def shared_bytes(self) -> int:
+        return self.stages * (self.stage_bytes + 16) + self.other_bytes + 8
 
-
-def _shared_bytes(problem: ConvProblem, config: HaloConvConfig) -> int:
-    rows = config.rows + (problem.taps[0] - 1) * problem.dilations[0]
-    stage = ceil(rows * _pitch(problem) * problem.channels * 2 / 1024) * 1024 + 16
-    outputs = _padded_outputs(problem)
-    return config.stages * stage + problem.depth * outputs * 2 + 8 * slab_bytes(outputs) + 8
+    @property
+    def problem(self) -> str | None:
+        """Why no kernel has this layout."""
+        if self.blocks * self.outputs // 2 > _MOST_SUMS:
+            return "the accumulators do not fit the registers"
+        if self.rows > _BOX:
+            return "a tile of the image is higher than a copy"
+        if self.farthest > self.stage_bytes + self.other_bytes:
+            return "products would read beyond the shared memory"
+        return None

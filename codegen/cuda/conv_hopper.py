@@ -1,7 +1,7 @@
 """Convolutions of one 16-bit type on Hopper's tensor cores, their pixels loaded by TMA im2col.
 
-TMA wants channels in multiples of 16 bytes and bounds how far a filter reaches. What cannot be shown
-to hold is refused, and goes to the mma.sync kernel.
+TMA wants channels in multiples of 16 bytes and bounds how far a filter reaches. What cannot be
+shown to hold is refused, and goes to the mma.sync kernel.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import replace
 from math import ceil
 from typing import cast
 
-from xdsl.dialects.memref import GetGlobalOp
 from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import HopperConvAttr, HopperConvConfig, Schedule
@@ -22,7 +21,6 @@ from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import aligned_to, read_by, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
-from ait.dialects.graph import GetParameterOp
 from ait.dialects.kernel import ConvOp
 from ait.dialects.symbolic import lower_bound, upper_bound
 from ait.passes.target import DeviceDescription
@@ -74,7 +72,7 @@ class HopperConv:
             "region": region,
             "lanes": lanes,
             "flat": flat is not None,
-            "constant_weights": constant_weights(view),
+            "constant_weights": view.ins[1].is_constant,
             "image_sizes": sizes(view, "cwhn"),
             "image_strides": padded_strides(view, image, "whn"),
             "weight_sizes": sizes(view, "gsro"),
@@ -117,11 +115,6 @@ def _check_operand(view: KernelView, operand: Operand, channel: str, what: str) 
             raise Refusal(f"{axis.name} may exceed 31 bits")
     if operand.stride(channel) == 0:
         raise Refusal(f"{what} is the same along {channel}")
-
-
-def constant_weights(view: KernelView) -> bool:
-    """Whether no kernel writes the filter."""
-    return isinstance(view.op.ins[1].owner, (GetGlobalOp, GetParameterOp))
 
 
 def sizes(view: KernelView, names: str) -> Mapping[str, str]:

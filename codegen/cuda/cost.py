@@ -21,6 +21,9 @@ _MATRIX_OPERATIONS_PER_CLOCK = 4096
 _LONE_INSTRUCTION_RATE = 0.85
 # Shared-memory bytes for a sum on its way to the thread that stores it.
 _FINISH_BYTES = 9
+# What products read of shared memory, and what copies write there after its way from the cache,
+# against the bytes alone.
+_READ_WEIGHT, _COPY_WEIGHT = 0.9, 1.25
 # A step along k of a warpgroup that multiplies alone, with its barrier, and more of it a column.
 _STEP_CLOCKS = 340.0
 _STEP_CLOCKS_A_COLUMN = 0.6
@@ -28,8 +31,8 @@ _STEP_CLOCKS_A_COLUMN = 0.6
 _BARRIER_CLOCKS = 20.0
 # The part of a device's multiprocessors that clusters of so many blocks can cover.
 _CLUSTER_UNITS = {1: 1.0, 2: 1.0, 3: 0.95, 4: 0.9, 5: 0.9, 6: 0.9, 7: 0.85, 8: 0.85}
-_CLUSTER_SECONDS = 1.2e-6
-_REMOTE_BYTES_PER_CLOCK = 24
+_CLUSTER_SECONDS = 0.8e-6
+_REMOTE_BYTES_PER_CLOCK = 12
 # A convolution's first loads and last stores.
 _CONV_RAMP_SECONDS = 1.5e-6
 # How much of its even share of the memory's rate one multiprocessor can draw on its own.
@@ -137,7 +140,7 @@ def hopper_conv_seconds(
     written = (m + n) * k * 2
     step = max(
         2.0 * m * n * k / _MATRIX_OPERATIONS_PER_CLOCK,
-        (read + written) / _SHARED_BYTES_PER_CLOCK,
+        (read * _READ_WEIGHT + written * _COPY_WEIGHT) / _SHARED_BYTES_PER_CLOCK,
         _STEP_CLOCKS + _STEP_CLOCKS_A_COLUMN * n if not config.is_pingpong else 0.0,
     )
     main = own_steps * (step + _BARRIER_CLOCKS) / clock
