@@ -19,8 +19,6 @@ from ait.passes.target import DeviceDescription
 
 _TYPES = frozenset({"f16", "bf16"})
 _MOST_GROUPS = 65535
-_SLOWER_COPIES = {1: 3.0, 2: 2.0, 4: 1.3}
-"""By the channels of a copy."""
 
 _CONFIGS = (
     ConvConfig((128, 128, 64), (2, 2), 3),
@@ -43,11 +41,10 @@ class TensorConv:
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         problem = _problem(view)
         shape = problem.gemm_shape
-        # Pieces of pixels take as many instructions as whole ones; elements pass through registers.
-        image = problem.vector(view.ins[0], "c")
-        slower = _SLOWER_COPIES.get(image, 1.0)
         return [
-            Candidate(ConvAttr(config), slower * mma_seconds(shape, device, config))
+            Candidate(
+                ConvAttr(config), problem.slowdown_of_copies * mma_seconds(shape, device, config)
+            )
             for config in _CONFIGS
             if config.shared_bytes <= device.shared_bytes
         ]

@@ -11,7 +11,7 @@ from ait.codegen.cuda.target import make_target
 from ait.codegen.gpu.dialect import DepthwiseAttr, OwnAttentionAttr, OwnConvAttr, Plain
 from ait.ir.context import make_context
 from tests.compile.cuda.attention_cases import Heads, attention, packed
-from tests.compile.cuda.conv_cases import GROUPED, SAME, STEM, Conv, conv
+from tests.compile.cuda.conv_cases import GROUPED, SAME, Conv, conv, hopper
 from tests.compile.cuda.kernels import TARGET, Case
 
 
@@ -22,9 +22,8 @@ def chosen(case: Case) -> type:
 @pytest.mark.parametrize(
     ("case", "config"),
     [
-        (conv("same", SAME), ConvAttr),
-        (conv("stem", STEM, "bf16"), ConvAttr),
-        (conv("grouped", GROUPED), ConvAttr),
+        (conv("odd_channels", Conv(8, 28, 28, 12, 64)), ConvAttr),
+        (conv("small_groups", GROUPED), ConvAttr),
         (conv("f32", SAME, "f32"), OwnConvAttr),
         (conv("depthwise", Conv(8, 28, 28, 64, 64, groups=64)), DepthwiseAttr),
         (attention("short", Heads(1, 12, 128, 128, 64)), AttentionAttr),
@@ -81,6 +80,10 @@ def test_refusals_say_what_was_given(case: Case, reason: str) -> None:
     "text",
     [
         "#cuda.conv<tile = [128, 64, 32], warps = [2, 2], stages = 4>",
+        "#cuda.hopper_conv<tile = [128, 64, 64], warpgroups = 2, schedule = pingpong, stages = 4, "
+        "split = 1>",
+        "#cuda.halo_conv<rows = 4, stages = 2>",
+        "#cuda.stem_conv<rows = 8, warpgroups = 3, stages = 2>",
         "#cuda.attention<tile = [128, 64], warps = 4>",
         "#plain.conv<tile = [64, 64, 32], units = tensor>",
         "#plain.depthwise<vector = 8>",
@@ -98,6 +101,15 @@ def test_configs_round_trip(text: str) -> None:
         ("#cuda.conv<tile = [64, 24, 32], warps = [1, 1], stages = 4>", "16 channels"),
         ("#cuda.conv<tile = [64, 64, 48], warps = [2, 2], stages = 4>", "32 or 64"),
         ("#cuda.conv<tile = [256, 256, 32], warps = [2, 2], stages = 2>", "do not fit"),
+        (hopper((96, 64, 64), "cooperative"), "64 pixels"),
+        (hopper((128, 40, 64), "cooperative"), "multiple of 16"),
+        (hopper((128, 64, 48), "pingpong"), "16, 32 or 64"),
+        (hopper((64, 64, 64), "pingpong", split=2), "whole tiles"),
+        (hopper((64, 64, 64), "cooperative", 1, split=9), "1 to 8 blocks"),
+        (hopper((128, 256, 64), "pingpong"), "do not fit"),
+        (hopper((192, 256, 64), "cooperative", 3), "do not fit"),
+        ("#cuda.halo_conv<rows = 0, stages = 2>", "1 to 64 rows"),
+        ("#cuda.stem_conv<rows = 2, warpgroups = 4, stages = 2>", "warpgroups"),
         ("#cuda.attention<tile = [128, 64], warps = 2>", "16 or 32 queries"),
         ("#cuda.attention<tile = [64, 48], warps = 4>", "keys"),
         ("#plain.depthwise<vector = 3>", "vector"),
