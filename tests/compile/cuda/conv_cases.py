@@ -152,6 +152,27 @@ OWN_CONVS = [
         block=True,
     ),
     conv("depthwise_odd", Conv(1, 5, 6, 5, 5, groups=5), "bf16", "DepthwiseAttr"),
+    # Threads have several rows, of which the last ones are fewer.
+    conv("depthwise_rows", Conv(5, 41, 15, 64, 64, groups=64), "f16", "DepthwiseAttr", block=True),
+    conv(
+        "depthwise_strided",
+        Conv(2, 17, 14, 16, 16, (3, 5), (2, 2), (1, 2, 0, 1), (1, 2), 16),
+        "f16",
+        "DepthwiseAttr",
+        block=True,
+    ),
+    conv(
+        "depthwise_unpadded",
+        Conv(1, 9, 11, 8, 8, (7, 7), (1, 3), (0, 0, 0, 0), groups=8),
+        "f32",
+        "DepthwiseAttr",
+    ),
+    conv(
+        "depthwise_taps",
+        Conv(1, 40, 38, 8, 8, (35, 35), (1, 1), (17, 17, 17, 17), groups=8),
+        "f16",
+        "#plain.depthwise<vector = 8>",
+    ),
 ]
 
 
