@@ -56,6 +56,7 @@ class StemSize:
     columns: int
     outputs: int
     channels: int
+    planes: int
     taps: tuple[int, int]
     strides: tuple[int, int]
     dilation: int
@@ -64,23 +65,25 @@ class StemSize:
     @property
     def pieces(self) -> int:
         """Of eight elements in the taps of a row, which may begin one element early."""
-        shift = self.left * self.channels % 2
-        return -(-(self.taps[1] * self.channels + shift) // 8)
+        channels = self.channels // self.planes
+        shift = self.left * channels % 2
+        return -(-(self.taps[1] * channels + shift) // 8)
 
     @property
     def steps(self) -> int:
         """Of sixteen elements along k."""
-        return -(-self.taps[0] * self.pieces // 2)
+        return ceil(self.planes * self.taps[0] * self.pieces / 2)
 
     def image_rows(self, rows: int) -> int:
         """Of the image, for so many rows of the result."""
         return (rows - 1) * self.strides[0] + (self.taps[0] - 1) * self.dilation + 1
 
     def shared_bytes(self, config: StemConvConfig) -> int:
-        begin = -self.left * self.channels
+        channels = self.channels // self.planes
+        begin = -self.left * channels
         lead = (begin - begin % 2) % 8
-        width = (self.columns - 1) * self.strides[1] * self.channels + 8 * self.pieces + lead
-        stage = ceil(width / _BOX) * _BOX * self.image_rows(config.rows) * 2
+        width = (self.columns - 1) * self.strides[1] * channels + 8 * self.pieces + lead
+        stage = ceil(width / _BOX) * _BOX * self.image_rows(config.rows) * self.planes * 2
         outputs = ceil(self.outputs / 16) * 16
         weights = outputs * 128 * ceil(self.steps / 4)
         slabs = 4 * config.warpgroups * slab_bytes(outputs)
@@ -127,7 +130,8 @@ class StemConv:
             "lanes": lanes,
             "flat": flat is not None,
             "constant_weights": view.ins[1].is_constant,
-            "strides": padded_strides(view, image, "hn"),
+            "strides": padded_strides(view, image, "hcn"),
+            "planes": _planes(problem),
         }
 
 
@@ -143,13 +147,8 @@ def _problem(view: KernelView) -> ConvProblem:
         raise Refusal("rows of unknown size")
     if problem.dilations[1] != 1 and problem.taps[1] > 1:
         raise Refusal("the taps of a row are apart")
-    if problem.strides[1] * problem.channels % 2:
+    if problem.strides[1] * (problem.channels // _planes(problem)) % 2:
         raise Refusal("pixels begin at odd elements")
-    if any(
-        view.group(name).axes and image.stride(name) != stride
-        for name, stride in (("c", 1), ("w", problem.channels))
-    ):
-        raise Refusal("the rows of the image are not dense")
     if any(lower_bound(stride) <= 0 for stride in image.strides):
         raise Refusal("the image is read backwards, or repeats")
     if any(lower_bound(stride) < 0 for stride in weights.strides):
@@ -162,11 +161,25 @@ def _problem(view: KernelView) -> ConvProblem:
     return problem
 
 
+def _planes(problem: ConvProblem) -> int:
+    """One where pixels follow each other with all their channels; as many as channels where every
+    channel is a plane of its own. Raises Refusal for rows with anything in between."""
+    image, channels = problem.view.ins[0], problem.channels
+    last = (("c", 1), ("w", channels))
+    if all(not problem.view.group(n).axes or image.stride(n) == step for n, step in last):
+        return 1
+    if image.stride("w") == 1:
+        return channels
+    raise Refusal("the rows of the image are not dense")
+
+
 def _row_alignment(view: KernelView) -> int:
     """Bytes to which the begin of every row is surely aligned."""
     image = view.ins[0]
     pairs = zip(image.axes, image.strides, strict=True)
-    steps = [stride for axis, stride in pairs if axis.group in ("n", "h")]
+    planes = _planes(ConvProblem.of(view)) > 1
+    apart = ("n", "h", "c") if planes else ("n", "h")
+    steps = [stride for axis, stride in pairs if axis.group in apart]
     divisors = [known_divisor(dim) for dim in (image.offset_dim, *steps)]
     return gcd(BASE_ALIGNMENT, *(divisor * image.element.bytes for divisor in divisors))
 
@@ -177,6 +190,7 @@ def _size(problem: ConvProblem) -> StemSize:
         columns,
         problem.outputs,
         problem.channels,
+        _planes(problem),
         problem.taps,
         problem.strides,
         problem.dilations[0],

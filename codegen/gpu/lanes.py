@@ -141,6 +141,14 @@ class Lanes:
                     pass
         return lines
 
+    def kept(self, operands: Iterable[Operand]) -> list[Operand]:
+        """Those of which `keep_reads` reads something."""
+        return [operand for operand in operands if self.reach(operand) is not Reach.SINGLE]
+
+    def unkept(self, operands: Iterable[Operand]) -> list[Operand]:
+        """Those of which `keep_reads` reads nothing: they are read lane by lane."""
+        return [operand for operand in operands if self.reach(operand) is Reach.SINGLE]
+
     def kept_reads(self, operands: Iterable[Operand], place: str) -> Lines:
         """Before the loop over lanes: names for what `keep_reads` has read."""
         suffixes = {Reach.PACK: "_pack", Reach.UNIFORM: "_one"}

@@ -63,16 +63,19 @@ def conv(
     channels_first: bool = False,
     result: str = "",
     among: int = 0,
+    planes: bool = False,
 ) -> Case:
     """A convolution of images and weights [O, R, S, C]. `block`: with bias, activation and a
     residual; `channels_first`: images and results are stored [N, C, H, W], weights [O, C, R, S];
     `among`: images and results are a part of tensors with so many more channels, half of them
-    before."""
+    before; `planes`: images alone are stored [N, C, H, W]."""
     n, h, w, c, o = sizes.images, sizes.height, sizes.width, sizes.channels, sizes.outputs
     (p, q), (r, s), g = sizes.result, sizes.taps, sizes.channels // sizes.groups
     result = result or element
 
-    def image(shape: tuple[int, int, int, int], e: str) -> tuple[str, str]:
+    def image(
+        shape: tuple[int, int, int, int], e: str, channels_first: bool = channels_first
+    ) -> tuple[str, str]:
         a, b, d, f = shape
         if among:
             step = f + among
@@ -84,7 +87,7 @@ def conv(
         access = f"<offset 0, sizes {list(shape)}, strides [{b * d * f}, {d}, 1, {b * d}]>"
         return f"tensor<{a}x{f}x{b}x{d}x{e}>", access
 
-    x, x_map = image((n, h, w, c), element)
+    x, x_map = image((n, h, w, c), element, planes or channels_first)
     y, y_map = image((n, p, q, o), result)
     weight, w_map = f"tensor<{o}x{r}x{s}x{g}x{element}>", ""
     if channels_first:
@@ -267,6 +270,22 @@ STEM_CONVS = [
         "f16",
         stem(1, 2, 1),
     ),
+    conv(
+        "stem_planes",
+        Conv(3, 23, 32, 3, 64, (7, 7), (2, 2), (3, 3, 3, 3)),
+        "f16",
+        stem(4),
+        block=True,
+        planes=True,
+    ),
+    conv(
+        "stem_planes_wide",
+        Conv(1, 10, 168, 2, 24, (2, 3), (1, 4), (0, 2, 1, 0), (3, 1)),
+        "bf16",
+        stem(2, 2, 3),
+        planes=True,
+    ),
+    conv("stem_first", Conv(2, 9, 16, 5, 20, (3, 3), (2, 2)), "bf16", stem(3), True, True),
     conv("stem_one_row", Conv(1, 1, 16, 2, 128, (1, 9), (1, 1), (0, 4, 0, 4)), "bf16", stem(1)),
 ]
 

@@ -51,6 +51,13 @@ def test_kernel_of(sizes: Conv, kind: type) -> None:
     assert type(TARGET.candidates(conv("layer", sizes, block=True).kernel())[0]) is kind
 
 
+@pytest.mark.parametrize("planes", [False, True])
+def test_images_may_be_channels_first_at_a_networks_begin(planes: bool) -> None:
+    case = conv("first", strided(224, 3, 64, 7), block=True, planes=planes)
+    assert isinstance(TARGET.candidates(case.kernel())[0], StemConvAttr)
+    assert f"kPlanes = {3 if planes else 1}" in case.source()
+
+
 @pytest.mark.parametrize(
     ("images", "split"),
     [(64, False), (1, True)],

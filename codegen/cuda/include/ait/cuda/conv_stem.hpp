@@ -1,5 +1,6 @@
 // Convolution of few channels on Hopper (wgmma), such as a network's first: the taps of a row and their
-// channels are one run of memory, so k = rows of taps x such runs. Whole rows of the image lie in shared
+// channels are one run of memory, or one in each plane where every channel is a plane of its own, so
+// k = planes x rows of taps x such runs. Whole rows of the image lie in shared
 // memory, where TMA puts zeros around them, and each thread takes its pixels' runs from there to its
 // registers, which the products read. A block keeps all weights and takes one tile of output rows after
 // the other; its warpgroups share the pixels of a tile, sixty-four at a time.
@@ -22,17 +23,19 @@ struct StemConv {
   static constexpr int kConsumers = 128 * kWarpgroups, kThreads = kConsumers + 128;
   static constexpr int kN = (Kernel::kOutputs + 15) / 16 * 16;
 
+  /// Of a pixel in a plane.
+  static constexpr int kChannels = Kernel::kChannels / Kernel::kPlanes;
   // A run is read in pairs, so it begins at an even element, maybe one early.
-  static constexpr int kRun = Kernel::kTapsW * Kernel::kChannels;
-  static constexpr int kShift = Kernel::kLeft * Kernel::kChannels % 2 != 0 ? 1 : 0;
+  static constexpr int kRun = Kernel::kTapsW * kChannels;
+  static constexpr int kShift = Kernel::kLeft * kChannels % 2 != 0 ? 1 : 0;
   static constexpr int kPieces = (kRun + kShift + 7) / 8;
-  static constexpr int kAllPieces = Kernel::kTapsH * kPieces;
+  static constexpr int kRuns = Kernel::kPlanes * Kernel::kTapsH, kAllPieces = kRuns * kPieces;
   static constexpr int kSteps = (kAllPieces + 1) / 2;
-  static constexpr int kPixelStep = Kernel::kStrideW * Kernel::kChannels;
+  static constexpr int kPixelStep = Kernel::kStrideW * kChannels;
   static_assert(kPixelStep % 2 == 0);
 
   // A copy begins at a multiple of 16 bytes, so many elements before the first pixel's run.
-  static constexpr int kBegin = -Kernel::kLeft * Kernel::kChannels - kShift;
+  static constexpr int kBegin = -Kernel::kLeft * kChannels - kShift;
   static constexpr int kLead = (kBegin % 8 + 8) % 8;
   // A copy's box is 256 elements wide.
   static constexpr int kBox = 256;
@@ -40,7 +43,8 @@ struct StemConv {
   static constexpr int kBoxes = (kWidth + kBox - 1) / kBox;
   static constexpr int kImageRows =
       (Kernel::kTileRows - 1) * Kernel::kStrideH + (Kernel::kTapsH - 1) * Kernel::kDilationH + 1;
-  static constexpr int kBoxBytes = kBox * kImageRows * static_cast<int>(sizeof(Element));
+  static constexpr int kBoxBytes =
+      kBox * kImageRows * Kernel::kPlanes * static_cast<int>(sizeof(Element));
   static constexpr int kStageBytes = kBoxes * kBoxBytes;
   static constexpr int kPixels = Kernel::kTileRows * Kernel::kColumns;
   static constexpr int kBlocks = (kPixels + 63) / 64;
@@ -70,10 +74,11 @@ struct StemConv {
   static __device__ __forceinline__ void keep_weights(const typename Kernel::Arguments& arguments) {
     for (int i = threadIdx.x; i < kN * kParts * 64; i += kThreads) {
       const int n = i / (kParts * 64), k = i % (kParts * 64);
-      const int r = k / (kPieces * 8), tap = k % (kPieces * 8) - kShift;
+      const int run = k / (kPieces * 8), element = k % (kPieces * 8) - kShift;
       Element value{0};
-      if (n < Kernel::kOutputs && r < Kernel::kTapsH && tap >= 0 && tap < kRun) {
-        value = Kernel::weight(arguments, n, r, tap / Kernel::kChannels, tap % Kernel::kChannels);
+      if (n < Kernel::kOutputs && run < kRuns && element >= 0 && element < kRun) {
+        value = Kernel::weight(arguments, n, run % Kernel::kTapsH, element / kChannels,
+                               run / Kernel::kTapsH * kChannels + element % kChannels);
       }
       const std::uint32_t at = swizzled<128>(n * 128 + k % 64 * 2);
       *reinterpret_cast<Element*>(dynamic_shared_tiles() + k / 64 * kPartBytes + at) = value;
@@ -113,11 +118,12 @@ struct StemPixels {
     }
   }
 
-  /// The pair of piece `piece` of a run `taps_row` rows down.
-  __device__ __forceinline__ std::uint32_t load(const char* stage, int half, int taps_row,
+  /// The pair of piece `piece` of a run.
+  __device__ __forceinline__ std::uint32_t load(const char* stage, int half, int run,
                                                 int piece) const {
+    const int row = run / Kernel::kTapsH * Stem::kImageRows + run % Kernel::kTapsH * Kernel::kDilationH;
     const std::uint32_t bits = *reinterpret_cast<const std::uint32_t*>(
-        stage + from[half][piece] + taps_row * Kernel::kDilationH * (Stem::kBox * 2));
+        stage + from[half][piece] + row * (Stem::kBox * 2));
     const bool whole = piece * 8 >= Stem::kShift && piece * 8 + 8 - Stem::kShift <= Stem::kRun;
     return whole ? bits : bits & kept[piece];
   }
@@ -167,7 +173,7 @@ __global__ void __launch_bounds__(StemConv<Kernel>::kThreads, 1)
 #pragma unroll
         for (int box = 0; box < Stem::kBoxes; ++box) {
           load_tile(Stem::stage(ring.stage) + box * Stem::kBoxBytes, &image, Stem::full(ring.stage),
-                    x + box * Stem::kBox, y, tile / tiles_p);
+                    x + box * Stem::kBox, y, 0, tile / tiles_p);
         }
         ring.next();
       }
@@ -219,7 +225,7 @@ __global__ void __launch_bounds__(StemConv<Kernel>::kThreads, 1)
 
 template <class Kernel>
 Status run_conv_stem(const Launch& launch, const typename Kernel::Arguments& arguments,
-                     const typename Kernel::Element* image, const Tiles<3>& rows) {
+                     const typename Kernel::Element* image, const Tiles<4>& rows) {
   using Stem = StemConv<Kernel>;
   const int64_t tiles_p = (arguments.rows + Kernel::kTileRows - 1) / Kernel::kTileRows;
   const int64_t tiles = tiles_p * arguments.images;
