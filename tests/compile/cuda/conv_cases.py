@@ -130,6 +130,20 @@ def dynamic_conv(name: str, images: int, config: str = "") -> Case:
     )
 
 
+def phase(name: str, config: str = "") -> Case:
+    """A part of a transposed convolution: it writes every second pixel of every second row."""
+    x, w, o = "tensor<2x7x6x16xf16>", "tensor<24x2x1x16xf16>", "tensor<2x14x12x24xf16>"
+    sizes = Conv(2, 7, 6, 16, 24, (2, 1), padding=(0, 0, 1, 0))
+    return Case(
+        name,
+        {"x": x, "w": w, "o": o},
+        f"""kernel.conv ins(%x : {x}, %w : {w})
+          outs(%o <offset 312, sizes [2, 7, 6, 24], strides [4032, 576, 48, 1]> : {o})
+          {sizes.properties} epilogue {SUM}""",
+        config=config,
+    )
+
+
 _SCALAR = "#plain.conv<tile = [32, 32, 16], units = scalar>"
 _TENSOR = "#plain.conv<tile = [64, 32, 32], units = tensor>"
 
@@ -253,6 +267,7 @@ HOPPER_CONVS = [
         among=16,
     ),
     dynamic_conv("hopper_dynamic", 5, _TURNS),
+    phase("hopper_phase", _TURNS),
 ]
 
 
@@ -299,5 +314,6 @@ HALO_CONVS = [
     conv("halo_narrow", Conv(40, 9, 8, 32, 24), "bf16", halo(2, 3), block=True, among=16),
     conv("halo_few", Conv(3, 7, 33, 16, 128, (5, 3), padding=(2, 0, 1, 2)), "f16", halo(1)),
     conv("halo_dilated", Conv(1, 12, 13, 64, 17, dilations=(2, 3)), "bf16", halo(4), block=True),
+    phase("halo_phase", halo(4)),
     conv("halo_cut", Conv(2, 11, 12, 32, 48, (2, 4), padding=(-1, 3, 2, -2)), "f16", halo(8)),
 ]
