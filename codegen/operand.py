@@ -194,7 +194,7 @@ class Operand:
     def _sum(self, offset: Dim, terms: Iterable[tuple[Dim, str]]) -> str:
         parts: list[tuple[int, str]] = []
         for stride, variable in terms:
-            if stride == 0:
+            if stride == 0 or variable == "0":
                 continue
             if isinstance(stride, int):
                 parts.append((stride, variable if stride == 1 else in_parentheses(variable)))

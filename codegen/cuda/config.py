@@ -4,6 +4,9 @@
 #cuda.gemm<tile = [128, 128, 64], cluster = [2, 1], schedule = pingpong, swapped>
 #cuda.wgmma<tile = [64, 32, 64], schedule = cooperative, stages = 8, split = 4, swapped>
 #cuda.conv<tile = [128, 64, 32], warps = [2, 2], stages = 4>
+#cuda.hopper_conv<tile = [128, 64, 64], warpgroups = 2, schedule = pingpong, stages = 4, split = 1>
+#cuda.halo_conv<rows = 4, stages = 2>
+#cuda.stem_conv<rows = 8, warpgroups = 3, stages = 3>
 #cuda.attention<tile = [128, 64], warps = 4>
 #cuda.attention_hopper<tile = [128, 128], stages = 2, blocks = 1, producer, overlapped, turns>
 ```
@@ -256,6 +259,193 @@ class ConvAttr(Data[ConvConfig]):
         print_fields(printer, [*texts, f"stages = {config.stages}"])
 
 
+def _spread_pitch(columns: int) -> int:
+    """The f32 elements from row to row of a staged tile: as in the kernel's header."""
+    return next(p for p in range(-(-columns // 4) * 4, columns + 32, 4) if p % 32 in (8, 24))
+
+
+def _staged_columns(columns: int) -> int:
+    """The widest part of a tile's columns that is staged at once: as in the kernel's header."""
+    return next(w for w in range(min(columns, 64), 0, -1) if columns % w == 0 and w % 8 == 0)
+
+
+def slab_bytes(columns: int) -> int:
+    """The memory through which a warp's sums of so many columns pass, sixteen rows at a time."""
+    return 16 * _spread_pitch(_staged_columns(columns)) * 4
+
+
+@dataclass(frozen=True)
+class HopperConvConfig:
+    """A convolution on Hopper's tensor cores: the tile (m = pixels, n = output channels, k = input
+    channels of one tap), the warpgroups that multiply, whether they take tiles by turns or share
+    one, the steps along k in flight, and the blocks of a cluster that share the steps of a tile."""
+
+    tile: tuple[int, int, int]
+    warpgroups: int
+    schedule: Schedule
+    stages: int
+    split: int = 1
+
+    @property
+    def is_pingpong(self) -> bool:
+        return self.schedule is Schedule.PINGPONG
+
+    @property
+    def rows(self) -> int:
+        """Rows of a tile that one warpgroup multiplies."""
+        return self.tile[0] if self.is_pingpong else self.tile[0] // max(1, self.warpgroups)
+
+    @property
+    def stage_bytes(self) -> int:
+        m, n, k = self.tile
+        return -(-(m + n) * k * 2 // 1024) * 1024 + 16
+
+    @property
+    def staging_bytes(self) -> int:
+        """The shared memory through which sums reach the threads that store them; of a split tile,
+        it is that of the stages."""
+        if self.split > 1:
+            return 0
+        return 4 * self.warpgroups * slab_bytes(self.tile[1])
+
+    def most_stages(self, shared_bytes: int) -> int:
+        """How many steps the shared memory holds; 0 if the parts of a split tile do not fit."""
+        if self.split > 1 and self.tile[0] * _spread_pitch(self.tile[1]) * 4 > shared_bytes - 1024:
+            return 0
+        return (shared_bytes - self.staging_bytes) // self.stage_bytes
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        m, n, k = self.tile
+        registers = self.rows * n // 128
+        most = 128 if self.warpgroups < 3 else 96
+        turns = self.warpgroups == 2 and self.split == 1
+        checks = (
+            (self.warpgroups in (1, 2, 3), "1, 2 or 3 warpgroups multiply"),
+            (m > 0 and self.rows % 64 == 0, "each warpgroup has a multiple of 64 pixels"),
+            (n % 16 == 0 and 16 <= n <= 256, "tile n must be a multiple of 16 up to 256"),
+            (k in (16, 32, 64), "tile k must be 16, 32 or 64"),
+            (turns or not self.is_pingpong, "pingpong has two warpgroups and whole tiles"),
+            (2 <= self.stages <= 16, "stages must be 2 to 16"),
+            (1 <= self.split <= 8, "a cluster has 1 to 8 blocks"),
+            (registers <= most, "the accumulators do not fit the registers"),
+        )
+        return [text for holds, text in checks if not holds]
+
+
+@irdl_attr_definition
+class HopperConvAttr(Data[HopperConvConfig]):
+    """Config of a convolution on tensor cores (TMA and wgmma, compute capability 9.0a)."""
+
+    name = "cuda.hopper_conv"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> HopperConvConfig:
+        fields = ConfigFields(parser)
+        config = HopperConvConfig(
+            fields.triple("tile"),
+            fields.number("warpgroups"),
+            fields.choice("schedule", Schedule),
+            fields.number("stages"),
+            fields.number("split"),
+        )
+        fields.finish()
+        return config
+
+    def print_parameter(self, printer: Printer) -> None:
+        config = self.data
+        texts = [
+            f"tile = {list(config.tile)}",
+            f"warpgroups = {config.warpgroups}",
+            f"schedule = {config.schedule.value}",
+            f"stages = {config.stages}",
+            f"split = {config.split}",
+        ]
+        print_fields(printer, texts)
+
+
+@dataclass(frozen=True)
+class StemConvConfig:
+    """A convolution of few channels: the rows of the result of a tile, the warpgroups that share
+    its pixels, and the tiles in flight."""
+
+    rows: int
+    warpgroups: int
+    stages: int
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        checks = (
+            (1 <= self.rows <= 64, "a tile has 1 to 64 rows"),
+            (1 <= self.warpgroups <= 3, "1, 2 or 3 warpgroups multiply"),
+            (1 <= self.stages <= 8, "stages must be 1 to 8"),
+        )
+        return [text for holds, text in checks if not holds]
+
+
+@irdl_attr_definition
+class StemConvAttr(Data[StemConvConfig]):
+    """Config of a convolution of few channels (TMA and wgmma, compute capability 9.0a)."""
+
+    name = "cuda.stem_conv"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> StemConvConfig:
+        fields = ConfigFields(parser)
+        numbers = (fields.number("rows"), fields.number("warpgroups"), fields.number("stages"))
+        fields.finish()
+        return StemConvConfig(*numbers)
+
+    def print_parameter(self, printer: Printer) -> None:
+        own = self.data
+        texts = [f"rows = {own.rows}", f"warpgroups = {own.warpgroups}", f"stages = {own.stages}"]
+        print_fields(printer, texts)
+
+
+@dataclass(frozen=True)
+class HaloConvConfig:
+    """A convolution that loads every pixel once: the rows of the result of a tile, and the tiles in
+    flight."""
+
+    rows: int
+    stages: int
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        checks = (
+            (1 <= self.rows <= 64, "a tile has 1 to 64 rows"),
+            (1 <= self.stages <= 8, "stages must be 1 to 8"),
+        )
+        return [text for holds, text in checks if not holds]
+
+
+@irdl_attr_definition
+class HaloConvAttr(Data[HaloConvConfig]):
+    """Config of a convolution that loads every pixel once (TMA and wgmma, compute capability
+    9.0a)."""
+
+    name = "cuda.halo_conv"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> HaloConvConfig:
+        fields = ConfigFields(parser)
+        config = HaloConvConfig(fields.number("rows"), fields.number("stages"))
+        fields.finish()
+        return config
+
+    def print_parameter(self, printer: Printer) -> None:
+        print_fields(printer, [f"rows = {self.data.rows}", f"stages = {self.data.stages}"])
+
+
 @dataclass(frozen=True)
 class AttentionConfig:
     """An attention on tensor cores: the queries of a block, the keys of a step, and the warps,
@@ -435,4 +625,17 @@ class HopperAttentionAttr(Data[HopperAttentionConfig]):
         print_fields(printer, texts)
 
 
-Cuda = Dialect("cuda", [], [AttentionAttr, ConvAttr, GemmAttr, HopperAttentionAttr, WgmmaAttr])
+Cuda = Dialect(
+    "cuda",
+    [],
+    [
+        AttentionAttr,
+        ConvAttr,
+        GemmAttr,
+        HaloConvAttr,
+        HopperAttentionAttr,
+        HopperConvAttr,
+        StemConvAttr,
+        WgmmaAttr,
+    ],
+)

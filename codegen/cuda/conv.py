@@ -42,7 +42,9 @@ class TensorConv:
         problem = _problem(view)
         shape = problem.gemm_shape
         return [
-            Candidate(ConvAttr(config), mma_seconds(shape, device, config))
+            Candidate(
+                ConvAttr(config), problem.slowdown_of_copies * mma_seconds(shape, device, config)
+            )
             for config in _CONFIGS
             if config.shared_bytes <= device.shared_bytes
         ]

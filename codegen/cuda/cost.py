@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from ait.codegen.cuda.config import ConvConfig, WgmmaConfig
+from ait.codegen.cuda.config import ConvConfig, HopperConvConfig, WgmmaConfig
 from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.kernel_view import KernelView
 from ait.passes.target import DeviceDescription
@@ -20,6 +20,24 @@ _SHARED_BYTES_PER_CLOCK = 128
 _MATRIX_OPERATIONS_PER_CLOCK = 4096
 # The share of the peak where each step along k is one instruction (tile m 64).
 _LONE_INSTRUCTION_RATE = 0.85
+# Shared-memory bytes for a sum on its way to the thread that stores it.
+_FINISH_BYTES = 9
+# What products read of shared memory, and what copies write there after its way from the cache,
+# against the bytes alone.
+_READ_WEIGHT, _COPY_WEIGHT = 0.9, 1.25
+# A step along k of a warpgroup that multiplies alone, with its barrier, and more of it a column.
+_STEP_CLOCKS = 340.0
+_STEP_CLOCKS_A_COLUMN = 0.6
+# The barriers of a step.
+_BARRIER_CLOCKS = 20.0
+# The part of a device's multiprocessors that clusters of so many blocks can cover.
+_CLUSTER_UNITS = {1: 1.0, 2: 1.0, 3: 0.95, 4: 0.9, 5: 0.9, 6: 0.9, 7: 0.85, 8: 0.85}
+_CLUSTER_SECONDS = 0.8e-6
+_REMOTE_BYTES_PER_CLOCK = 12
+# What of the shorter of two times that overlap is not hidden.
+_EXPOSED_PART = 0.1
+# A convolution's first loads and last stores.
+_CONV_RAMP_SECONDS = 1.5e-6
 # How much of its even share of the memory's rate one multiprocessor can draw on its own.
 _LONE_UNIT_FACTOR = 1.2
 # Filling the pipeline and leaving: seconds before the first and after the last multiplication.
@@ -188,3 +206,53 @@ def mma_seconds(shape: GemmShape, device: DeviceDescription, config: ConvConfig)
     finish = m * n * shape.epilogue_bytes * sharing / (device.memory_bandwidth / device.units)
     steady = turns * (ceil(shape.k / k) * step + finish)
     return max(steady, shape.bytes / device.memory_bandwidth) + _RAMP_SECONDS
+
+
+def hopper_conv_seconds(
+    shape: GemmShape,
+    device: DeviceDescription,
+    config: HopperConvConfig,
+    steps: int,
+    moved_seconds: float,
+) -> float:
+    """Expected time of a Hopper convolution of our own, of `steps` along k: a persistent gemm, or
+    clusters that share the steps of a tile.
+
+    Shared memory sets the pace: products read both factors from it, copies write them to it, and
+    sums pass through it. A lone warpgroup waits for each of its own steps.
+    """
+    m, n, k = config.tile
+    clock = device.matrix_peak["f16"] / device.units / _MATRIX_OPERATIONS_PER_CLOCK
+    tiles = shape.batch * ceil(shape.m / m) * ceil(shape.n / n)
+    units = int(device.units * _CLUSTER_UNITS[config.split]) // config.split * config.split
+    waves = ceil(tiles * config.split / units)
+    own_steps = ceil(steps / config.split)
+
+    read = m // 64 * (64 + n) * k * 2
+    written = (m + n) * k * 2
+    step = max(
+        2.0 * m * n * k / _MATRIX_OPERATIONS_PER_CLOCK,
+        (read * _READ_WEIGHT + written * _COPY_WEIGHT) / _SHARED_BYTES_PER_CLOCK,
+        _STEP_CLOCKS + _STEP_CLOCKS_A_COLUMN * n if not config.is_pingpong else 0.0,
+    )
+    main = own_steps * (step + _BARRIER_CLOCKS) / clock
+    finish = m * n * _FINISH_BYTES / _SHARED_BYTES_PER_CLOCK / clock
+    # By turns, a warpgroup finishes while the other multiplies, but the last one is alone.
+    finishes = 0.6 * waves + 0.9 if config.is_pingpong else waves
+    seconds = waves * main + finishes * finish + _CONV_RAMP_SECONDS
+    if config.split > 1:
+        # The blocks meet twice, and each reads from all others.
+        seconds += _CLUSTER_SECONDS + m * n * 4 / _REMOTE_BYTES_PER_CLOCK / clock
+    return max(seconds, moved_seconds) + _EXPOSED_PART * min(seconds, moved_seconds)
+
+
+def halo_conv_seconds(
+    device: DeviceDescription, tiles: int, blocks: int, outputs: int, depth: int, moved: float
+) -> float:
+    """Expected time of a convolution that loads every pixel once, of `blocks` times 64 pixels a
+    tile: shared memory sets the pace."""
+    shared = (64 + outputs) * depth * 2 + 64 * outputs * _FINISH_BYTES
+    matrix = 2 * 64 * outputs * depth / _MATRIX_OPERATIONS_PER_CLOCK
+    clock = device.matrix_peak["f16"] / device.units / _MATRIX_OPERATIONS_PER_CLOCK
+    tile = blocks * max(matrix, shared / _SHARED_BYTES_PER_CLOCK) / clock
+    return max(ceil(tiles / device.units) * tile, moved) + 2 * _RAMP_SECONDS

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from ait.codegen.cuda.attention import TensorAttention
 from ait.codegen.cuda.attention_hopper import HopperAttention
 from ait.codegen.cuda.conv import TensorConv
+from ait.codegen.cuda.conv_halo import HaloConv
+from ait.codegen.cuda.conv_hopper import HopperConv
+from ait.codegen.cuda.conv_stem import StemConv
 from ait.codegen.cuda.gemm_hopper import GemmHopper
 from ait.codegen.cuda.gemm_sm90 import GemmSm90
 from ait.codegen.gpu.depthwise import Depthwise
@@ -75,7 +78,11 @@ _ATTENTION = KernelCapability(max_ins=10, max_outs=1, aligned=_VECTORS)
 OPS: Mapping[type[KernelOp], OpRow] = {
     GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmHopper(), GemmSm90()]}, {"sm_90a": _TMA}),
     DualGemmOp: OpRow(_GEMM, [], {"sm_90a": [GemmHopper()]}, {"sm_90a": _TMA}),
-    ConvOp: OpRow(_CONV, [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)]),
+    ConvOp: OpRow(
+        _CONV,
+        [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)],
+        {"sm_90a": [HopperConv(), HaloConv(), StemConv()]},
+    ),
     AttentionOp: OpRow(
         _ATTENTION, [TensorAttention(), OwnAttention()], {"sm_90a": [HopperAttention()]}
     ),

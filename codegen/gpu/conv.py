@@ -6,6 +6,7 @@ input channels, channels innermost, as weights [O, R, S, C] are stored.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import gcd, prod
 from typing import cast
@@ -22,6 +23,8 @@ from ait.dialects.symbolic import dim_product, upper_bound
 
 _MOST_LANES = 8
 """Sums that a thread finishes at once."""
+_SLOWER_COPIES = {1: 3.0, 2: 2.0, 4: 1.3}
+"""By the channels of a copy: 3.0 was measured, of a network's first convolution."""
 _ELEMENTS = frozenset({"f32", "f16", "bf16"})
 
 
@@ -121,6 +124,21 @@ class ConvProblem:
         first = {"n": "image", "p": "row", "q": "column", "o": "channel"}
         return Lanes(count, axis, first, {**first, "o": "(channel + lane)"})
 
+    def flat_lanes(self, count: int, users: Iterable[Operand]) -> Lanes | None:
+        """`lanes` of the pixel that is the `m`-th of all; None if one of `users` does not walk all
+        pixels in one stride."""
+        view = self.view
+        walked = [name for name in ("q", "p", "n") if view.group(name).axes]
+        for user in users:
+            reach = user.stride(walked[0]) if walked else 0
+            for name in walked:
+                if user.stride(name) != reach or reach is None:
+                    return None
+                reach = reach * view.group(name).dim
+        lanes = self.lanes(count)
+        innermost = walked[0] if walked else "q"
+        return lanes.at({name: "m" if name == innermost else "0" for name in "npq"})
+
     def widest(self, extent: int) -> int:
         """The most neighbours among `extent` output channels that results take as packs."""
         axis = self._innermost
@@ -131,6 +149,11 @@ class ConvProblem:
             and extent % width == 0
             and fits(axis, self.view.extras, self.view.outs, width, 2 * PACK_BYTES)
         )
+
+    @property
+    def slowdown_of_copies(self) -> float:
+        """How much longer kernels take that copy pieces of pixels, as their channels allow."""
+        return _SLOWER_COPIES.get(self.vector(self.view.ins[0], "c"), 1.0)
 
     def vector(self, operand: Operand, channel: str) -> int:
         """Channels of the image (c) or the weights (g) that one access of a group's may take."""

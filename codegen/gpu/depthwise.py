@@ -31,7 +31,7 @@ class Depthwise:
         # Each product takes a load, a conversion and a multiply-add.
         products = problem.gemm_shape.operations / (device.vector_peak / 4)
         seconds = max(stream_seconds(view.operands, device), products + device.launch_seconds)
-        kept = [w for w in WIDTHS if w <= widest and _keeps_weights(problem, w)]
+        kept = [w for w in WIDTHS if w <= widest and _keeps(problem, problem.depth, w)]
         widths = kept or [widest]
         return [
             Candidate(DepthwiseAttr(ElementwiseConfig(width)), seconds * (1 + i / 10))
@@ -53,7 +53,8 @@ class Depthwise:
             "region": view.region("epilogue"),
             "lanes": lanes,
             "packed": packed,
-            "keeps_weights": _keeps_weights(problem, vector),
+            "keeps_weights": _keeps(problem, problem.depth, vector),
+            "keeps_row": _keeps(problem, problem.taps[1], vector),
         }
 
 
@@ -64,8 +65,9 @@ def _problem(view: KernelView) -> ConvProblem:
     return problem
 
 
-def _keeps_weights(problem: ConvProblem, vector: int) -> bool:
-    return problem.depth * vector * problem.view.ins[1].element.bytes <= _KEPT_BYTES
+def _keeps(problem: ConvProblem, taps: int, vector: int) -> bool:
+    """Whether the weights of so many taps stay in registers."""
+    return taps * vector * problem.view.ins[1].element.bytes <= _KEPT_BYTES
 
 
 def _widest(problem: ConvProblem) -> int:

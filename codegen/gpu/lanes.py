@@ -112,6 +112,49 @@ class Lanes:
                     pass
         return lines
 
+    def fields(self, operands: Iterable[Operand]) -> Lines:
+        """Members of a struct that has what `loads` reads."""
+        lines: Lines = []
+        for operand in operands:
+            match self.reach(operand):
+                case Reach.PACK:
+                    pack = f"ait::gpu::Pack<{operand.type}, {self.count}>"
+                    lines.append(f"{pack} {operand.name}_pack;")
+                case Reach.UNIFORM:
+                    lines.append(f"{operand.type} {operand.name}_one;")
+                case Reach.SINGLE:
+                    pass
+        return lines
+
+    def keep_reads(self, operands: Iterable[Operand], place: str) -> Lines:
+        """`loads` into the members of the struct `place`."""
+        lines: Lines = []
+        for operand in operands:
+            offset, name = operand.offset(**self.first), operand.name
+            match self.reach(operand):
+                case Reach.PACK:
+                    pack = f"ait::gpu::load_pack<{self.count}>({name} + ({offset}))"
+                    lines.append(f"{place}.{name}_pack = {pack};")
+                case Reach.UNIFORM:
+                    lines.append(f"{place}.{name}_one = {name}[{offset}];")
+                case Reach.SINGLE:
+                    pass
+        return lines
+
+    def kept(self, operands: Iterable[Operand]) -> list[Operand]:
+        """Those of which `keep_reads` reads something."""
+        return [operand for operand in operands if self.reach(operand) is not Reach.SINGLE]
+
+    def unkept(self, operands: Iterable[Operand]) -> list[Operand]:
+        """Those of which `keep_reads` reads nothing: they are read lane by lane."""
+        return [operand for operand in operands if self.reach(operand) is Reach.SINGLE]
+
+    def kept_reads(self, operands: Iterable[Operand], place: str) -> Lines:
+        """Before the loop over lanes: names for what `keep_reads` has read."""
+        suffixes = {Reach.PACK: "_pack", Reach.UNIFORM: "_one"}
+        reached = [(operand.name, suffixes.get(self.reach(operand))) for operand in operands]
+        return [f"const auto& {n}{s} = {place}.{n}{s};" for n, s in reached if s is not None]
+
     def element(self, operand: Operand) -> str:
         """Within the loop: the lane's stored element."""
         match self.reach(operand):

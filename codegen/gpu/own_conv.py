@@ -27,12 +27,13 @@ class OwnConv:
         self._gemm = gemm
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
-        shape = ConvProblem.of(view).gemm_shape
+        problem = ConvProblem.of(view)
+        shape, slowdown = problem.gemm_shape, problem.slowdown_of_copies
         unit = self._gemm.best_units(view)
         return [
             Candidate(
                 OwnConvAttr(OwnGemmConfig(tile, unit)),
-                own_gemm_seconds(shape, device, tile, unit is Units.TENSOR),
+                slowdown * own_gemm_seconds(shape, device, tile, unit is Units.TENSOR),
             )
             for tile in TILES[unit]
         ]

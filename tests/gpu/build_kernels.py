@@ -25,7 +25,13 @@ from tests.compile.cuda.attention_cases import (
     TENSOR_ATTENTIONS,
 )
 from tests.compile.cuda.cases import ELEMENTWISE, HOPPER_GEMMS, OWN_GEMMS, WGMMA_GEMMS
-from tests.compile.cuda.conv_cases import OWN_CONVS, TENSOR_CONVS
+from tests.compile.cuda.conv_cases import (
+    HALO_CONVS,
+    HOPPER_CONVS,
+    OWN_CONVS,
+    STEM_CONVS,
+    TENSOR_CONVS,
+)
 from tests.compile.cuda.kernels import TARGET, Array, Case
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
 
@@ -44,6 +50,9 @@ def all_cases() -> list[Case]:
         *ELEMENTWISE,
         *OWN_CONVS,
         *TENSOR_CONVS,
+        *HALO_CONVS,
+        *HOPPER_CONVS,
+        *STEM_CONVS,
         *OWN_ATTENTIONS,
         *TENSOR_ATTENTIONS,
         *HOPPER_ATTENTIONS,

@@ -63,23 +63,36 @@ def conv(
     block: bool = False,
     channels_first: bool = False,
     result: str = "",
+    among: int = 0,
+    planes: bool = False,
 ) -> Case:
     """A convolution of images and weights [O, R, S, C]. `block`: with bias, activation and a
-    residual; `channels_first`: images and results are stored [N, C, H, W], weights [O, C, R, S]."""
+    residual; `channels_first`: images and results are stored [N, C, H, W], weights [O, C, R, S];
+    `among`: images and results are a part of tensors with so many more channels, half of them
+    before; `planes`: images alone are stored [N, C, H, W]."""
     n, h, w, c, o = sizes.images, sizes.height, sizes.width, sizes.channels, sizes.outputs
     (p, q), (r, s), g = sizes.result, sizes.taps, sizes.channels // sizes.groups
     result = result or element
 
-    def image(shape: tuple[int, int, int, int], e: str) -> tuple[str, str]:
+    def image(
+        shape: tuple[int, int, int, int], e: str, channels_first: bool = channels_first
+    ) -> tuple[str, str]:
         a, b, d, f = shape
+        if among:
+            step = f + among
+            strides = f"strides [{b * d * step}, {d * step}, {step}, 1]"
+            access = f"<offset {among // 2}, sizes {list(shape)}, {strides}>"
+            return f"tensor<{a}x{b}x{d}x{step}x{e}>", access
         if not channels_first:
             return f"tensor<{a}x{b}x{d}x{f}x{e}>", ""
         access = f"<offset 0, sizes {list(shape)}, strides [{b * d * f}, {d}, 1, {b * d}]>"
         return f"tensor<{a}x{f}x{b}x{d}x{e}>", access
 
-    x, x_map = image((n, h, w, c), element)
+    x, x_map = image((n, h, w, c), element, planes or channels_first)
     y, y_map = image((n, p, q, o), result)
-    weight, w_map = image((o, r, s, g), element)
+    weight, w_map = f"tensor<{o}x{r}x{s}x{g}x{element}>", ""
+    if channels_first:
+        weight, w_map = image((o, r, s, g), element)
     operands, ins = {"x": x, "w": weight}, [f"%x {x_map} : {x}", f"%w {w_map} : {weight}"]
     if block:
         residual, r_map = image((n, p, q, o), element)
@@ -164,6 +177,20 @@ def split_conv(
     )
 
 
+def phase(name: str, config: str = "") -> Case:
+    """A part of a transposed convolution: it writes every second pixel of every second row."""
+    x, w, o = "tensor<2x7x6x16xf16>", "tensor<24x2x1x16xf16>", "tensor<2x14x12x24xf16>"
+    sizes = Conv(2, 7, 6, 16, 24, (2, 1), padding=(0, 0, 1, 0))
+    return Case(
+        name,
+        {"x": x, "w": w, "o": o},
+        f"""kernel.conv ins(%x : {x}, %w : {w})
+          outs(%o <offset 312, sizes [2, 7, 6, 24], strides [4032, 576, 48, 1]> : {o})
+          {sizes.properties} epilogue {SUM}""",
+        config=config,
+    )
+
+
 _SCALAR = "#plain.conv<tile = [32, 32, 16], units = scalar>"
 _TENSOR = "#plain.conv<tile = [64, 32, 32], units = tensor>"
 
@@ -203,6 +230,27 @@ OWN_CONVS = [
         "DepthwiseAttr",
     ),
     conv("depthwise_odd", Conv(1, 5, 6, 5, 5, groups=5), "bf16", "DepthwiseAttr"),
+    # Threads have several rows, of which the last ones are fewer.
+    conv("depthwise_rows", Conv(5, 41, 15, 64, 64, groups=64), "f16", "DepthwiseAttr", block=True),
+    conv(
+        "depthwise_strided",
+        Conv(2, 17, 14, 16, 16, (3, 5), (2, 2), (1, 2, 0, 1), (1, 2), 16),
+        "f16",
+        "DepthwiseAttr",
+        block=True,
+    ),
+    conv(
+        "depthwise_unpadded",
+        Conv(1, 9, 11, 8, 8, (7, 7), (1, 3), (0, 0, 0, 0), groups=8),
+        "f32",
+        "DepthwiseAttr",
+    ),
+    conv(
+        "depthwise_taps",
+        Conv(1, 40, 38, 8, 8, (35, 35), (1, 1), (17, 17, 17, 17), groups=8),
+        "f16",
+        "#plain.depthwise<vector = 8>",
+    ),
 ]
 
 
@@ -228,4 +276,108 @@ TENSOR_CONVS = [
     conv("conv_first", Conv(2, 6, 5, 6, 10), "f16", _SMALL, block=True, channels_first=True),
     conv("conv_f32_result", SAME, "f16", _SMALL, result="f32"),
     dynamic_conv("conv_dynamic", 5, _SMALL),
+]
+
+
+def hopper(
+    tile: tuple[int, int, int], schedule: str, warpgroups: int = 2, stages: int = 3, split: int = 1
+) -> str:
+    return (
+        f"#cuda.hopper_conv<tile = {list(tile)}, warpgroups = {warpgroups}, "
+        f"schedule = {schedule}, stages = {stages}, split = {split}>"
+    )
+
+
+_TURNS = hopper((64, 32, 16), "pingpong")
+_SPLIT = hopper((64, 64, 64), "cooperative", 1, 4, 4)
+
+HOPPER_CONVS = [
+    conv("hopper_same", SAME, "f16", _TURNS, block=True),
+    conv("hopper_uneven", UNEVEN, "bf16", _TURNS, block=True),
+    conv("hopper_many_tiles", Conv(3, 40, 41, 16, 32), "f16", hopper((64, 16, 16), "pingpong")),
+    conv(
+        "hopper_wide_turns",
+        Conv(2, 33, 31, 64, 128),
+        "bf16",
+        hopper((128, 128, 64), "pingpong"),
+        block=True,
+    ),
+    conv(
+        "hopper_two_parts",
+        Conv(2, 17, 19, 96, 112, strides=(2, 2)),
+        "f16",
+        hopper((128, 112, 64), "cooperative"),
+        block=True,
+    ),
+    conv(
+        "hopper_three_parts",
+        Conv(1, 21, 23, 40, 72, (5, 3), (1, 2), (2, 1, 2, 1)),
+        "f16",
+        hopper((192, 128, 32), "cooperative", 3),
+    ),
+    conv("hopper_dilated", Conv(1, 19, 20, 32, 64, dilations=(3, 2)), "bf16", _TURNS, block=True),
+    conv("hopper_cut", Conv(1, 12, 13, 16, 16, padding=(-1, 2, 1, -2)), "f16", _TURNS),
+    conv("hopper_grouped", Conv(2, 6, 5, 48, 72, groups=3), "f16", _TURNS, block=True),
+    conv("hopper_pointwise", Conv(2, 6, 8, 32, 16, (1, 1), (2, 2), (0, 0, 0, 0)), "f16", _TURNS),
+    conv("hopper_among", Conv(2, 9, 8, 32, 48), "f16", _TURNS, block=True, among=16),
+    conv("hopper_f32_result", SAME, "f16", _TURNS, result="f32"),
+    conv("hopper_split", Conv(1, 7, 7, 128, 96), "f16", _SPLIT, block=True),
+    conv(
+        "hopper_split_parts",
+        Conv(1, 14, 14, 64, 128, strides=(2, 2)),
+        "bf16",
+        hopper((128, 64, 32), "cooperative", 2, 5, 6),
+        block=True,
+        among=16,
+    ),
+    dynamic_conv("hopper_dynamic", 5, _TURNS),
+    phase("hopper_phase", _TURNS),
+]
+
+
+def stem(rows: int, warpgroups: int = 3, stages: int = 2) -> str:
+    return f"#cuda.stem_conv<rows = {rows}, warpgroups = {warpgroups}, stages = {stages}>"
+
+
+STEM_CONVS = [
+    conv("stem", Conv(2, 22, 24, 3, 64, (7, 7), (2, 2), (3, 3, 3, 3)), "f16", stem(2), block=True),
+    conv("stem_rows", Conv(3, 35, 40, 3, 24, strides=(1, 2)), "bf16", stem(8, 3, 3), block=True),
+    conv("stem_wide", Conv(1, 9, 200, 4, 40, (3, 5), padding=(0, 2, 2, 2)), "f16", stem(4)),
+    conv(
+        "stem_patches",
+        Conv(2, 16, 32, 6, 17, (4, 4), (4, 4), (0, 0, 0, 0), (2, 1)),
+        "f16",
+        stem(1, 2, 1),
+    ),
+    conv(
+        "stem_planes",
+        Conv(3, 23, 32, 3, 64, (7, 7), (2, 2), (3, 3, 3, 3)),
+        "f16",
+        stem(4),
+        block=True,
+        planes=True,
+    ),
+    conv(
+        "stem_planes_wide",
+        Conv(1, 10, 168, 2, 24, (2, 3), (1, 4), (0, 2, 1, 0), (3, 1)),
+        "bf16",
+        stem(2, 2, 3),
+        planes=True,
+    ),
+    conv("stem_first", Conv(2, 9, 16, 5, 20, (3, 3), (2, 2)), "bf16", stem(3), True, True),
+    conv("stem_one_row", Conv(1, 1, 16, 2, 128, (1, 9), (1, 1), (0, 4, 0, 4)), "bf16", stem(1)),
+]
+
+
+def halo(rows: int, stages: int = 2) -> str:
+    return f"#cuda.halo_conv<rows = {rows}, stages = {stages}>"
+
+
+HALO_CONVS = [
+    conv("halo", Conv(2, 22, 19, 64, 64), "f16", halo(4), block=True),
+    conv("halo_narrow", Conv(40, 9, 8, 32, 24), "bf16", halo(2, 3), block=True, among=16),
+    conv("halo_few", Conv(3, 7, 33, 16, 128, (5, 3), padding=(2, 0, 1, 2)), "f16", halo(1)),
+    conv("halo_dilated", Conv(1, 12, 13, 64, 17, dilations=(2, 3)), "bf16", halo(4), block=True),
+    phase("halo_phase", halo(4)),
+    conv("halo_cut", Conv(2, 11, 12, 32, 48, (2, 4), padding=(-1, 3, 2, -2)), "f16", halo(8)),
 ]

@@ -23,7 +23,8 @@ from tests.compile.cuda.attention_cases import (
     mapped,
     packed,
 )
-from tests.compile.cuda.conv_cases import GROUPED, SAME, STEM, Conv, conv
+from tests.compile.cuda.conv_cases import GROUPED, SAME, Conv, conv
+from tests.compile.cuda.conv_cases import hopper as hopper_conv
 from tests.compile.cuda.kernels import TARGET, Case
 
 
@@ -34,9 +35,8 @@ def chosen(case: Case) -> type:
 @pytest.mark.parametrize(
     ("case", "config"),
     [
-        (conv("same", SAME), ConvAttr),
-        (conv("stem", STEM, "bf16"), ConvAttr),
-        (conv("grouped", GROUPED), ConvAttr),
+        (conv("odd_channels", Conv(8, 28, 28, 12, 64)), ConvAttr),
+        (conv("small_groups", GROUPED), ConvAttr),
         (conv("f32", SAME, "f32"), OwnConvAttr),
         (conv("depthwise", Conv(8, 28, 28, 64, 64, groups=64)), DepthwiseAttr),
         (attention("short", Heads(1, 12, 128, 128, 64)), HopperAttentionAttr),
@@ -208,6 +208,10 @@ def test_refusals_say_what_was_given(case: Case, reason: str) -> None:
     "text",
     [
         "#cuda.conv<tile = [128, 64, 32], warps = [2, 2], stages = 4>",
+        "#cuda.hopper_conv<tile = [128, 64, 64], warpgroups = 2, schedule = pingpong, stages = 4, "
+        "split = 1>",
+        "#cuda.halo_conv<rows = 4, stages = 2>",
+        "#cuda.stem_conv<rows = 8, warpgroups = 3, stages = 2>",
         "#cuda.attention<tile = [128, 64], warps = 4>",
         hopper(192, 128, 2, 1, "producer, overlapped, turns, persistent"),
         hopper(64, 80, 1, 4),
@@ -228,6 +232,15 @@ def test_configs_round_trip(text: str) -> None:
         ("#cuda.conv<tile = [64, 24, 32], warps = [1, 1], stages = 4>", "16 channels"),
         ("#cuda.conv<tile = [64, 64, 48], warps = [2, 2], stages = 4>", "32 or 64"),
         ("#cuda.conv<tile = [256, 256, 32], warps = [2, 2], stages = 2>", "do not fit"),
+        (hopper_conv((96, 64, 64), "cooperative"), "64 pixels"),
+        (hopper_conv((128, 40, 64), "cooperative"), "multiple of 16"),
+        (hopper_conv((128, 64, 48), "pingpong"), "16, 32 or 64"),
+        (hopper_conv((64, 64, 64), "pingpong", split=2), "whole tiles"),
+        (hopper_conv((64, 64, 64), "cooperative", 1, split=9), "1 to 8 blocks"),
+        (hopper_conv((128, 256, 64), "pingpong"), "do not fit"),
+        (hopper_conv((192, 256, 64), "cooperative", 3), "do not fit"),
+        ("#cuda.halo_conv<rows = 0, stages = 2>", "1 to 64 rows"),
+        ("#cuda.stem_conv<rows = 2, warpgroups = 4, stages = 2>", "warpgroups"),
         ("#cuda.attention<tile = [128, 64], warps = 2>", "16 or 32 queries"),
         ("#cuda.attention<tile = [64, 48], warps = 4>", "keys"),
         (hopper(100, 64, 2), "64, 128 or 192 queries"),

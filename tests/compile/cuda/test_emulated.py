@@ -9,7 +9,7 @@ import pytest
 
 from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, TENSOR_ATTENTIONS
 from tests.compile.cuda.cases import ELEMENTWISE, OWN_GEMMS, WGMMA_GEMMS
-from tests.compile.cuda.conv_cases import OWN_CONVS, TENSOR_CONVS
+from tests.compile.cuda.conv_cases import OWN_CONVS, STEM_CONVS, TENSOR_CONVS
 from tests.compile.cuda.kernels import Case, assert_close, emulated
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
 
@@ -25,6 +25,7 @@ _CASES = [
     *ROWS,
     *OWN_CONVS,
     *TENSOR_CONVS,
+    *STEM_CONVS,
     *OWN_ATTENTIONS,
     *TENSOR_ATTENTIONS,
 ]

@@ -60,6 +60,10 @@ _DEFAULTS = [
     conv("conv_56", Conv(64, 56, 56, 64, 64), block=True),
     conv("conv_14", Conv(64, 14, 14, 256, 256), block=True),
     conv("conv_one_image", Conv(1, 14, 14, 256, 256), block=True),
+    conv("conv_mma", Conv(64, 14, 14, 256, 256), config="ConvAttr", block=True),
+    conv(
+        "conv_mma_stem", Conv(64, 224, 224, 3, 64, (7, 7), (2, 2), (3, 3, 3, 3)), config="ConvAttr"
+    ),
     conv("conv_224", Conv(64, 224, 224, 3, 64, (7, 7), (2, 2), (3, 3, 3, 3))),
     *(
         attention(f"attention_{depth}", Heads(4, 16, 1024, 1024, depth), causal=depth == 128)
@@ -77,14 +81,15 @@ _DEFAULTS = [
 ]
 
 
-def compile_kernel(case: Case, folder: Path) -> str:
-    """Compiles the case's translation unit; returns what ptxas says. Skips without a toolchain."""
+def compile_kernel(case: Case, folder: Path, text: str = "") -> str:
+    """Compiles the case's translation unit, or `text` in its place; returns what ptxas says. Skips
+    without a toolchain."""
     try:
         compiler = TARGET.toolchain().compilers[".cu"]
     except ToolchainError as error:
         pytest.skip(str(error))
     source = folder / f"{case.name}.cu"
-    source.write_text(case.source())
+    source.write_text(text or case.source())
     command = [*compiler.arguments(), "--ptxas-options=-v", "-Werror=all-warnings"]
     command += ["-c", str(source), "-o", str(source.with_suffix(".o"))]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -74,6 +74,7 @@ inline void wait_barrier(Barrier* barrier, std::uint32_t parity) {
   }
 }
 
+inline void fence_shared_for_engines() {}
 inline void fence_products() {}
 inline void commit_products() {}
 template <int Pending>
@@ -116,6 +117,18 @@ struct RemotePack {
     std::memcpy(value, shared_of(address >> 20) + (address & 0xfffff), sizeof value);
   }
 };
+
+namespace cache {
+constexpr std::uint64_t kNormal = 0, kEvictFirst = 1, kEvictLast = 2;
+}  // namespace cache
+
+inline void prefetch_map(const CUtensorMap*) {}
+
+/// Where a byte of a tile that is swizzled by so many bytes lies.
+template <int Bytes>
+std::uint32_t swizzled(std::uint32_t offset) {
+  return swizzled_address(offset, Bytes);
+}
 
 template <class... Coordinates>
 void load_tile(void* to, const CUtensorMap* map, Barrier* barrier, Coordinates... coordinates) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 #include "ait/cuda/warp.hpp"
@@ -42,16 +43,11 @@ float factor_at(std::uint64_t descriptor, int i, int k) {
   return convert<float>(*reinterpret_cast<const Element*>(at));
 }
 
-template <class Element, int Columns, Major MajorA = Major::K, Major MajorB = Major::K>
-void multiply_shared(float (&d)[Columns / 2], std::uint64_t a, std::uint64_t b, int accumulate) {
-  static_assert(Columns % 8 == 0 && Columns >= 8 && Columns <= 256);
-  const int lane = threadIdx.x % 32, first = threadIdx.x / 32 % 4 * 16 + lane / 4;
-  float left[2][16];
-  for (int k = 0; k < 16; ++k) {
-    for (int half = 0; half < 2; ++half) {
-      left[half][k] = factor_at<Element, MajorA>(a, first + half * 8, k);
-    }
-  }
+/// Adds products with the two rows of a thread, `left`.
+template <class Element, int Columns, Major MajorB>
+void add_products(float (&d)[Columns / 2], const float (&left)[2][16], std::uint64_t b,
+                  int accumulate) {
+  const int lane = threadIdx.x % 32;
   for (int j = 0; j < Columns / 4; ++j) {
     const int column = j / 2 * 8 + lane % 4 * 2 + j % 2;
     float sums[2] = {};
@@ -65,6 +61,37 @@ void multiply_shared(float (&d)[Columns / 2], std::uint64_t a, std::uint64_t b, 
       sum = accumulate ? sum + sums[half] : sums[half];
     }
   }
+}
+
+template <class Element, int Columns, Major MajorA = Major::K, Major MajorB = Major::K>
+void multiply_shared(float (&d)[Columns / 2], std::uint64_t a, std::uint64_t b, int accumulate) {
+  static_assert(Columns % 8 == 0 && Columns >= 8 && Columns <= 256);
+  const int lane = threadIdx.x % 32, first = threadIdx.x / 32 % 4 * 16 + lane / 4;
+  float left[2][16];
+  for (int k = 0; k < 16; ++k) {
+    for (int half = 0; half < 2; ++half) {
+      left[half][k] = factor_at<Element, MajorA>(a, first + half * 8, k);
+    }
+  }
+  add_products<Element, Columns, MajorB>(d, left, b, accumulate);
+}
+
+/// The left factor's 64 x 16 elements are in the registers of the warpgroup, as fragments.
+template <class Element, int Columns, Major MajorB = Major::K>
+void multiply_registers(float (&d)[Columns / 2], const std::uint32_t (&a)[4], std::uint64_t b,
+                        int accumulate) {
+  static std::uint32_t fragments[1024][4];
+  std::memcpy(fragments[threadIdx.x], a, sizeof a);
+  __syncwarp();
+  float left[2][16];
+  for (int k = 0; k < 16; ++k) {
+    for (int half = 0; half < 2; ++half) {
+      const std::uint32_t pair = fragments[threadIdx.x / 4 * 4 + k % 8 / 2][k / 8 * 2 + half];
+      left[half][k] = convert<float>(Element{static_cast<std::uint16_t>(pair >> k % 2 * 16)});
+    }
+  }
+  add_products<Element, Columns, MajorB>(d, left, b, accumulate);
+  __syncwarp();
 }
 
 }  // namespace ait::cuda
