@@ -200,10 +200,10 @@ class FuseBackToBack(RewritePattern):
         fused = build_back_to_back(chain)
         check_limits(fused, row)
         try:
+            profit = check_profit(fused, gemms, [], tile, self.target)
             refused = self.target.refusal(fused)
             if refused is not None:
                 raise Refusal(refused)
-            profit = check_profit(fused, gemms, [], tile, self.target)
         except Refusal:
             fused.erase()
             raise

@@ -244,10 +244,10 @@ class FuseGemmRowwise(RewritePattern):
         fused = build_gemm_rowwise(pair)
         check_limits(fused, row)
         try:
+            profit = check_profit(fused, [pair.gemm], [pair.rowwise], tile, self.target)
             refused = self.target.refusal(fused)
             if refused is not None:
                 raise Refusal(refused)
-            profit = check_profit(fused, [pair.gemm], [pair.rowwise], tile, self.target)
         except Refusal:
             fused.erase()
             raise

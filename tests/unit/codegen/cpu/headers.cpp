@@ -1,6 +1,7 @@
 // Tests of the CPU kernel headers against plain loops. Prints each failure; exits 1 if there is one.
 //
 // Built with several instruction sets, and with sanitizers, by test_headers.py.
+#include <algorithm>
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
@@ -12,9 +13,11 @@
 #include <vector>
 
 #include "ait/attention.hpp"
+#include "ait/back_to_back_gemm.hpp"
 #include "ait/conv.hpp"
 #include "ait/gather.hpp"
 #include "ait/gemm.hpp"
+#include "ait/gemm_rowwise.hpp"
 #include "ait/pointwise.hpp"
 #include "ait/pool.hpp"
 #include "ait/reduce.hpp"
@@ -234,6 +237,35 @@ struct Strides {
   }
 };
 
+/// A product whose rows go through a row operation that changes nothing.
+template <typename A, typename B, typename Epilogue>
+void multiply_rows(const ait::Launch& launch, const ait::GemmShape& shape, const A& a, const B& b,
+                   const Epilogue& epilogue) {
+  const auto same = [](const float* v, int64_t count, float* y) { std::copy_n(v, count, y); };
+  ait::gemm_rowwise(
+      launch, shape, a, b, same,
+      [&](int64_t, int64_t, const float* sums, float* v) { same(sums, shape.n, v); },
+      [&](int64_t batch, int64_t m, const float*, const float*, const float* y) {
+        epilogue(batch, m, int64_t{0}, shape.n, y);
+      });
+}
+
+/// A product that is multiplied by the identity, with batches that are all the same.
+template <typename A, typename B, typename Epilogue>
+void multiply_twice(const ait::Launch& launch, const ait::GemmShape& shape, const A& a, const B& b,
+                    const Epilogue& epilogue) {
+  std::vector<float> identity(static_cast<std::size_t>(shape.n * shape.n), 0.0f);
+  for (int64_t i = 0; i < shape.n; ++i) identity[static_cast<std::size_t>(i * shape.n + i)] = 1.0f;
+  const auto second =
+      ait::matrix(identity.data(), ait::axis(), ait::axis(shape.n), ait::unit_axis());
+  ait::back_to_back_gemm(
+      launch, {shape.batch, shape.m, shape.n, shape.k, shape.n}, a, b, second,
+      [](int64_t, int64_t, float*) {},
+      [&](int64_t batch, int64_t m, const float* sums) {
+        epilogue(batch, m, int64_t{0}, shape.n, sums);
+      });
+}
+
 /// The products of a with one or two right factors, added up as 1 + p_0 + 2 * p_1.
 template <ait::GemmPath kPath, typename A, typename... Bs>
 void check_gemm(const std::string& what, const ait::GemmShape& shape, const ait::GemmTile& tile,
@@ -272,16 +304,28 @@ void check_gemm(const std::string& what, const ait::GemmShape& shape, const ait:
         ++touched[at];
       }
     };
+    const auto check = [&](const std::string& which) {
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        if (touched[i] != (want[i] == -7.0 ? 0 : 1)) fail(which, "an element was not written once");
+      }
+      const double scale = sizeof...(Bs) == 1 ? 1.0 : 3.0;
+      compare(which, got, want, scale * 2e-6 * std::sqrt(static_cast<double>(shape.k) + 1));
+      std::fill(got.begin(), got.end(), -7.0f);
+      std::fill(touched.begin(), touched.end(), 0);
+    };
     if constexpr (sizeof...(Bs) == 1) {
       ait::gemm<kPath>(launch, shape, a, rights..., epilogue, tile);
+      check(what);
+      if constexpr (kPath == ait::GemmPath::blocked) {
+        multiply_rows(launch, shape, a, rights..., epilogue);
+        check(what + " by rows");
+        multiply_twice(launch, shape, a, rights..., epilogue);
+        check(what + " twice");
+      }
     } else {
       ait::dual_gemm<kPath>(launch, shape, a, rights..., epilogue, tile);
+      check(what);
     }
-    for (std::size_t i = 0; i < want.size(); ++i) {
-      if (touched[i] != (want[i] == -7.0 ? 0 : 1)) fail(what, "an element was not written once");
-    }
-    const double scale = sizeof...(Bs) == 1 ? 1.0 : 3.0;
-    compare(what, got, want, scale * 2e-6 * std::sqrt(static_cast<double>(shape.k) + 1));
   }
 }
 
