@@ -42,7 +42,7 @@ class _Forward:
 
     @staticmethod
     def of(copy: CopyOp) -> _Forward:
-        """Of a copied buffer. Raises Refusal unless a kernel writes it and only the copy reads it."""
+        """Of a copied buffer. Raises Refusal unless one kernel writes it and no other reads it."""
         source = copy.ins[0]
         others = [use for use in source.uses if use.operation is not copy]
         if len(others) != 1:
