@@ -206,7 +206,8 @@ def copy_seconds(elements: Dim, element: Attribute, device: DeviceDescription) -
 
 def microseconds(seconds: float) -> str:
     """A time as remarks name it."""
-    return f"{seconds * 1e6:.3g} us"
+    value = seconds * 1e6
+    return f"{value:.0f} us" if value >= 100 else f"{value:.3g} us"
 
 
 def _total(dims: Iterable[Dim]) -> Dim:

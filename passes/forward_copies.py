@@ -10,7 +10,7 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from ait.dialects.accessor import AccessMap
-from ait.dialects.functions import functions_of
+from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.kernel import Access, BufferOp, CopyOp, KernelOp, accesses_of
 from ait.dialects.symbolic import dim_product, dims_of, element_of
 from ait.passes.fusion.alignment_loss import Reach, Stored, loss_of_move, not_worth
@@ -42,10 +42,8 @@ class _Forward:
 
     @staticmethod
     def of(copy: CopyOp) -> _Forward:
-        """Raises Refusal unless a kernel writes what is copied and nothing else reads it."""
+        """Of a copied buffer. Raises Refusal unless one kernel writes it and no other reads it."""
         source = copy.ins[0]
-        if not isinstance(source.owner, BufferOp):
-            raise Refusal("no kernel computes it")
         others = [use for use in source.uses if use.operation is not copy]
         if len(others) != 1:
             raise Refusal("it is used more than once")
@@ -162,8 +160,10 @@ class ForwardCopiesPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = find_target(self.target)
         for function in functions_of(op):
+            if function.sym_name.data == PREPARE:
+                continue
             for copy in list(function.body.block.ops):
-                if isinstance(copy, CopyOp):
+                if isinstance(copy, CopyOp) and isinstance(copy.ins[0].owner, BufferOp):
                     try:
                         _forward(copy, target)
                     except Refusal as refusal:

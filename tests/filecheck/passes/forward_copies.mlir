@@ -5,7 +5,7 @@
 // CHECK: remark: kernel.copy (part): stays a copy: only a part of it is copied
 // CHECK: remark: kernel.copy (too_early): stays a copy: kernel.copy (reads_place) reads or writes the place before
 // CHECK: remark: kernel.copy (own_operand): stays a copy: kernel.pointwise (reads_itself) reads or writes the place before
-// CHECK: remark: kernel.copy (of_input): stays a copy: no kernel computes it
+// CHECK-NOT: remark:
 
 // A kernel of two results writes both halves of one tensor, whose buffer is defined after it.
 // CHECK-LABEL: @two_results

@@ -109,7 +109,7 @@ def test_the_report_and_the_metadata_tell_what_was_done(mlp: Program, tmp_path: 
     assert (report.launches, report.kernels, report.movements) == (2, 2, 0)
     assert report.workspace == (64, 256)
     assert report.weight_bytes == 8 * 4 * 4 + 4 * 4
-    passes = ["bufferize", "group-kernels", "plan-memory", "select-config"]
+    passes = ["bufferize", "forward-copies", "group-kernels", "plan-memory", "select-config"]
     assert [run.name for run in report.passes] == passes
     assert len(report.compiled) + len(report.cached) == SOURCES
     assert "2 of 2 kernels" in str(report)
