@@ -12,15 +12,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from xdsl.dialects.builtin import FunctionType, f32
+from xdsl.dialects.func import ReturnOp
+from xdsl.ir import SSAValue
+from xdsl.rewriter import Rewriter
 
 from ait import nn
 from ait.dialects.accessor import AccessMap
-from ait.dialects.kernel import AttentionOp, CopyOp, KernelOp, PointwiseOp
+from ait.dialects.kernel import AttentionOp, CopyOp, EmptyOp, KernelOp, PointwiseOp
+from ait.dialects.symbolic import dims_of
 from ait.ir.interpreter import evaluate
+from ait.ir.program import Program
 from ait.ir.trace import Dim, TensorSpec, trace
 from ait.passes import target as registry
 from ait.passes.pieces import embedding
 from ait.passes.pipelines import run_pipeline
+from ait.passes.regions import build_region
 from ait.passes.target import AnyTarget, Capabilities
 from tests.property.examples import examples
 from tests.unit.passes.launches import launches
@@ -55,18 +62,44 @@ def checked(
 # Operands one after the other -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("exchanged", [False, True])
-def test_an_operand_that_stays_does_not_keep_the_others(exchanged: bool) -> None:
+def computing(op: KernelOp, index: int, code: str = "exp") -> PointwiseOp:
+    """Puts a kernel in front of `op` that computes its operand `index` from what that was."""
+    block = op.parent
+    assert block is not None
+    value = op.ins[index]
+    whole = AccessMap.dense(dims_of(value))
+    body = build_region([f32], lambda b, args: [b.unary(code, args[0])])
+    empty = EmptyOp(value.type)
+    stage = PointwiseOp([value], [empty.result], [whole], [whole], [body])
+    block.insert_op_before(empty, op)
+    block.insert_op_before(stage, op)
+    op.operands[index] = stage.res[0]
+    return stage
+
+
+def returned(program: Program, value: SSAValue) -> None:
+    """Makes a program return one more value."""
+    last = program.main.body.block.last_op
+    assert isinstance(last, ReturnOp)
+    inputs = program.main.function_type.inputs
+    Rewriter.replace_op(last, ReturnOp(*last.operands, value))
+    outputs = [*program.main.function_type.outputs, value.type]
+    program.main.function_type = FunctionType.from_lists(list(inputs), outputs)
+    program.main.res_attrs = None
+
+
+@pytest.mark.parametrize("stays", [0, 1])
+def test_an_operand_that_stays_does_not_keep_the_others(stays: int) -> None:
     """One operand of a softmax's code is returned too, the other is not."""
-
-    def model(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        kept, own = F.gelu(x).sin(), y.tanh()
-        pair = (own, kept) if exchanged else (kept, own)
-        return kept, (pair[0] - pair[1]).softmax(-1)
-
     specs = {"x": TensorSpec((BATCH, 6)), "y": TensorSpec((BATCH, 6))}
-    found = checked(model, specs, ("simplify", "lower", "fuse"))
-    assert [op.name for op in found] == ["kernel.pointwise", "kernel.rowwise"]
+    program = trace(lambda x, y: (x - y).softmax(-1), specs)
+    run_pipeline(program.module, ("simplify", "lower", "fuse"))
+    (softmax,) = [op for op in program.main.walk() if isinstance(op, KernelOp)]
+    stages = [computing(softmax, 0), computing(softmax, 1)]
+    returned(program, stages[stays].res[0])
+    run_pipeline(program.module, ("fuse-vertical",), verify=True)
+    found = [op.name for op in program.main.walk() if isinstance(op, KernelOp)]
+    assert found == ["kernel.pointwise", "kernel.rowwise"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -119,17 +152,12 @@ def partial_target(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., st
     registry.find_target.cache_clear()
 
 
-def pool_of_code(x: Tensor, y: Tensor) -> Tensor:
-    pooled = F.max_pool2d(x, 2)
-    return pooled * y.exp()
-
-
 @pytest.mark.parametrize(
     ("changes", "kernels"),
     [
         ({}, ["pool"]),
         ({"fuses_prologue": False}, ["pool"]),
-        ({"fuses_epilogue": False}, ["pool", "pointwise"]),
+        ({"fuses_epilogue": False}, ["pointwise", "pool"]),
     ],
 )
 def test_code_beside_a_window_is_epilogue(
@@ -137,9 +165,13 @@ def test_code_beside_a_window_is_epilogue(
 ) -> None:
     """What a window's result meets is no code on what it reads."""
     specs = {"x": TensorSpec((BATCH, 3, 6, 8)), "y": TensorSpec((BATCH, 3, 3, 4))}
-    target = partial_target(**changes)
-    found = checked(pool_of_code, specs, ("simplify", "lower", "fuse"), target)
-    assert [op.name.removeprefix("kernel.") for op in found] == kernels
+    program = trace(lambda x, y: F.max_pool2d(x, 2) * y, specs)
+    run_pipeline(program.module, ("simplify", "lower", "fuse"))
+    (pool,) = [op for op in program.main.walk() if isinstance(op, KernelOp)]
+    computing(pool, 1)
+    run_pipeline(program.module, ("fuse-vertical",), target=partial_target(**changes), verify=True)
+    found = [op.name for op in program.main.walk() if isinstance(op, KernelOp)]
+    assert [name.removeprefix("kernel.") for name in found] == kernels
 
 
 # Attention ------------------------------------------------------------------------------------
@@ -205,14 +237,19 @@ def copies(found: Sequence[KernelOp]) -> int:
     return sum(isinstance(op, CopyOp) for op in found)
 
 
-def test_a_concat_with_a_shared_concat_is_a_view_of_one_that_has_all_pieces() -> None:
-    """The pieces of `both` lie side by side in `all_`, so what holds `both` is the same tensor."""
+@pytest.mark.parametrize("nested_first", [False, True])
+def test_a_concat_with_a_shared_concat_is_a_view_of_one_that_has_all_pieces(
+    nested_first: bool,
+) -> None:
+    """The pieces of `both` lie side by side in `flat`, so what holds `both` is the same tensor."""
 
     def model(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
         a, b, c = x.exp(), y.sin(), z.cos()
         both = nn.cat([a, b], 1)
-        all_, nested = nn.cat([a, b, c], 1), nn.cat([both, c], 1)
-        return all_.softmax(1), nested.softmax(0), both.softmax(1)
+        nested = nn.cat([both, c], 1) if nested_first else None
+        flat = nn.cat([a, b, c], 1)
+        nested = nn.cat([both, c], 1) if nested is None else nested
+        return flat.softmax(1), nested.softmax(0), both.softmax(1)
 
     tensor = TensorSpec((4, 3))
     found = checked(model, {"x": tensor, "y": tensor, "z": tensor})
@@ -232,11 +269,14 @@ def test_a_concat_that_is_viewed_twice_is_written_once() -> None:
 
 
 @pytest.mark.parametrize("first", ["wide", "heads"])
-def test_only_one_result_of_a_kernel_decides_how_it_is_split(first: str) -> None:
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_only_one_result_of_a_kernel_decides_how_it_is_split(first: str, exchanged: bool) -> None:
     """Two results in two concats, of which one asks for the heads apart."""
 
     def model(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         a, b = x.exp(), x.exp() * 2 + 1
+        if exchanged:
+            a, b = b, a
         wide = nn.cat([a, y], 1)
         heads = nn.cat([b.unflatten(1, [2, 3]).transpose(0, 1), z], 2)
         return (wide, heads) if first == "wide" else (heads, wide)
