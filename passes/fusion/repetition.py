@@ -81,6 +81,9 @@ class ComputeRepeatedOnce(RewritePattern):
                 return None
             if any(value.owner is op for value in user.outs):
                 return None
+            # Factors of products are best read as they lie in memory.
+            if any(value.owner is op for value in user.ins[: user.DATA_OPERANDS]):
+                return None
             maps = list(user.in_access)
             for position, value in enumerate(user.ins):
                 for result, narrow in zip(op.res, inner, strict=True):

@@ -33,9 +33,21 @@ func.func @first_with_first(%q: tensor<1x2x4x6xf32>, %k: tensor<1x2x8x6xf32>, %v
 // CHECK-LABEL: @repeated
 // CHECK:         kernel.pointwise ins(%x : tensor<4xf32>) outs(%{{.*}} : tensor<4xf32>)
 // CHECK:           math.tanh
-// CHECK:         kernel.gemm
+// CHECK:         kernel.pointwise ins(%{{.*}} <offset 0, sizes [5, 2, 4], strides [0, 0, 1]> : tensor<4xf32>, %y : tensor<5x2x4xf32>)
 // REMARK:        kernel.pointwise{{.*}}: computes what repeats once
-func.func @repeated(%x: tensor<4xf32>, %w: tensor<4x5xf32>) -> tensor<2x5xf32> {
+func.func @repeated(%x: tensor<4xf32>, %y: tensor<5x2x4xf32>) -> tensor<5x2x4xf32> {
+  %0 = graph.concat %x, %x {axis = 0} : (tensor<4xf32>, tensor<4xf32>) -> tensor<8xf32>
+  %1 = graph.tanh %0 : tensor<8xf32>
+  %2 = graph.reshape %1 : (tensor<8xf32>) -> tensor<2x4xf32>
+  %3 = graph.mul %2, %y : (tensor<2x4xf32>, tensor<5x2x4xf32>) -> tensor<5x2x4xf32>
+  func.return %3 : tensor<5x2x4xf32>
+}
+
+// As a factor of a product it is dense.
+// CHECK-LABEL: @repeated_factor
+// CHECK:         kernel.pointwise {{.*}} outs({{.*}} : tensor<8xf32>)
+// CHECK:         kernel.gemm
+func.func @repeated_factor(%x: tensor<4xf32>, %w: tensor<4x5xf32>) -> tensor<2x5xf32> {
   %0 = graph.concat %x, %x {axis = 0} : (tensor<4xf32>, tensor<4xf32>) -> tensor<8xf32>
   %1 = graph.tanh %0 : tensor<8xf32>
   %2 = graph.reshape %1 : (tensor<8xf32>) -> tensor<2x4xf32>

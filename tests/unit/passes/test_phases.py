@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ait import nn
 from ait.dialects.kernel import ConvOp, KernelOp
 from ait.errors import CompileError
 from ait.ir.interpreter import evaluate
 from ait.ir.program import Program, parse_module
+from ait.ir.trace import TensorSpec, trace
 from ait.passes.pipelines import run_pipeline
 from ait.passes.remarks import collect_remarks
 
@@ -118,3 +120,19 @@ def test_what_is_not_split_is_refused_by_targets() -> None:
     assert [r.kind for r in remarks] == ["missed"]
     with pytest.raises(CompileError, match="zeros between pixels"):
         run_pipeline(parse_module(ODD), ["legalize"], target="cpu")
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 4])
+def test_every_phase_says_where_it_comes_from(kernel: int) -> None:
+    """Also those of pixels that no tap reaches."""
+
+    def model(x: nn.Tensor) -> nn.Tensor:
+        layer = nn.ConvTranspose2d(3, 4, kernel, stride=3, padding=0, output_padding=1)
+        return layer.init_random(0)(x)
+
+    program = trace(model, {"x": TensorSpec((2, 3, 4, 5))})
+    run_pipeline(program.module, ["simplify", "lower", "fuse", "target"], verify=True)
+    kernels = [op for op in program.main.walk() if isinstance(op, KernelOp)]
+    assert kernels
+    assert len({op.source for op in kernels}) == 1
+    assert all(op.source for op in kernels)
