@@ -263,11 +263,13 @@ def dim_min(a: Dim, b: Dim) -> Dim:
 
 
 def _extreme(kind: str, a: Dim, b: Dim) -> Dim:
-    if provably_le(a, b):
-        return b if kind == "max" else a
-    if provably_le(b, a):
-        return a if kind == "max" else b
+    # In a fixed order: of two that are provably equal, such as 7 and a symbol in [7, 7], the result
+    # must not depend on which comes first.
     left, right = sorted((a, b), key=_order_key)
+    if provably_le(left, right):
+        return right if kind == "max" else left
+    if provably_le(right, left):
+        return left if kind == "max" else right
     return _of_atom(Operation(kind, left, right))
 
 

@@ -112,7 +112,7 @@ class ReadLanes(Lanes):
             return f"{operand.name}_one"
         return f"{operand.name}_pack.value[lane]"
 
-    def fields(self, operands: Sequence[Operand]) -> list[tuple[str, str]]:
+    def members(self, operands: Sequence[Operand]) -> list[tuple[str, str]]:
         """(type, name) of what is read."""
         return [
             (operand.type, f"{operand.name}_one")

@@ -167,6 +167,13 @@ def test_laws(x: Built, y: Built, z: Built) -> None:
     assert hash(a + b) == hash(b + a)
 
 
+def test_extremes_of_equal_dims_do_not_depend_on_their_order() -> None:
+    """A symbol may have one value only."""
+    seven = symbol("n", 7, 7)
+    assert dim_max(seven, 7) == dim_max(7, seven)
+    assert dim_min(seven, 7) == dim_min(7, seven)
+
+
 @given(DIMS, st.integers(1, 9), DIMS)
 def test_whole_multiples_leave_a_division(x: Built, divisor: int, y: Built) -> None:
     total = x.dim * divisor + y.dim
