@@ -20,11 +20,11 @@ func.func @concat(%x: tensor<4x16xf32>, %w: tensor<16x4xf32>, %z: tensor<4x4xf32
 // A piece that something else reads is read where it now is.
 // CHECK-LABEL: @piece_with_reader
 // CHECK:         %[[P:.*]] = kernel.gemm {{.*}} outs({{.*}} <offset 0, sizes [4, 4], strides [8, 1]>
-// CHECK:         kernel.rowwise ins(%[[P]] <offset 0, sizes [4, 4], strides [8, 1]> : tensor<4x8xf32>)
+// CHECK:         kernel.rowwise ins(%[[P]] <offset 0, sizes [4, 4], strides [1, 8]> : tensor<4x8xf32>)
 // CHECK-NOT:     kernel.copy ins(%[[P]]
 func.func @piece_with_reader(%x: tensor<4x16xf32>, %w: tensor<16x4xf32>) -> (tensor<4x8xf32>, tensor<4x4xf32>) {
   %0 = graph.matmul %x, %w : (tensor<4x16xf32>, tensor<16x4xf32>) -> tensor<4x4xf32>
-  %1 = graph.softmax %0 {axis = 1} : tensor<4x4xf32>
+  %1 = graph.softmax %0 {axis = 0} : tensor<4x4xf32>
   %2 = graph.tanh %1 : tensor<4x4xf32>
   %3 = graph.concat %0, %2 {axis = 1} : (tensor<4x4xf32>, tensor<4x4xf32>) -> tensor<4x8xf32>
   func.return %3, %1 : tensor<4x8xf32>, tensor<4x4xf32>

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ait import nn
-from ait.codegen.cuda.config import GemmAttr
+from ait.codegen.cuda.config import GemmAttr, WgmmaAttr
 from ait.dialects.accessor import AccessMap
 from ait.dialects.functions import find_function
 from ait.dialects.kernel import ConvOp, CopyOp, GemmOp, KernelOp
@@ -319,7 +319,7 @@ def test_odd_linears_run_on_hopper_kernels(rows: Dim) -> None:
     assert main is not None
     gemms = [op for op in main.body.block.ops if isinstance(op, GemmOp)]
     assert len(gemms) == 3
-    assert all(isinstance(target.candidates(op)[0], GemmAttr) for op in gemms)
+    assert all(isinstance(target.candidates(op)[0], GemmAttr | WgmmaAttr) for op in gemms)
     widths = [dims_of(op.outs[0])[-1] for op in gemms]
     assert widths == [776, 264, 512]
 
