@@ -207,8 +207,9 @@ def test_all_is_aligned_where_it_pays(plan: Plan) -> None:
 def test_rows_are_padded() -> None:
     """An internal tensor of odd rows, of a dynamic extent as well, gets longer ones."""
 
-    def model(x: nn.Tensor) -> nn.Tensor:
-        return (linear(linear(x, 7), 3) @ x.mT).relu() @ x
+    def model(x: nn.Tensor) -> tuple[nn.Tensor, nn.Tensor]:
+        scores = (linear(linear(x, 7), 3) @ x.mT).relu()
+        return scores @ x, scores.amax(-1)  # with two readers, they are stored
 
     program = trace(model, {"x": TensorSpec((2, N, 3), "f16")})
     run_pipeline(program.module, TENSORS, target="aligned", verify=True)

@@ -276,5 +276,5 @@ def test_compiled_kernels_agree_with_the_interpreter(
                 assert_close(s, model.run(inputs), want)
 
     check()
-    assert found.count(GemmRowwiseOp) > 5
-    assert found.count(BackToBackGemmOp) > 2
+    assert found.count(GemmRowwiseOp) > 1
+    assert found.count(BackToBackGemmOp) > 0
