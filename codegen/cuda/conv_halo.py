@@ -14,17 +14,15 @@ from typing import cast
 from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import HaloConvAttr, HaloConvConfig, slab_bytes
-from ait.codegen.cuda.conv_hopper import padded_strides, sizes, tma_problem
+from ait.codegen.cuda.conv_hopper import tma_problem, tma_values
 from ait.codegen.cuda.cost import halo_conv_seconds
 from ait.codegen.gpu.conv import ConvProblem
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
-from ait.codegen.gpu.lanes import aligned_to, read_by, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.symbolic import upper_bound
 from ait.passes.target import DeviceDescription
 
-_PIECE = 8
 _CHANNELS = (16, 32, 64)
 _MOST_OUTPUTS = 128
 _MOST_SUMS = 128
@@ -72,26 +70,7 @@ class HaloConv:
         problem = _problem(view)
         if (reason := HaloLayout.of(problem, own).problem) is not None:
             raise Refusal(reason)
-        image, weights = view.ins[:2]
-        region = view.region("epilogue")
-        pack = problem.widest(problem.outputs)
-        flat = problem.flat_lanes(pack, [*read_by(region), *region.indices, *view.outs])
-        lanes = flat or problem.lanes(pack)
-        aligned = [*aligned_to(image, _PIECE), *aligned_to(weights, _PIECE)]
-        aligned += lanes.packs([*read_by(region), *view.outs])
-        return {
-            **shared_values(view, "ait/cuda/conv_halo.hpp", aligned),
-            "conv": problem,
-            "config": own,
-            "region": region,
-            "lanes": lanes,
-            "flat": flat is not None,
-            "constant_weights": view.ins[1].is_constant,
-            "image_sizes": sizes(view, "cwhn"),
-            "image_strides": padded_strides(view, image, "whn"),
-            "weight_sizes": sizes(view, "gsro"),
-            "weight_strides": padded_strides(view, weights, "sro"),
-        }
+        return tma_values(view, problem, own, "ait/cuda/conv_halo.hpp")
 
 
 def _problem(view: KernelView) -> ConvProblem:

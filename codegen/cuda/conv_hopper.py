@@ -57,27 +57,34 @@ class HopperConv:
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         own = cast(HopperConvAttr, config).data
         problem = tma_problem(view)
-        image, weights = view.ins[:2]
-        region = view.region("epilogue")
-        pack = problem.widest(problem.outputs)
-        _check_config(problem, own, pack)
-        flat = problem.flat_lanes(pack, [*read_by(region), *region.indices, *view.outs])
-        lanes = flat or problem.lanes(pack)
-        aligned = [*aligned_to(image, _PIECE), *aligned_to(weights, _PIECE)]
-        aligned += lanes.packs([*read_by(region), *view.outs])
-        return {
-            **shared_values(view, "ait/cuda/conv_hopper.hpp", aligned),
-            "conv": problem,
-            "config": own,
-            "region": region,
-            "lanes": lanes,
-            "flat": flat is not None,
-            "constant_weights": view.ins[1].is_constant,
-            "image_sizes": sizes(view, "cwhn"),
-            "image_strides": padded_strides(view, image, "whn"),
-            "weight_sizes": sizes(view, "gsro"),
-            "weight_strides": padded_strides(view, weights, "sro"),
-        }
+        _check_config(problem, own, problem.widest(problem.outputs))
+        return tma_values(view, problem, own, "ait/cuda/conv_hopper.hpp")
+
+
+def tma_values(
+    view: KernelView, problem: ConvProblem, config: object, header: str
+) -> TemplateValues:
+    """What the templates of kernels are rendered with that read image and filter by TMA."""
+    image, weights = view.ins[:2]
+    region = view.region("epilogue")
+    pack = problem.widest(problem.outputs)
+    flat = problem.flat_lanes(pack, [*read_by(region), *region.indices, *view.outs])
+    lanes = flat or problem.lanes(pack)
+    aligned = [*aligned_to(image, _PIECE), *aligned_to(weights, _PIECE)]
+    aligned += lanes.packs([*read_by(region), *view.outs])
+    return {
+        **shared_values(view, header, aligned),
+        "conv": problem,
+        "config": config,
+        "region": region,
+        "lanes": lanes,
+        "flat": flat is not None,
+        "constant_weights": weights.is_constant,
+        "image_sizes": sizes(view, "cwhn"),
+        "image_strides": padded_strides(view, image, "whn"),
+        "weight_sizes": sizes(view, "gsro"),
+        "weight_strides": padded_strides(view, weights, "sro"),
+    }
 
 
 def tma_problem(view: KernelView) -> ConvProblem:

@@ -44,6 +44,19 @@ def launches(
     return ["+".join(op.name.removeprefix("kernel.") for op in group) for group in found if group]
 
 
+def kernels(model: Any, specs: dict[str, TensorSpec]) -> list[str]:
+    """The launches of a model on random inputs, copies too; `batch` is 2 and `seq` is 3."""
+    rng = np.random.default_rng(0)
+    sizes = {"batch": 2, "seq": 3}
+    inputs = {
+        name: rng.standard_normal(
+            [d if isinstance(d, int) else sizes[str(d)] for d in spec.shape], np.float32
+        )
+        for name, spec in specs.items()
+    }
+    return launches(model, specs, inputs, copies=True)
+
+
 def assert_sound(remark: Remark) -> None:
     """A remark names its pass, what was decided, the op, and a reason that can be read."""
     assert remark.pass_name in PASSES, remark

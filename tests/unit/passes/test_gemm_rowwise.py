@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
 from ait import nn
@@ -17,7 +16,7 @@ from ait.ir.nn.recorder import current_recorder
 from ait.ir.trace import Dim, TensorSpec, trace
 from ait.passes.pipelines import run_pipeline
 from ait.passes.remarks import collect_remarks
-from tests.unit.passes.launches import launches
+from tests.unit.passes.launches import kernels
 
 F = nn.functional
 Tensor = nn.Tensor
@@ -38,18 +37,6 @@ def linear(x: Tensor, features: int = 12, bias: bool = True) -> Tensor:
 
 def layer_norm(x: Tensor, width: int = 12) -> Tensor:
     return made(nn.LayerNorm(width))(x)
-
-
-def kernels(model: Model, specs: dict[str, TensorSpec]) -> list[str]:
-    rng = np.random.default_rng(0)
-    sizes = {"batch": 2, "seq": 3}
-    inputs = {
-        name: rng.standard_normal(
-            [d if isinstance(d, int) else sizes[str(d)] for d in spec.shape], np.float32
-        )
-        for name, spec in specs.items()
-    }
-    return launches(model, specs, inputs, copies=True)
 
 
 # What is one kernel -----------------------------------------------------------------------------
