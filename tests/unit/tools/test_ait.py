@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import types
 import warnings
 from pathlib import Path
@@ -189,9 +188,9 @@ def test_interrupt_ends_with_130(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(0.7)
-    process.send_signal(2)
-    _, error = process.communicate(timeout=20)
+    with fifo.open("wb"):  # returns when the tool has opened it to read, and waits
+        process.send_signal(2)
+        _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (130, "interrupted\n")
 
 
