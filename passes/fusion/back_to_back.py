@@ -15,9 +15,9 @@ from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import BackToBackGemmOp, EmptyOp, GemmOp, YieldOp
-from ait.passes.fusion.legality import Refusal, capability, check_limits, covers_storage
+from ait.passes.fusion.legality import Refusal, covers_storage
 from ait.passes.fusion.rebuild import dims_of_operand
-from ait.passes.fusion.row_tiles import check_profit, check_width, separates
+from ait.passes.fusion.row_tiles import accept, check_width, row_capability, separates
 from ait.passes.origins import joined_location
 from ait.passes.regions import Remap, inline, through_storage
 from ait.passes.remarks import describe, remark
@@ -190,21 +190,10 @@ class FuseBackToBack(RewritePattern):
         rewriter.erase(first)
 
     def _fuse(self, chain: _Chain) -> tuple[BackToBackGemmOp, str]:
-        row = capability(self.target, BackToBackGemmOp)
-        if not (row.fuses_prologue and row.fuses_epilogue):
-            raise Refusal(f"{BackToBackGemmOp.name} takes no code on {self.target.name}")
+        row = row_capability(BackToBackGemmOp, self.target)
         gemms = [chain.first, chain.second]
         tile, _ = (
             check_width(row, BackToBackGemmOp, gemm.group_dims[2], self.target) for gemm in gemms
         )
         fused = build_back_to_back(chain)
-        check_limits(fused, row)
-        try:
-            profit = check_profit(fused, gemms, [], tile, self.target)
-            refused = self.target.refusal(fused)
-            if refused is not None:
-                raise Refusal(refused)
-        except Refusal:
-            fused.erase()
-            raise
-        return fused, profit
+        return fused, accept(fused, gemms, [], row, tile, self.target)

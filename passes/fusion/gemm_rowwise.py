@@ -18,14 +18,12 @@ from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import EmptyOp, GemmOp, GemmRowwiseOp, RowwiseOp, YieldOp
 from ait.passes.fusion.legality import (
     Refusal,
-    capability,
-    check_limits,
     check_places,
     covers_storage,
 )
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import split_domain, splits_for
-from ait.passes.fusion.row_tiles import check_profit, check_width, separates
+from ait.passes.fusion.row_tiles import accept, check_width, row_capability, separates
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
 from ait.passes.regions import Remap, drop_unused, inline, through_storage
@@ -236,22 +234,11 @@ class FuseGemmRowwise(RewritePattern):
             return
 
     def _fuse(self, pair: _Pair) -> tuple[GemmRowwiseOp, str]:
-        row = capability(self.target, GemmRowwiseOp)
-        if not (row.fuses_prologue and row.fuses_epilogue):
-            raise Refusal(f"{GemmRowwiseOp.name} takes no code on {self.target.name}")
+        row = row_capability(GemmRowwiseOp, self.target)
         check_places([pair.gemm.res[i] for i in pair.kept], pair.rowwise.res, row)
         tile = check_width(row, GemmRowwiseOp, pair.gemm.group_dims[2], self.target)
         fused = build_gemm_rowwise(pair)
-        check_limits(fused, row)
-        try:
-            profit = check_profit(fused, [pair.gemm], [pair.rowwise], tile, self.target)
-            refused = self.target.refusal(fused)
-            if refused is not None:
-                raise Refusal(refused)
-        except Refusal:
-            fused.erase()
-            raise
-        return fused, profit
+        return fused, accept(fused, [pair.gemm], [pair.rowwise], row, tile, self.target)
 
     def _replace(self, pair: _Pair, fused: GemmRowwiseOp, rewriter: PatternRewriter) -> None:
         gemm, rowwise = pair.gemm, pair.rowwise

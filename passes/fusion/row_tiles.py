@@ -14,7 +14,7 @@ from ait.dialects.symbolic import (
     upper_bound,
 )
 from ait.passes.cost import roofline, seconds_in_blocks
-from ait.passes.fusion.legality import Refusal
+from ait.passes.fusion.legality import Refusal, capability, check_limits
 from ait.passes.regions import Remap
 from ait.passes.target import KernelCapability, RowTile, TargetInfo
 
@@ -42,6 +42,14 @@ def _walk(domain: Sequence[Dim], dims: range) -> AccessMap:
     return AccessMap(0, tuple(domain), tuple(strides))
 
 
+def row_capability(kind: type[KernelOp], target: TargetInfo) -> KernelCapability:
+    """The target's row of a kernel of whole rows. Raises Refusal if it takes no code."""
+    row = capability(target, kind)
+    if not (row.fuses_prologue and row.fuses_epilogue):
+        raise Refusal(f"{kind.name} takes no code on {target.name}")
+    return row
+
+
 def check_width(
     row: KernelCapability, kind: type[KernelOp], dims: Sequence[Dim], target: TargetInfo
 ) -> RowTile:
@@ -59,6 +67,31 @@ def check_width(
 
 _TILES = ((64, 64), (128, 64), (128, 128), (128, 256))
 """Tiles of which a plain gemm takes the best."""
+
+
+def accept(
+    fused: GemmRowwiseOp | BackToBackGemmOp,
+    gemms: Sequence[GemmOp],
+    others: Sequence[KernelOp],
+    row: KernelCapability,
+    tile: RowTile,
+    target: TargetInfo,
+) -> str:
+    """What a fused kernel, which is in no block yet, saves, in words.
+
+    Raises Refusal, and erases it, where its operands are too many, it does not pay, or the target
+    has no kernel for it.
+    """
+    check_limits(fused, row)
+    try:
+        profit = check_profit(fused, gemms, others, tile, target)
+        refused = target.refusal(fused)
+        if refused is not None:
+            raise Refusal(refused)
+    except Refusal:
+        fused.erase()
+        raise
+    return profit
 
 
 def check_profit(
