@@ -38,7 +38,9 @@ from typing import TypeAlias, cast
 
 from xdsl.dialects.builtin import (
     I64,
+    BFloat16Type,
     DenseArrayBase,
+    Float16Type,
     FloatAttr,
     IntegerAttr,
     StringAttr,
@@ -292,8 +294,9 @@ class KernelView:
 
     def _region_codes(self, hints: bool) -> list[RegionCode]:
         """Both regions of a rowwise op may end up in one scope: their variables differ."""
+        rough = all(isinstance(element_of(out), Float16Type | BFloat16Type) for out in self.op.outs)
         return [
-            region_code(region, self._printer, "p" if name == "prologue" else "v", hints)
+            region_code(region, self._printer, "p" if name == "prologue" else "v", hints, rough)
             for name, region in zip(self.op.REGION_NAMES, self.op.regions, strict=True)
         ]
 

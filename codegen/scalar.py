@@ -29,9 +29,10 @@ from xdsl.dialects.builtin import (
     i32,
     i64,
 )
-from xdsl.ir import Attribute, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from ait.codegen.expressions import DimPrinter
+from ait.codegen.rough import RoughCall, rough_calls
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import ExtentOp, IndexOp, YieldOp
 from ait.dialects.symbolic import Dim
@@ -328,15 +329,21 @@ _INDEX_NAME = re.compile(r"[a-z]_index_\d+")
 
 
 def region_code(
-    region: Region, dims: DimPrinter | None = None, prefix: str = "v", hints: bool = True
+    region: Region,
+    dims: DimPrinter | None = None,
+    prefix: str = "v",
+    hints: bool = True,
+    rough: bool = False,
 ) -> RegionCode:
     """The C++ of a one-block region that ends in `kernel.yield`.
 
     `dims` names the extents. Variables are `<prefix>_<hint>` or `<prefix><number>`; without
-    `hints`, names do not depend on the IR's name hints, and equal code gives equal text.
+    `hints`, names do not depend on the IR's name hints, and equal code gives equal text. `rough`:
+    all results are stored in 16 bits (see rough.py).
     Raises CompileError for an op that is not in the table.
     """
-    return _RegionPrinter(dims or DimPrinter(), prefix, hints).run(region)
+    printer = _RegionPrinter(dims or DimPrinter(), prefix, hints)
+    return printer.run(region, rough_calls(region.block) if rough else None)
 
 
 class _RegionPrinter:
@@ -344,6 +351,7 @@ class _RegionPrinter:
         self._dims = dims
         self._prefix = prefix
         self._hints = hints
+        self._calls: Mapping[Operation, RoughCall] = {}
         self._texts: dict[SSAValue, str] = {}
         self._names: set[str] = set()
         self._lines: list[str] = []
@@ -351,13 +359,16 @@ class _RegionPrinter:
         self._extents: dict[str, None] = {}
         self._operations: dict[str, None] = {}
 
-    def run(self, region: Region) -> RegionCode:
+    def run(self, region: Region, calls: Mapping[Operation, RoughCall] | None) -> RegionCode:
         block = region.block
+        self._calls = calls or {}
         parameters = tuple(
             Scalar(self._name(arg), _compute(arg), arg.first_use is not None) for arg in block.args
         )
+        needed = self._needed(block)
         for op in block.ops:
-            self._print(op)
+            if op in needed:
+                self._print(op)
         last = block.last_op
         if not isinstance(last, YieldOp):
             raise CompileError("region code must end in kernel.yield")
@@ -371,13 +382,26 @@ class _RegionPrinter:
             operations=tuple(self._operations),
         )
 
+    def _needed(self, block: Block) -> set[Operation]:
+        """The ops that give what is yielded, or something on the way there."""
+        values: set[SSAValue] = set()
+        needed: set[Operation] = set()
+        for op in reversed(list(block.ops)):
+            if isinstance(op, YieldOp):
+                values.update(op.operands)
+            elif not values.isdisjoint(op.results):
+                needed.add(op)
+                call = self._calls.get(op)
+                values.update(op.operands if call is None else [call.argument])
+        return needed
+
     def _print(self, op: Operation) -> None:
-        if isinstance(op, YieldOp) or all(result.first_use is None for result in op.results):
-            return
         if not is_supported(op):
             types = ", ".join(map(str, op.operand_types))
             raise CompileError(f"no code can be generated for {op.name} on ({types})")
-        if not isinstance(op, _SILENT):
+        if op in self._calls:
+            self._operations[self._calls[op].function] = None
+        elif not isinstance(op, _SILENT):
             self._operations[op.name.partition(".")[2]] = None
         if isinstance(op, IndexOp):
             name = f"{self._prefix}_index_{len(self._indices)}"
@@ -394,9 +418,12 @@ class _RegionPrinter:
         return self._dims.factor(dim)
 
     def _print_value(self, op: Operation) -> None:
-        operands = [self._texts[operand] for operand in op.operands]
-        text = PRINTERS[type(op)](op, operands)
         result = op.results[0]
+        call = self._calls.get(op)
+        if call is None:
+            text = PRINTERS[type(op)](op, [self._texts[operand] for operand in op.operands])
+        else:
+            text = f"ait::{call.function}({self._texts[call.argument]})"
         if isinstance(op, arith.ConstantOp | arith.ExtFOp):
             self._texts[result] = text
             return

@@ -130,6 +130,11 @@ class WgmmaConfig:
     def pingpong(self) -> bool:
         return self.schedule is Schedule.PINGPONG
 
+    @property
+    def part_rows(self) -> int:
+        """Rows of a tile that one warpgroup has."""
+        return self.tile[0] if self.pingpong else self.tile[0] // self.warpgroups
+
     def shared_bytes(self, factors: int = 1) -> int:
         """The shared memory of a block with so many right factors."""
         m, n, k = self.tile
@@ -155,7 +160,7 @@ class WgmmaConfig:
             (2 <= self.stages <= 32, "stages must be 2 to 32"),
             (1 <= self.split <= 8, "a tile is split into 1 to 8 parts"),
             (self.split == 1 or not self.pingpong, "a pingpong splits no tile"),
-            (rows * n <= 128 * 128, "the accumulators do not fit the registers"),
+            (rows * n <= 128 * 192, "the accumulators do not fit the registers"),
             (self.warpgroups < 3 or rows * n <= 64 * 192, "three warpgroups have fewer registers"),
         )
         return [text for holds, text in checks if not holds]

@@ -17,10 +17,11 @@ from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import Schedule, WgmmaAttr, WgmmaConfig
 from ait.codegen.cuda.cost import region_operations, wgmma_seconds
+from ait.codegen.cuda.gemm_finish import Fragments, finish_of, fragments_of
 from ait.codegen.expressions import in_parentheses
 from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
-from ait.codegen.gpu.lanes import Lanes, Lines, Reach, fits, read_by, shared_values
+from ait.codegen.gpu.lanes import read_by, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
 from ait.dialects.kernel import DualGemmOp
@@ -32,19 +33,14 @@ _ROW_BYTES = 128
 _STEP_K = 64
 _INT32_MAX = (1 << 31) - 1
 _MOST_DIMS = 5
-_PACKS = (8, 4, 2, 1)
-_WIDEST_LOAD = 32
 _FACTOR_TYPES = frozenset({"f16", "bf16"})
-_THREADS = 128
-"""Of a warpgroup."""
 _SHARED_BYTES = 227 << 10
-_SMALLEST_COPY = 4
 _SWIZZLE_ROWS = 8
 """Rows of a tile after which the swizzle repeats: boxes are whole numbers of them."""
 
 _PINGPONG_TILES = (
     *((64, n) for n in (32, 64, 96, 128, 160, 192, 224, 256)),
-    *((128, n) for n in (32, 64, 96, 128)),
+    *((128, n) for n in (32, 64, 96, 128, 160, 192)),
 )
 _COOPERATIVE_TILES = (
     *((128, n) for n in (64, 128, 160, 192, 224, 256)),
@@ -96,73 +92,6 @@ class FactorMap:
 
 
 @dataclass(frozen=True)
-class ReadLanes(Lanes):
-    """Lanes whose operands were all read before, into the struct `loaded`; of some, `held`, packs
-    are brought to shared memory even earlier."""
-
-    held: tuple[Operand, ...] = ()
-
-    @property
-    def held_bytes(self) -> int:
-        """Of one pack of each held operand."""
-        return sum(self.count * operand.element.bytes for operand in self.held)
-
-    def element(self, operand: Operand) -> str:
-        if self.reach(operand) is Reach.UNIFORM:
-            return f"{operand.name}_one"
-        return f"{operand.name}_pack.value[lane]"
-
-    def members(self, operands: Sequence[Operand]) -> list[tuple[str, str]]:
-        """(type, name) of what is read."""
-        return [
-            (operand.type, f"{operand.name}_one")
-            if self.reach(operand) is Reach.UNIFORM
-            else (f"ait::gpu::Pack<{operand.type}, {self.count}>", f"{operand.name}_pack")
-            for operand in operands
-        ]
-
-    def direct(self, operands: Sequence[Operand]) -> list[Operand]:
-        """Those that are read where they lie."""
-        return [operand for operand in operands if operand not in self.held]
-
-    def holds(self) -> Lines:
-        """Statements that start to bring packs to shared memory."""
-        return [
-            f"ait::cuda::hold_pack<{self.count}>({self._slot(operand)}, thread, "
-            f"{operand.name} + ({operand.offset(**self.first)}));"
-            for operand in self.held
-        ]
-
-    def fetches(self, operands: Sequence[Operand]) -> Lines:
-        """Statements that read into `loaded`."""
-        lines: Lines = []
-        for operand in operands:
-            if operand in self.held:
-                pack = f"ait::cuda::held_pack<{self.count}, {operand.type}>"
-                lines.append(f"loaded.{operand.name}_pack = {pack}({self._slot(operand)}, thread);")
-                continue
-            match self.reach(operand):
-                case Reach.PACK:
-                    pack = f"{operand.name} + ({operand.offset(**self.first)})"
-                    value = f"ait::gpu::load_pack<{self.count}>({pack})"
-                    lines.append(f"loaded.{operand.name}_pack = {value};")
-                case Reach.UNIFORM:
-                    value = f"{operand.name}[{operand.offset(**self.first)}]"
-                    lines.append(f"loaded.{operand.name}_one = {value};")
-                case Reach.SINGLE:
-                    value = f"{operand.name}[{operand.offset(**self.each)}]"
-                    place = f"loaded.{operand.name}_pack.value[lane]"
-                    loop = f"for (int lane = 0; lane < {self.count}; ++lane)"
-                    lines += ["#pragma unroll", f"{loop} {place} = {value};"]
-        return lines
-
-    def _slot(self, operand: Operand) -> str:
-        before = self.held[: self.held.index(operand)]
-        offset = sum(self.count * other.element.bytes for other in before) * _THREADS
-        return f"slot + {offset}" if offset else "slot"
-
-
-@dataclass(frozen=True)
 class Product:
     """The op's product as the tensor cores see it: `rows` and `columns` are its m and n, or the
     other way round."""
@@ -185,7 +114,7 @@ class GemmHopper:
         reasons: dict[str, None] = {}
         shape = GemmShape.of(view)
         factors, operations = _factors(view), region_operations(view)
-        for config in _configs(shape, factors, device, _full_bytes(view)):
+        for config in _configs(view, shape, factors, device):
             try:
                 product_of(view, config)
             except Refusal as refusal:
@@ -203,23 +132,25 @@ class GemmHopper:
         product = product_of(view, wgmma)
         region = view.region("epilogue")
         read = read_by(region)
-        lanes = lanes_of(view, product, wgmma)
+        room = _SHARED_BYTES - wgmma.shared_bytes(len(product.bs))
+        finish = finish_of(view, product.rows, product.columns, wgmma, room)
         factors = (product.a, *product.bs)
         aligned = [(factor.operand, _ALIGNMENT) for factor in factors]
-        packs = lanes.packs([*read, *view.outs])
         groups = (product.rows, product.columns, "k", "batch")
         return {
-            **shared_values(view, "ait/cuda/gemm_hopper.hpp", [*aligned, *packs]),
+            **shared_values(
+                view, "ait/cuda/gemm_hopper.hpp", [*aligned, *finish.accesses(read, view.outs)]
+            ),
             "config": wgmma,
             "product": product,
             "factors": factors,
             "resident": wgmma.resident_blocks(
-                _SHARED_BYTES, len(product.bs), _held_bytes(lanes, wgmma)
+                _SHARED_BYTES, len(product.bs), finish.held_bytes(wgmma)
             ),
             "region": region,
             "read": read,
-            "lanes": lanes,
-            "packs_rows": lanes.axis is not None and lanes.axis.group == product.rows,
+            "finish": finish,
+            "finish_template": finish.template,
             "computed": [f"sums[{i}][lane]" for i in range(len(product.bs))],
             "sizes": [view.group(name).size for name in groups],
         }
@@ -250,7 +181,7 @@ def product_of(view: KernelView, config: WgmmaConfig) -> Product:
         raise Refusal("the tiles do not fit shared memory")
     m, n, _ = config.tile
     rows = m if config.pingpong else m // config.warpgroups
-    if rows * n * factors > 128 * 128:
+    if rows * n * factors > 128 * 192:
         raise Refusal("the accumulators do not fit the registers")
     if config.split > 1 and (m + 4) * (n + 8) * 4 * factors > config.shared_bytes(factors):
         raise Refusal("the sums of a split do not fit shared memory")
@@ -364,83 +295,18 @@ def _loads(along_k: bool, tile: int, width: int, height: int) -> tuple[Load, ...
     )
 
 
-# The region -----------------------------------------------------------------------------------
-
-
-def lanes_of(view: KernelView, product: Product, config: WgmmaConfig) -> ReadLanes:
-    """The widest packs of results that all operands of the region allow, and which operands there
-    is room to hold."""
-    place = {"batch": "batch", product.rows: "row", product.columns: "column"}
-    read = read_by(view.region("epilogue"))
-    lanes = _packs(view, product, config.tile[1], place, read)
-    if config.split > 1 or lanes.count == 1:
-        return lanes
-    for operand in read:
-        if not _can_be_held(lanes, operand, product):
-            continue
-        more = replace(lanes, held=(*lanes.held, operand))
-        if config.shared_bytes(len(product.bs)) + _held_bytes(more, config) <= _SHARED_BYTES:
-            lanes = more
-    return lanes
-
-
-def _packs(
-    view: KernelView,
-    product: Product,
-    columns: int,
-    place: dict[str, str],
-    read: Sequence[Operand],
-) -> ReadLanes:
-    for pack in _PACKS:
-        if pack > 1 and columns % (4 * pack):
-            continue
-        for group in (product.columns, product.rows):
-            axes = view.group(group).axes
-            axis = axes[-1] if axes else None
-            if axis is not None and fits(axis, read, view.outs, pack, _WIDEST_LOAD):
-                each = {**place, group: f"({place[group]} + lane)"}
-                return ReadLanes(pack, axis, place, each)
-    return ReadLanes(1, None, place, place)
-
-
-def _can_be_held(lanes: Lanes, operand: Operand, product: Product) -> bool:
-    """Whether it is a whole tile, each element of which one thread needs."""
-    return (
-        lanes.reach(operand) is Reach.PACK
-        and lanes.count * operand.element.bytes >= _SMALLEST_COPY
-        and operand.stride(product.rows) != 0
-        and operand.stride(product.columns) != 0
-    )
-
-
-def _held_bytes(lanes: ReadLanes, config: WgmmaConfig) -> int:
-    """Of shared memory, for a block."""
-    m, n, _ = config.tile
-    tiles = 2 if config.pingpong else 1
-    return m * n * tiles // lanes.count * lanes.held_bytes
-
-
 # Configs --------------------------------------------------------------------------------------
 
 
-def _full_bytes(view: KernelView) -> int:
-    """What the region reads for each element of the result and nobody else does."""
-    return sum(
-        operand.element.bytes
-        for operand in read_by(view.region("epilogue"))
-        if operand.stride("m") != 0 and operand.stride("n") != 0
-    )
-
-
 def _configs(
-    shape: GemmShape, factors: int, device: DeviceDescription, full_bytes: int
+    view: KernelView, shape: GemmShape, factors: int, device: DeviceDescription
 ) -> Iterator[WgmmaConfig]:
-    """What is worth ranking: tiles not far larger than the problem, in both orientations.
-    `full_bytes`: what the region reads for each element."""
+    """What is worth ranking: tiles not far larger than the problem, in both orientations."""
     for swapped in (False, True):
         if swapped and (factors > 1 or shape.m > _SWAPPED_ROWS):
             continue
         turned = shape.transposed() if swapped else shape
+        fragments = fragments_of(view, *_orientation(swapped))
         for schedule, tiles in (
             (Schedule.PINGPONG, _PINGPONG_TILES),
             (Schedule.COOPERATIVE, (*_COOPERATIVE_TILES, *_LONE_TILES)),
@@ -450,7 +316,12 @@ def _configs(
                     continue
                 for split in _SPLITS if schedule is Schedule.COOPERATIVE else (1,):
                     config = WgmmaConfig((m, n, _STEP_K), schedule, 1, split, swapped)
-                    yield from _staged(turned, factors, device, config, full_bytes)
+                    yield from _staged(turned, factors, device, config, fragments)
+
+
+def _orientation(swapped: bool) -> tuple[str, str]:
+    """The groups of the op that rows and columns of a tile are."""
+    return ("n", "m") if swapped else ("m", "n")
 
 
 def _staged(
@@ -458,11 +329,11 @@ def _staged(
     factors: int,
     device: DeviceDescription,
     one: WgmmaConfig,
-    full_bytes: int,
+    fragments: Fragments | None,
 ) -> Iterator[WgmmaConfig]:
-    """A config of one stage with as many as fit, beside what the region reads if enough remain; of
-    small tiles also with so many that two blocks share a multiprocessor. None where the config
-    cannot be."""
+    """A config of one stage with as many as fit, beside what the end of a tile needs if enough
+    remain; of small tiles also with so many that two blocks share a multiprocessor. None where the
+    config cannot be."""
     (m, n, _), split = one.tile, one.split
     steps = -(-shape.k // _STEP_K)
     if split > 1 and steps < 2 * split:
@@ -471,12 +342,14 @@ def _staged(
     if split > 1 and tiles > 4 * device.units:
         return
     stage = one.shared_bytes(factors) - replace(one, stages=0).shared_bytes(factors)
-    held = m * n * full_bytes * (2 if one.pingpong else 1) if split == 1 else 0
+    helds = [0]
+    if fragments is not None and fragments.suits(one):
+        helds = [*(ring.held_bytes(one) for ring in fragments.rings(one)), 0]
     for blocks in (1, 2) if one.warpgroups == 1 else (1,):
         room = device.shared_bytes // blocks - 2048
-        stages = (room - held) // stage
-        if stages < _FEW_STAGES:
-            stages = room // stage
+        stages = next(
+            s for held in helds if (s := (room - held) // stage) >= _FEW_STAGES or not held
+        )
         most = _MOST_STAGES if blocks == 1 else _MOST_STAGES // 2
         config = replace(one, stages=min(stages, most))
         if not config.problems():

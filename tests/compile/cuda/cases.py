@@ -425,9 +425,78 @@ def wgmma(m: int, n: int, schedule: str, stages: int, *more: str) -> str:
     return f"#cuda.wgmma<{', '.join(fields)}>"
 
 
+def all_reads(config: str, by_columns: bool = False) -> Case:
+    """A batched gemm with two results of 16 bits, whose region reads what its tiles can end in
+    fragments with: for each element, for each line across the results' neighbours, and, unless they
+    would be read across, for each line along them."""
+    batch, m, n, k = 2, 136, 104, 80
+    domain = f"sizes [{batch}, {m}, {n}]"
+    inner, outer = ("1", str(m)) if by_columns else (str(n), "1")
+    dense = f"<offset 0, {domain}, strides [{m * n}, {inner}, {outer}]>"
+    inner, outer = ("1", str(2 * m)) if by_columns else (str(2 * n), "1")
+    padded = f"<offset 8, {domain}, strides [{2 * m * n}, {inner}, {outer}]>"
+    every = {
+        "tile": (f"tensor<{batch * m * n}xf16>", dense),
+        "tile2": (f"tensor<{batch * m * n}xbf16>", dense),
+        "row": (f"tensor<{n}xf16>", f"<offset 0, {domain}, strides [0, 0, 1]>"),
+        "row2": (f"tensor<{batch * n}xf32>", f"<offset 0, {domain}, strides [{n}, 0, 1]>"),
+        "column": (f"tensor<{batch * m}xbf16>", f"<offset 0, {domain}, strides [{m}, 1, 0]>"),
+        "scalar": (f"tensor<{batch}xf32>", f"<offset 0, {domain}, strides [1, 0, 0]>"),
+    }
+    across = {"row", "row2"} if by_columns else {"column"} if "swapped" in config else set[str]()
+    read = {name: value for name, value in every.items() if name not in across}
+    factors = {
+        "x": (f"tensor<{batch}x{m}x{k}xf16>", ""),
+        "w": (
+            f"tensor<{n}x{k}xf16>",
+            f"<offset 0, sizes [{batch}, {k}, {n}], strides [0, 1, {k}]>",
+        ),
+    }
+    outs = {
+        "o": (f"tensor<{2 * batch * m * n + 8}xf16>", padded),
+        "p": (f"tensor<{batch * m * n}xbf16>", dense),
+    }
+    texts = {
+        name: f"%{name} {map} : {type}" for name, (type, map) in (factors | read | outs).items()
+    }
+    arguments = ", ".join(f"%v{name} : f32" for name in read)
+    sums = [f"%s{i + 1} = arith.addf %s{i}, %v{name} : f32" for i, name in enumerate(read)]
+    lines = "\n".join(["%s0 = arith.addf %acc, %acc : f32", *sums])
+    return Case(
+        "all_reads",
+        {name: type for name, (type, _) in (factors | read | outs).items()},
+        f"""kernel.gemm ins({", ".join(texts[name] for name in factors | read)})
+          outs({", ".join(texts[name] for name in outs)})
+          {{groups = array<i64: 1, 1, 1, 1>}} epilogue {{
+          ^bb0(%acc : f32, {arguments}):
+            {lines}
+            %last = arith.negf %acc : f32
+            kernel.yield %s{len(read)}, %last : f32, f32
+          }}""",
+        outs=("o", "p"),
+        config=config,
+    )
+
+
 _LONE = wgmma(64, 32, "cooperative", 3)
 _LONE_SWAPPED = wgmma(64, 32, "cooperative", 3, "split = 2", "swapped")
 _PINGPONG = wgmma(64, 64, "pingpong", 3)
+
+ALL_READS = [
+    *(
+        all_reads(config)
+        for config in (
+            wgmma(128, 192, "pingpong", 2),
+            wgmma(64, 96, "pingpong", 3),
+            wgmma(256, 64, "cooperative", 2),
+            wgmma(64, 16, "cooperative", 4),
+            wgmma(128, 64, "pingpong", 3, "swapped"),
+            wgmma(64, 32, "cooperative", 4, "swapped"),
+            wgmma(64, 16, "cooperative", 4, "swapped"),
+        )
+    ),
+    all_reads(wgmma(128, 64, "pingpong", 3), by_columns=True),
+]
 
 WGMMA_GEMMS = [
     *(
@@ -443,6 +512,7 @@ WGMMA_GEMMS = [
             _LONE_SWAPPED,
         )
     ),
+    *ALL_READS,
     heads("WgmmaAttr"),
     heads(wgmma(128, 128, "cooperative", 3)),
     *layouts(wgmma(128, 64, "pingpong", 3)),

@@ -11,13 +11,15 @@ from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 from ait.codegen.cuda.config import Cuda, Schedule, WgmmaAttr, WgmmaConfig
-from ait.codegen.cuda.gemm_hopper import FactorMap, GemmHopper, lanes_of, product_of
+from ait.codegen.cuda.gemm_finish import Finish, Fragments, Packs, finish_of, packs_of
+from ait.codegen.cuda.gemm_hopper import FactorMap, GemmHopper, product_of
 from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import GemmOp
 from ait.errors import CompileError
 from ait.ir.context import make_context
 from tests.compile.cuda.cases import (
+    ALL_READS,
     WGMMA_GEMMS,
     all_leaves,
     dynamic,
@@ -154,30 +156,54 @@ def test_what_tma_cannot_bring_is_refused(case: Case, reason: str) -> None:
     assert "WgmmaAttr" not in kinds
 
 
-def packs(case: Case, config: WgmmaConfig) -> tuple[int, str, list[str]]:
-    """The width of packs, their group, and what is held in shared memory."""
+_BLOCK_BYTES = 227 << 10
+
+
+def packs(case: Case, config: WgmmaConfig) -> tuple[int, str]:
+    """The width of packs, and their group."""
     view = case.view()
-    lanes = lanes_of(view, product_of(view, config), config)
-    group = lanes.axis.group if lanes.axis else ""
-    return lanes.count, group, [operand.name for operand in lanes.held]
+    mapped = product_of(view, config)
+    lanes = packs_of(view, mapped.rows, mapped.columns, config.tile[1])
+    return lanes.count, lanes.axis.group if lanes.axis else ""
+
+
+def finish(case: Case, config: WgmmaConfig) -> Finish:
+    mapped = product_of(case.view(), config)
+    room = _BLOCK_BYTES - config.shared_bytes(len(mapped.bs))
+    return finish_of(case.view(), mapped.rows, mapped.columns, config, room)
 
 
 def test_results_are_written_in_the_widest_packs() -> None:
-    assert packs(linear(256, 512, 320), _COOPERATIVE)[:2] == (8, "n")
-    assert packs(linear(256, 512, 320), _SWAPPED)[:2] == (8, "n")
-    assert packs(linear(256, 508, 320), _COOPERATIVE)[:2] == (4, "n")
+    assert packs(linear(256, 512, 320), _COOPERATIVE) == (8, "n")
+    assert packs(linear(256, 512, 320), _SWAPPED) == (8, "n")
+    assert packs(linear(256, 508, 320), _COOPERATIVE) == (4, "n")
     assert packs(linear(256, 511, 320), _COOPERATIVE)[0] == 1
     # Two results, of which one is f32
-    assert packs(grouped_dims("WgmmaAttr"), _SMALL)[:2] == (4, "n")
+    assert packs(grouped_dims("WgmmaAttr"), _SMALL) == (4, "n")
     # The result by columns
-    assert packs(layouts("WgmmaAttr")[0], _SMALL)[:2] == (8, "m")
+    assert packs(layouts("WgmmaAttr")[0], _SMALL) == (8, "m")
 
 
-def test_whole_tiles_are_held_where_there_is_room() -> None:
-    assert packs(linear(256, 512, 320), _PINGPONG)[2] == ["extra1"]
-    assert packs(linear(256, 512, 320), WgmmaConfig((128, 128, 64), Schedule.PINGPONG, 7))[2] == []
+@pytest.mark.parametrize("case", ALL_READS, ids=lambda case: case.config)
+def test_what_fragments_can_read_ends_in_fragments(case: Case) -> None:
+    config = case.view().config
+    assert isinstance(config, WgmmaAttr)
+    assert isinstance(finish(case, config.data), Fragments)
+
+
+def test_wide_or_odd_results_and_split_tiles_end_in_packs() -> None:
     split = WgmmaConfig((128, 128, 64), Schedule.COOPERATIVE, 4, 2)
-    assert packs(linear(256, 512, 320), split)[2] == []
+    assert isinstance(finish(linear(256, 512, 320), split), Packs)
+    assert isinstance(finish(linear(256, 508, 320), _COOPERATIVE), Packs)
+    assert isinstance(finish(grouped_dims("WgmmaAttr"), _SMALL), Packs)
+
+
+def test_as_much_of_a_tile_is_on_its_way_as_there_is_room_for() -> None:
+    def ring(stages: int) -> int:
+        found = finish(linear(256, 512, 320), replace(_PINGPONG, stages=stages))
+        return found.ring if isinstance(found, Fragments) else 0
+
+    assert [ring(stages) for stages in (4, 5, 6)] == [4, 2, 0]
 
 
 def test_weights_come_before_the_kernel_before_has_ended() -> None:

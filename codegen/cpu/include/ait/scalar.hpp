@@ -395,6 +395,8 @@ AIT_INLINE float erf(float x) {
   const float far = copysign(1.0f - (scale * parts.tail + scale), x);
   return magnitude < 0.9f ? near : far;
 }
+/// x Phi(x), the Gaussian error linear unit, for results of 16 bits.
+AIT_INLINE float gelu_rough(float x) { return x * 0.5f * (1.0f + erf(x * 0.70710678f)); }
 
 // ---------------------------------------------------------------------------------------------
 // Trigonometry, accurate for every finite argument.

@@ -11,19 +11,16 @@
 //   Element, Index, Arguments (with `rows`, `columns`, `depth`, `batches`), Maps;
 //   kTileM, kTileN, kFactors (right factors: 1 or 2), kStages, kConsumers, kPingpong, kSplits,
 //   kResident (blocks of a multiprocessor); kMajorA, kMajorB; kConstantA, kConstantB;
-//   kPack results are neighbours along rows or, unless kPackRows, along columns;
 //   make_maps(arguments, maps) for the host;
 //   load_a(maps, barrier, to, batch, row, k), load_b(maps, barrier, to, batch, column, k), which load
 //   kStepK steps along k of a tile (load_b of all factors);
-//   kHeldBytes of what the region reads for one pack are brought to shared memory while the tile is
-//   multiplied, each thread its own: hold(arguments, batch, row, column, slot, thread);
-//   Loaded, load(arguments, batch, row, column, slot, thread): what the region reads for one pack;
-//   finish(arguments, batch, row, column, loaded, sums [kFactors][kPack]): the region and its stores.
+//   what the end of a tile needs, see gemm_finish.hpp; a split tile ends in packs.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
+#include "ait/cuda/gemm_finish.hpp"
 #include "ait/cuda/hopper.hpp"
 #include "ait/cuda/tensor_map.hpp"
 
@@ -31,20 +28,18 @@ namespace ait::cuda {
 
 /// Steps along k of a tile in shared memory: rows of 128 bytes.
 constexpr int kStepK = 64;
-constexpr int kWarpgroup = 128;
 
 /// Sizes that follow from a kernel's constants, and its shared memory.
 template <class Kernel>
 struct HopperGemm {
   static constexpr int kThreads = kWarpgroup * (1 + Kernel::kConsumers);
-  static constexpr int kConsumerRows =
-      Kernel::kPingpong ? Kernel::kTileM : Kernel::kTileM / Kernel::kConsumers;
-  static constexpr int kBlocks = kConsumerRows / 64;
-  static_assert(kBlocks * 64 == kConsumerRows, "products have 64 rows");
+  static constexpr int kConsumerRows = GemmPart<Kernel>::kRows;
+  static constexpr int kBlocks = GemmPart<Kernel>::kBlocks;
   static constexpr int kBytesA = Kernel::kTileM * kStepK * 2;
   static constexpr int kBytesB = Kernel::kTileN * kStepK * 2;
   static constexpr int kBytes = kBytesA + Kernel::kFactors * kBytesB;
-  static constexpr int kSums = Kernel::kTileN / 2;
+  static constexpr int kSums = GemmPart<Kernel>::kSums;
+  using Sums = typename GemmPart<Kernel>::Sums;
   /// Registers of threads that load and of threads that multiply; as compiled where there is room.
   static constexpr bool kMovesRegisters = Kernel::kConsumers > 1;
   static constexpr int kFewRegisters = Kernel::kConsumers == 3 ? 32 : 40;
@@ -56,19 +51,12 @@ struct HopperGemm {
                     Kernel::kFactors * kLines * kLine * 4 <= Kernel::kStages * kBytes,
                 "the sums of a split need the room of the ring");
 
-  /// What the threads of a warpgroup hold for the region.
-  static constexpr int kHeldBytes = kConsumerRows * Kernel::kTileN / Kernel::kPack * Kernel::kHeldBytes;
-
   struct Shared {
     alignas(1024) char tiles[Kernel::kStages][kBytes];
-    alignas(16) char held[Kernel::kConsumers][kHeldBytes > 0 ? kHeldBytes : 16];
+    typename Finish<Kernel>::Shared finish[Kernel::kConsumers];
     Barrier full[Kernel::kStages];
     Barrier empty[Kernel::kStages];
     Barrier turn[2];
-  };
-
-  struct Sums {
-    float value[kBlocks][Kernel::kFactors][kSums];
   };
 };
 
@@ -224,170 +212,6 @@ __device__ __forceinline__ void multiply_tile(typename HopperGemm<Kernel>::Sums&
   if (releases && steps > 0) arrive(&shared.empty[last]);
 }
 
-/// Items of `Width` values, exchanged between `Count` threads whose numbers differ in the bits from
-/// `Mask` on: item i of the j-th thread becomes item j of the i-th one.
-template <int Count, int Width, int Mask>
-__device__ __forceinline__ void transpose_items(float (&items)[Count * Width]) {
-  const int lane = threadIdx.x % 32;
-#pragma unroll
-  for (int bit = 1; bit < Count; bit *= 2) {
-    const bool upper = lane & (bit * Mask);
-#pragma unroll
-    for (int i = 0; i < Count; ++i) {
-      if (i & bit) continue;
-#pragma unroll
-      for (int w = 0; w < Width; ++w) {
-        float& low = items[i * Width + w];
-        float& high = items[(i | bit) * Width + w];
-        const float other = other_lane(upper ? low : high, bit * Mask);
-        (upper ? low : high) = other;
-      }
-    }
-  }
-}
-
-/// `Count` elements of an operand of the region, held in shared memory by the thread that needs them.
-template <int Count, class Element>
-__device__ __forceinline__ void hold_pack(char* slot, int thread, const Element* from) {
-  constexpr int kBytes = Count * static_cast<int>(sizeof(Element)), kPiece = kBytes < 16 ? kBytes : 16;
-#pragma unroll
-  for (int at = 0; at < kBytes; at += kPiece) {
-    copy_async<kPiece>(slot + at * kWarpgroup + thread * kPiece,
-                       reinterpret_cast<const char*>(from) + at, true);
-  }
-}
-
-template <int Count, class Element>
-__device__ __forceinline__ gpu::Pack<Element, Count> held_pack(const char* slot, int thread) {
-  constexpr int kBytes = Count * static_cast<int>(sizeof(Element)), kPiece = kBytes < 16 ? kBytes : 16;
-  constexpr int kElements = kPiece / static_cast<int>(sizeof(Element));
-  gpu::Pack<Element, Count> pack;
-#pragma unroll
-  for (int at = 0; at < Count; at += kElements) {
-    const auto piece = gpu::load_pack<kElements>(reinterpret_cast<const Element*>(
-        slot + at * static_cast<int>(sizeof(Element)) * kWarpgroup + thread * kPiece));
-#pragma unroll
-    for (int i = 0; i < kElements; ++i) pack.value[at + i] = piece.value[i];
-  }
-  return pack;
-}
-
-/// Which packs of results a thread has, of a warpgroup's part of a tile.
-template <class Kernel>
-struct Packs {
-  using Gemm = HopperGemm<Kernel>;
-  static constexpr int kPack = Kernel::kPack;
-  static_assert(kPack == 1 || Kernel::kTileN % (4 * kPack) == 0, "a pack is whole");
-  /// Of 8 rows of a warp, pack c is made of the sums of the chunks of 8 columns from c * kPack / 2 on,
-  /// which the threads that share their rows, or columns, exchange.
-  static constexpr int kColumns = Kernel::kTileN / 4 / kPack;
-  /// Packs of the same columns follow each other: they share operands that do not vary along rows.
-  static constexpr int kRows = 2 * Gemm::kBlocks;
-  static constexpr int kCount = kRows * kColumns;
-
-  /// The first element of a pack, within the warpgroup's rows.
-  static __device__ __forceinline__ void place(int pack, int& row, int& column) {
-    const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
-    const int g = lane / 4, t = lane % 4, c = pack / kRows;
-    row = pack % kRows / 2 * 64 + warp * 16 + pack % 2 * 8;
-    if constexpr (kPack == 1) {
-      row += g;
-      column = c / 2 * 8 + t * 2 + c % 2;
-    } else if constexpr (Kernel::kPackRows) {
-      const int item = g % kPack;
-      row += g - item;
-      column = c * 4 * kPack + item / 2 * 8 + t * 2 + item % 2;
-    } else {
-      constexpr int kItems = kPack / 2;
-      const int item = t % kItems;
-      row += g;
-      column = c * 4 * kPack + item * 8 + (t - item) * 2;
-    }
-  }
-
-  /// The sums of a pack.
-  static __device__ __forceinline__ void take(float (&to)[kPack], const typename Gemm::Sums& sums,
-                                              int factor, int pack) {
-    const auto& from = sums.value[pack % kRows / 2][factor];
-    const int half = pack % 2, c = pack / kRows;
-    if constexpr (kPack == 1) {
-      to[0] = from[c / 2 * 4 + half * 2 + c % 2];
-    } else {
-#pragma unroll
-      for (int i = 0; i < kPack; ++i) to[i] = from[(c * kPack / 2 + i / 2) * 4 + half * 2 + i % 2];
-      if constexpr (Kernel::kPackRows) {
-        transpose_items<kPack, 1, 4>(to);
-      } else {
-        transpose_items<kPack / 2, 2, 1>(to);
-      }
-    }
-  }
-};
-
-/// Starts to bring what the region will read of a warpgroup's part of a tile to shared memory.
-template <class Kernel>
-__device__ __forceinline__ void hold_operands(const typename Kernel::Arguments& arguments,
-                                              char* held, typename Kernel::Index batch,
-                                              typename Kernel::Index row,
-                                              typename Kernel::Index column) {
-  if constexpr (Kernel::kHeldBytes > 0) {
-    using Index = typename Kernel::Index;
-    using Part = Packs<Kernel>;
-#pragma unroll 4
-    for (int pack = 0; pack < Part::kCount; ++pack) {
-      int r, c;
-      Part::place(pack, r, c);
-      const Index at_row = row + r, at_column = column + c;
-      if (at_row < arguments.rows && at_column < arguments.columns) {
-        Kernel::hold(arguments, batch, at_row, at_column,
-                     held + pack * Kernel::kHeldBytes * kWarpgroup, threadIdx.x % kWarpgroup);
-      }
-    }
-    commit_copies();
-  }
-}
-
-/// Runs the region on a warpgroup's sums of the tile whose rows begin at `row`.
-template <class Kernel>
-__device__ __forceinline__ void finish_sums(const typename Kernel::Arguments& arguments,
-                                            const typename HopperGemm<Kernel>::Sums& sums,
-                                            const char* held, typename Kernel::Index batch,
-                                            typename Kernel::Index row,
-                                            typename Kernel::Index column) {
-  using Index = typename Kernel::Index;
-  using Part = Packs<Kernel>;
-  constexpr int kTogether = Kernel::kConsumers == 3 ? 2 : Part::kRows;
-  if constexpr (Kernel::kHeldBytes > 0) wait_for_copies<0>();
-#pragma unroll
-  for (int first = 0; first < Part::kCount; first += kTogether) {
-    Index rows[kTogether], columns[kTogether];
-    bool inside[kTogether];
-    typename Kernel::Loaded loaded[kTogether];
-#pragma unroll
-    for (int i = 0; i < kTogether; ++i) {
-      int r, c;
-      Part::place(first + i, r, c);
-      rows[i] = row + r;
-      columns[i] = column + c;
-      inside[i] = rows[i] < arguments.rows && columns[i] < arguments.columns;
-      if (inside[i]) {
-        loaded[i] = Kernel::load(arguments, batch, rows[i], columns[i],
-                                 held + (first + i) * Kernel::kHeldBytes * kWarpgroup,
-                                 threadIdx.x % kWarpgroup);
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < kTogether; ++i) {
-      float pack[Kernel::kFactors][Kernel::kPack];
-#pragma unroll
-      for (int factor = 0; factor < Kernel::kFactors; ++factor) {
-        Part::take(pack[factor], sums, factor, first + i);
-      }
-      if (inside[i]) Kernel::finish(arguments, batch, rows[i], columns[i], loaded[i], pack);
-    }
-  }
-}
-
 /// Adds up the sums of the cluster's blocks, which share the steps along k of one tile, and runs the
 /// region on this block's share of the results. All threads that multiply call it.
 template <class Kernel>
@@ -445,7 +269,7 @@ __device__ __forceinline__ void finish_split(const typename Kernel::Arguments& a
       columns[i] = column + (Kernel::kPackRows ? line : first);
       inside[i] = pack < end && rows[i] < arguments.rows && columns[i] < arguments.columns;
       if (!inside[i]) continue;
-      loaded[i] = Kernel::load(arguments, batch, rows[i], columns[i], nullptr, 0);
+      loaded[i] = Kernel::load(arguments, batch, rows[i], columns[i]);
 #pragma unroll
       for (int factor = 0; factor < Kernel::kFactors; ++factor) {
         const float* mine = exchange + factor * kFactorSize + line * kLine + first;
@@ -485,33 +309,34 @@ __device__ __forceinline__ void multiply_tiles(const typename Kernel::Arguments&
   gpu::wait_for_inputs();
   Place<Kernel::kStages> place;
   typename Gemm::Sums sums;
-  char* held = shared.held[consumer];
+  auto& finish = shared.finish[consumer];
+  typename Finish<Kernel>::Early early;
   const auto nothing = [] {};
   if constexpr (Kernel::kPingpong) {
     std::uint32_t turn = consumer == 0 ? 1 : 0;
     if (consumer == 1) place.skip(steps.count);
     for (int at = first_tile + consumer * tile_step; at < order.tiles; at += 2 * tile_step) {
       const auto tile = order.at(at);
-      hold_operands<Kernel>(arguments, held, tile.batch, tile.row, tile.column);
+      Finish<Kernel>::begin(arguments, finish, early, tile.batch, tile.row, tile.column);
       wait_barrier(&shared.turn[consumer], turn);
       turn ^= 1;
       multiply_tile<Kernel>(sums, shared, place, steps.count, 0, [&] {
         if (threadIdx.x % 32 == 0) arrive(&shared.turn[1 - consumer]);
       });
       place.skip(steps.count);
-      finish_sums<Kernel>(arguments, sums, held, tile.batch, tile.row, tile.column);
+      Finish<Kernel>::end(arguments, sums, finish, early, tile.batch, tile.row, tile.column);
     }
   } else {
     for (int at = first_tile; at < order.tiles; at += tile_step) {
       const auto tile = order.at(at);
       const auto row = static_cast<Index>(tile.row + consumer * Gemm::kConsumerRows);
-      hold_operands<Kernel>(arguments, held, tile.batch, row, tile.column);
+      Finish<Kernel>::begin(arguments, finish, early, tile.batch, row, tile.column);
       multiply_tile<Kernel>(sums, shared, place, steps.count, consumer * Gemm::kBlocks, nothing);
       if constexpr (Kernel::kSplits > 1) {
         finish_split<Kernel>(arguments, sums, reinterpret_cast<float*>(shared.tiles),
                              steps.count > 0, consumer, split, tile.batch, tile.row, tile.column);
       } else {
-        finish_sums<Kernel>(arguments, sums, held, tile.batch, row, tile.column);
+        Finish<Kernel>::end(arguments, sums, finish, early, tile.batch, row, tile.column);
       }
     }
   }

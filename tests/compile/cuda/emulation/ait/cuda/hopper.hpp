@@ -130,6 +130,25 @@ std::uint32_t swizzled(std::uint32_t offset) {
   return swizzled_address(offset, Bytes);
 }
 
+inline void store_matrices_as(void* row, const std::uint32_t (&from)[4], bool transposed) {
+  if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) std::abort();
+  const Exchange<std::uint16_t*> rows(static_cast<std::uint16_t*>(row));
+  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4 * 2;
+  for (int matrix = 0; matrix < 4; ++matrix) {
+    for (int i = 0; i < 2; ++i) {
+      const auto bits = static_cast<std::uint16_t>(from[matrix] >> i * 16);
+      (transposed ? rows[matrix * 8 + t + i][g] : rows[matrix * 8 + g][t + i]) = bits;
+    }
+  }
+}
+
+inline void store_matrices(void* row, const std::uint32_t (&from)[4]) {
+  store_matrices_as(row, from, false);
+}
+inline void store_transposed(void* row, const std::uint32_t (&from)[4]) {
+  store_matrices_as(row, from, true);
+}
+
 template <class... Coordinates>
 void load_tile(void* to, const CUtensorMap* map, Barrier* barrier, Coordinates... coordinates) {
   const std::int64_t first[] = {coordinates...};
