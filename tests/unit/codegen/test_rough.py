@@ -1,0 +1,108 @@
+"""What is cheaper where results have 16 bits: recognised in any form, and as exact as they are."""
+
+import ctypes
+import math
+import shutil
+import subprocess
+from collections.abc import Callable
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from xdsl.dialects import arith, builtin
+from xdsl.dialects import math as math_dialect
+from xdsl.ir import Block, Region, SSAValue
+
+from ait.codegen.scalar import RegionCode, region_code
+from ait.dialects.kernel import YieldOp
+from tests.compile.cuda.kernels import EMULATION, HEADERS
+
+_ROOT = math.sqrt(0.5)
+
+
+def gelu(
+    order: tuple[int, int, int],
+    left_first: bool = True,
+    scale: float = 0.5,
+    root: float = _ROOT,
+    one: float = 1.0,
+    swapped: bool = False,
+) -> Region:
+    """x * scale * (one + erf(x * root)), the factors in an order, taken together from the left or
+    the right; `swapped`: the operands of the other ops the other way round. x is a product too."""
+    block = Block(arg_types=[builtin.f32, builtin.f32])
+
+    def put(op: arith.ConstantOp | arith.MulfOp | arith.AddfOp | math_dialect.ErfOp) -> SSAValue:
+        block.add_op(op)
+        return op.results[0]
+
+    def constant(value: float) -> SSAValue:
+        return put(arith.ConstantOp(builtin.FloatAttr(value, builtin.f32)))
+
+    def pair(a: SSAValue, b: SSAValue) -> tuple[SSAValue, SSAValue]:
+        return (b, a) if swapped else (a, b)
+
+    x = put(arith.MulfOp(*block.args))
+    erf = put(math_dialect.ErfOp(put(arith.MulfOp(*pair(x, constant(root))))))
+    factors = [x, constant(scale), put(arith.AddfOp(*pair(erf, constant(one))))]
+    a, b, c = (factors[i] for i in order)
+    if left_first:
+        product = put(arith.MulfOp(put(arith.MulfOp(a, b)), c))
+    else:
+        product = put(arith.MulfOp(a, put(arith.MulfOp(b, c))))
+    block.add_op(YieldOp(product))
+    return Region(block)
+
+
+def text(region: Region, rough: bool = True) -> RegionCode:
+    return region_code(region, rough=rough)
+
+
+@given(st.sampled_from(list(permutations(range(3)))), st.booleans(), st.booleans())
+def test_every_way_to_write_gelu_is_one_call(
+    order: tuple[int, int, int], left_first: bool, swapped: bool
+) -> None:
+    code = text(gelu(order, left_first, swapped=swapped))
+    assert code.operations == ("mulf", "gelu_rough")
+    assert len(code.lines) == 2
+    exact = text(gelu(order, left_first, swapped=swapped), rough=False)
+    assert "erf" in exact.operations and "gelu_rough" not in exact.operations
+
+
+@pytest.mark.parametrize("other", [{"scale": 1.0}, {"root": 0.7}, {"one": 2.0}, {"one": 0.0}])
+def test_other_constants_are_no_gelu(other: dict[str, float]) -> None:
+    assert "erf" in text(gelu((0, 1, 2), **other)).operations
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32], ids=lambda dtype: dtype.__name__)
+def test_gelu_rounds_like_the_exact_one(dtype: Callable[..., np.ndarray], tmp_path: Path) -> None:
+    """All numbers of f16, and f32 ones between, within 2^-15 of the value."""
+    source = tmp_path / "gelu.cpp"
+    source.write_text(
+        '#include <cuda_runtime.h>\n#include "ait/scalar.hpp"\n'
+        'extern "C" void gelu(float* x, int n) '
+        "{ for (int i = 0; i < n; ++i) x[i] = ait::gelu_rough(x[i]); }"
+    )
+    includes = [f"-I{path}" for path in (EMULATION, *HEADERS)]
+    library = tmp_path / "gelu.so"
+    command = ["g++", "-std=c++17", "-O1", "-shared", "-fPIC", *includes, str(source)]
+    subprocess.run([*command, "-o", str(library)], check=True)
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    x = every[np.isfinite(every)]
+    if dtype is np.float32:
+        x = np.nextafter(x, np.float32(100))
+    exact = np.array([0.5 * v * math.erfc(-v * _ROOT) for v in x.astype(np.float64)])
+    found = _called(library, x)
+    assert np.all(np.abs(found - exact) <= 2.0**-15 * np.abs(exact) + 2.0**-26)
+    special = _called(library, np.array([np.inf, -np.inf, np.nan], np.float32))
+    assert special[0] == np.inf and special[1] == 0 and np.isnan(special[2])
+
+
+def _called(library: Path, x: np.ndarray) -> np.ndarray:
+    values = np.ascontiguousarray(x, np.float32).copy()
+    ctypes.CDLL(str(library)).gelu(values.ctypes.data_as(ctypes.c_void_p), len(values))
+    return values
