@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ait.codegen.cuda import probe, toolchain
+from ait.codegen.cuda.config import GemmAttr
 from ait.codegen.cuda.devices import DEFAULT, find_device
 from ait.codegen.cuda.families import capabilities, families
 from ait.codegen.gpu.target import GpuTarget
@@ -27,4 +28,5 @@ def make_target(name: str) -> GpuTarget:
         package="ait.codegen.cuda",
         find_toolchain=partial(toolchain.find, architecture),
         present_device=partial(probe.present_device, architecture),
+        slow_configs=(GemmAttr,),
     )

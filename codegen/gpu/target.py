@@ -28,6 +28,7 @@ class GpuTarget:
     `families`: for each kernel op, the families that take it. `package` has the target's own
     `templates`, and may have timings of its kernels. `find_toolchain` raises ToolchainError where a
     compiler is missing; `present_device` names this machine's device of the target, if any.
+    `slow_configs`: those whose kernels take most of a minute to compile.
     """
 
     port_alignment = 16
@@ -44,6 +45,7 @@ class GpuTarget:
         package: str,
         find_toolchain: Callable[[], Toolchain],
         present_device: Callable[[], str | None] = lambda: None,
+        slow_configs: tuple[type[Attribute], ...] = (),
     ):
         self.name = name
         self.device: Device = device
@@ -53,6 +55,7 @@ class GpuTarget:
         self._families = families
         self._find_toolchain = find_toolchain
         self._present_device = present_device
+        self._slow_configs = slow_configs
         self.timings = Path(str(resources.files(package))) / _TIMINGS
         self._templates = Environment(
             loader=ChoiceLoader([PackageLoader(package), PackageLoader("ait.codegen.gpu")]),
@@ -67,6 +70,10 @@ class GpuTarget:
     def present_device(self) -> str | None:
         """The name of this machine's device that runs the target's code; None if there is none."""
         return self._present_device()
+
+    def is_quick(self, config: Attribute) -> bool:
+        """Whether a kernel of the config compiles in seconds."""
+        return not isinstance(config, self._slow_configs)
 
     def refusal(self, op: KernelOp) -> str | None:
         """Why no kernel can run `op`: what each family that has a say answers; None if one can."""

@@ -75,7 +75,7 @@ def test_the_store_gives_the_last_time_of_each_config(tmp_path_factory, rows) ->
         store.put([timing(problem, config, seconds=seconds)])
     for problem in "pq":
         wanted = {c: s for p, c, s in rows if p == problem}
-        assert store.times(problem, "cuda:sm_90a", "nvcc 13.0.88") == wanted
+        assert store.times(problem, "cuda:sm_90a", "nvcc 13.0.88").seconds == wanted
         best = fastest(wanted)
         assert best is None if not wanted else wanted[best] == min(wanted.values())
 
@@ -84,10 +84,14 @@ def test_times_of_two_toolchains_or_devices_are_not_compared(store: TimingStore)
     store.put([timing(config="a", seconds=2.0), timing(config="b", seconds=3.0)])
     store.put([timing(config="b", seconds=1.0, toolchain="nvcc 12.9.1", measured="2027-01-01")])
     store.put([timing(config="b", seconds=0.1, target="cuda:sm_80")])
-    assert store.times("p", "cuda:sm_90a", "nvcc 13.0.88") == {"a": 2.0, "b": 3.0}
+    assert store.times("p", "cuda:sm_90a", "nvcc 13.0.88").seconds == {"a": 2.0, "b": 3.0}
     # A toolchain that nothing was measured with takes what was measured last.
-    assert store.times("p", "cuda:sm_90a", "nvcc 14.0.1") == {"b": 1.0}
-    assert store.times("q", "cuda:sm_90a", "nvcc 13.0.88") == {}
+    assert store.times("p", "cuda:sm_90a", "nvcc 14.0.1").seconds == {"b": 1.0}
+    assert store.times("q", "cuda:sm_90a", "nvcc 13.0.88").seconds == {}
+    # Its own device counts more than its own toolchain.
+    store.put([timing(config="a", seconds=5.0, device="H100", toolchain="nvcc 12.9.1")])
+    found = store.times("p", "cuda:sm_90a", "nvcc 13.0.88", "H100")
+    assert (found.device, found.toolchain, found.seconds) == ("H100", "nvcc 12.9.1", {"a": 5.0})
 
 
 def test_failed_configs_are_never_the_fastest() -> None:
@@ -101,7 +105,7 @@ def test_merging_keeps_the_newer_measurement(store: TimingStore, tmp_path: Path)
     other.put([timing(config="a", seconds=2.0, measured="2026-02-01")])
     other.put([timing(config="b", seconds=3.0)])
     assert store.merge(other) == 1
-    assert store.times("p", "cuda:sm_90a", "nvcc 13.0.88") == {"a": 1.0, "b": 3.0}
+    assert store.times("p", "cuda:sm_90a", "nvcc 13.0.88").seconds == {"a": 1.0, "b": 3.0}
     with pytest.raises(CompileError, match="no such file"):
         store.merge(TimingStore(tmp_path / "absent.sqlite"))
 
@@ -142,7 +146,7 @@ def test_a_stored_time_decides_without_a_device(store: TimingStore, monkeypatch)
     (op,) = (op for op in module.walk() if isinstance(op, GemmOp))
     other = str(code_target("cpu").candidates(op)[1])
     chooser = tuner(store, target=code_target("cpu"))
-    (kernel,) = chooser._kernels(module)
+    (kernel,) = chooser._kernels([module])
     release = chooser._release
     rows = {first: 2.0, other: 1.0, "#cpu.gemm<of another version>": 0.1}
     store.put(
