@@ -59,6 +59,7 @@ def measure_all(titles: Sequence[str], options: argparse.Namespace) -> None:
     facts = {**environment(), "commit": manifest["commit"]}
     output = options.output or RESULTS / f"kernels_{short_name(facts['device'])}.json"
     output.parent.mkdir(parents=True, exist_ok=True)
+    kept = kept_rows(output, facts, titles)
     rows: list[dict[str, Any]] = []
     print(f"{'':28}{'ait us':>10}{'rival us':>10}{'ratio':>7}  {'errors':18}  rival")
     with tempfile.TemporaryDirectory() as scratch:
@@ -74,12 +75,24 @@ def measure_all(titles: Sequence[str], options: argparse.Namespace) -> None:
                 rows.append({key: value for key, value in row.items() if value not in (None, "")})
             print(line(title, rows), flush=True)
             # Written after each case: a run that is stopped has not measured for nothing.
-            output.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
+            output.write_text(json.dumps({**facts, "rows": kept + rows}, indent=1) + "\n")
     for group, bar in BARS.items():
         text = summary(group, bar, rows)
         if text:
             print(text)
     print(f"wrote {output}")
+
+
+def kept_rows(
+    output: Path, facts: Mapping[str, Any], titles: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Rows that a file has of other cases, if they are of the same device, versions and commit."""
+    if not output.is_file():
+        return []
+    known = json.loads(output.read_text())
+    if any(known.get(name) != value for name, value in facts.items() if name != "date"):
+        return []
+    return [row for row in known["rows"] if row["case"] not in titles]
 
 
 def short_name(device: str) -> str:

@@ -157,11 +157,12 @@ def _rival_calls(case: KernelCase, name: str, data: Sequence[Tensors]) -> list[C
 
 @dataclass(frozen=True)
 class _Graph:
-    """A CUDA graph of launches. `results` keeps what it writes to."""
+    """A CUDA graph of launches. `calls` and `results` keep the memory that it reads and writes."""
 
     graph: Any
     launches: int
-    results: dict[int, Any]
+    calls: Sequence[Call]
+    results: Mapping[int, Any]
 
     def milliseconds(self, stream: Any) -> float:
         """Of one launch, from one replay."""
@@ -198,7 +199,7 @@ def _graph_of(calls: Sequence[Call], launches: int, stream: Any) -> _Graph:
             results[copy] = calls[copy]()
     finally:
         graph.capture_end()
-    return _Graph(graph, launches, results)
+    return _Graph(graph, launches, calls, results)
 
 
 def _medians(graphs: Mapping[str, _Graph], stream: Any, seconds: float) -> dict[str, float]:
