@@ -95,8 +95,8 @@ class TimingStore:
             ).fetchall()
         if not rows:
             return Times()
-        best = rows[0][:2]
-        return Times(*best, {row[2]: row[3] for row in rows if row[:2] == best})
+        where, by = best = rows[0][:2]
+        return Times(where, by, {row[2]: row[3] for row in rows if row[:2] == best})
 
     def put(self, timings: Iterable[Timing]) -> int:
         """Adds measurements, which replace older ones; returns how many."""

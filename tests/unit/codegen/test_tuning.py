@@ -56,6 +56,14 @@ def lowered(*widths: int):
     return module
 
 
+def linear_for_gpu():
+    """A linear in f16 that a Hopper GPU has a dozen configs for, as select-config leaves it."""
+    spec = ait.TensorSpec((128, 768), "f16")
+    module = ait.trace(nn.Linear(768, 3072).half(), {"x": spec}, require_weights=False).module
+    run_pipeline(module, ("default",), target="cuda:sm_90a")
+    return module
+
+
 def configs_of(module) -> list[str]:
     return [str(op.config) for op in module.walk() if isinstance(op, GemmOp)]
 
@@ -184,6 +192,78 @@ def test_what_was_measured_is_chosen_and_not_measured_again(store, monkeypatch) 
     assert configs_of(again) == chosen
     assert first.measured == second.known == 2
     assert second.measured == 0
+
+
+def test_stored_times_without_the_models_choice_are_of_another_version(store) -> None:
+    module = lowered(256, 512)
+    before = configs_of(module)
+    (op,) = (op for op in module.walk() if isinstance(op, GemmOp))
+    other = str(code_target("cpu").candidates(op)[1])
+    chooser = tuner(store, target=code_target("cpu"))
+    (kernel,) = chooser._kernels([module])
+    store.put([timing(kernel.problem, other, target="cpu", toolchain=chooser._release)])
+    report = chooser.tune(module)
+    assert configs_of(module) == before
+    assert (report.known, report.changed) == (0, 0)
+
+
+def test_level_2_measures_what_the_store_lacks_of_this_device(store, monkeypatch) -> None:
+    tried: list[str] = []
+
+    def fake(candidates, *_) -> list[Outcome]:
+        tried.extend(str(c.view.config) for c in candidates)
+        return [Outcome(1.0 / len(tried)) for _ in candidates]
+
+    gpu = Present("cuda:sm_90a")
+    monkeypatch.setattr("ait.codegen.tuning.tune.measure", fake)
+    tuner(store, target=gpu).tune(linear_for_gpu())
+    first = list(tried)
+    module = linear_for_gpu()
+    report = tuner(store, level=2, target=gpu).tune(module)
+    assert first and set(first).isdisjoint(tried[len(first) :]) and len(tried) > len(first)
+    assert (report.known, report.measured) == (0, 1)
+    assert configs_of(module)[0] in tried[len(first) :]
+    # Times of another device are not compared with this one's: all are measured anew.
+    elsewhere = Present("cuda:sm_90a")
+    elsewhere.present_device = lambda: "another machine"
+    tried.clear()
+    tuner(store, level=2, target=elsewhere).tune(linear_for_gpu())
+    assert set(first) < set(tried)
+
+
+def test_level_1_tries_what_compiles_in_seconds(store, monkeypatch) -> None:
+    tried: list[str] = []
+
+    def fake(candidates, *_) -> list[Outcome]:
+        tried.extend(str(c.view.config) for c in candidates)
+        return [Outcome(1.0) for _ in candidates]
+
+    monkeypatch.setattr("ait.codegen.tuning.tune.measure", fake)
+    (first,) = configs_of(lowered(256, 512))
+    slow = Present()
+    slow.is_quick = lambda config: False
+    for level, alone in ((1, True), (2, False)):
+        tried.clear()
+        tuner(TimingStore(store.path.with_suffix(f".{level}")), level, slow).tune(lowered(256, 512))
+        assert (tried == [first]) is alone and tried[0] == first
+
+
+def test_shipped_timings_decide_on_a_machine_without_a_gpu(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("AIT_CACHE_DIR", str(tmp_path / "cache"))
+    target = code_target("cuda:sm_90a")
+    monkeypatch.setattr(target, "_present_device", lambda: None)
+    chooser = Tuner(target, library_toolchain(target), 1, stores=[])
+    trials = chooser.trials([linear_for_gpu()], "H100")
+    assert len(trials) > 2
+    # The last one is the fastest.
+    outcomes = [Outcome(1.0 / (1 + i)) for i in range(len(trials))]
+    shipped = TimingStore(tmp_path / "timings.sqlite")
+    shipped.put(chooser.timings(trials, outcomes, "H100"))
+    for path, chosen in ((tmp_path / "absent", trials[0]), (shipped.path, trials[-1])):
+        monkeypatch.setattr(target, "timings", path)
+        module = linear_for_gpu()
+        Tuner(target, library_toolchain(target), 1).tune(module)
+        assert configs_of(module) == [chosen.config]
 
 
 def test_sizes_to_tune_at_are_part_of_what_is_known(store, monkeypatch) -> None:
