@@ -3,6 +3,7 @@
     python benchmarks/tuning.py --build FOLDER       # anywhere: compiles all candidates
     python benchmarks/tuning.py --run FOLDER         # on the GPU: times them, in seconds
     python benchmarks/tuning.py --collect FOLDER     # anywhere: adds the times to the target's file
+    python benchmarks/tuning.py --check              # anywhere: how much of each model it knows
 
 The three steps may be of three machines that share the folder. What the file knows already is not
 built again, so that an interrupted or an extended run goes on where it ended.
@@ -49,7 +50,7 @@ def build(cases: Sequence[Case], target: Target, options: argparse.Namespace) ->
     toolchain = library_toolchain(target)
     tuner = Tuner(target, toolchain, options.tune, stores=[store_of(target)])
     modules = [lowered(case, target).module for case in cases]
-    trials = tuner.trials(modules, options.device)
+    trials = tuner.trials(modules, options.device or None)
     problems = len({trial.problem for trial in trials})
     print(f"{len(trials)} configs of {problems} kernels", flush=True)
     begin = time.perf_counter()
@@ -95,6 +96,18 @@ def collect(target: Target, folder: Path) -> None:
     print(f"{len(timings)} timings, {len(failed)} of them failures; {store.path}: {size} bytes")
 
 
+def check(cases: Sequence[Case], target: Target) -> None:
+    """Prints how many of the kernels that have a choice of configs the target's file knows."""
+    toolchain = library_toolchain(target)
+    for case in cases:
+        modules = [lowered(case, target).module]
+        of_all, unknown = (
+            len({trial.problem for trial in Tuner(target, toolchain, 1, stores=s).trials(modules)})
+            for s in ([], [store_of(target)])
+        )
+        print(f"{case.name:18} {of_all - unknown} of {of_all} kernels known", flush=True)
+
+
 def store_of(target: Target) -> TimingStore:
     """The file that the target ships."""
     if target.timings is None:
@@ -110,12 +123,13 @@ def lowered(case: Case, target: Target) -> Program:
 
 
 def main() -> None:
-    """One of the three steps."""
+    """One of the steps."""
     names = [case.name for case in CASES]
     parser = argparse.ArgumentParser(description="fill the timings that a target ships")
     parser.add_argument("--build", type=Path, metavar="FOLDER", help="compile candidates")
     parser.add_argument("--run", type=Path, metavar="FOLDER", help="time such candidates")
     parser.add_argument("--collect", type=Path, metavar="FOLDER", help="keep such times")
+    parser.add_argument("--check", action="store_true", help="say what is known")
     parser.add_argument("--case", action="append", choices=names, help="(default: all)")
     parser.add_argument("--target", default="cuda:sm_90a")
     parser.add_argument("--tune", type=int, default=1, metavar="LEVEL", help="as of ait compile")
@@ -123,15 +137,17 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="compilers at once")
     options = parser.parse_args()
     target = code_target(options.target)
-    if options.build is not None:
-        cases = [case for case in CASES if not options.case or case.name in options.case]
+    cases = [case for case in CASES if not options.case or case.name in options.case]
+    if options.check:
+        check(cases, target)
+    elif options.build is not None:
         build(cases, target, options)
     elif options.run is not None:
         run(target, options.run)
     elif options.collect is not None:
         collect(target, options.collect)
     else:
-        parser.error("one of --build, --run and --collect is needed")
+        parser.error("one of --build, --run, --collect and --check is needed")
 
 
 if __name__ == "__main__":

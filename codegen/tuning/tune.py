@@ -148,8 +148,8 @@ class Tuner:
                 op.config = config
         return self.report
 
-    def trials(self, modules: Iterable[ModuleOp], device: str) -> list[Trial]:
-        """What tuning programs would measure on a device that need not be here."""
+    def trials(self, modules: Iterable[ModuleOp], device: str | None = None) -> list[Trial]:
+        """What tuning programs would measure on a device that need not be here; None: on any."""
         kernels = self._kernels(modules)
         times = {kernel.problem: self._known(kernel, device) for kernel in kernels}
         return self._trials(kernels, times, device)
@@ -212,7 +212,7 @@ class Tuner:
         return Times()
 
     def _trials(
-        self, kernels: Sequence[_Kernel], times: Mapping[str, Times], device: str
+        self, kernels: Sequence[_Kernel], times: Mapping[str, Times], device: str | None
     ) -> list[Trial]:
         """The candidates that this level measures of each kernel."""
         trials: list[Trial] = []
@@ -222,11 +222,11 @@ class Tuner:
                 trials.append(Trial(Candidate(view, kernel.symbols), kernel.problem, kernel.about))
         return trials
 
-    def _missing(self, kernel: _Kernel, known: Times, device: str) -> list[Attribute]:
+    def _missing(self, kernel: _Kernel, known: Times, device: str | None) -> list[Attribute]:
         if known.seconds and self.level == 1:
             return []
         wanted = self._tried(kernel)
-        if (known.device, known.toolchain) != (device, self._release):
+        if (known.device, known.toolchain) != (device or known.device, self._release):
             return wanted
         return [config for config in wanted if str(config) not in known.seconds]
 
