@@ -232,11 +232,11 @@ class Tuner:
 
     def _tried(self, kernel: _Kernel) -> list[Attribute]:
         """The candidates that the level tries: the model's choice, and the next ones; at level 1
-        only such as compile in seconds."""
+        only such as compile in seconds. None if there is nothing to compare the choice with."""
         first, *others = kernel.configs
         if self.level == 1:
             others = [config for config in others if self.target.is_quick(config)]
-        return [first, *others][: CANDIDATES[self.level]]
+        return [first, *others][: CANDIDATES[self.level]] if others else []
 
     def _measure(self, trials: Sequence[Trial], times: dict[str, Times], device: str) -> None:
         """Measures trials, and adds what was found to the times and to the first store."""

@@ -239,13 +239,18 @@ def test_level_1_tries_what_compiles_in_seconds(store, monkeypatch) -> None:
         return [Outcome(1.0) for _ in candidates]
 
     monkeypatch.setattr("ait.codegen.tuning.tune.measure", fake)
-    (first,) = configs_of(lowered(256, 512))
-    slow = Present()
-    slow.is_quick = lambda config: False
-    for level, alone in ((1, True), (2, False)):
+    gpu = Present("cuda:sm_90a")
+    (op,) = (op for op in linear_for_gpu().walk() if isinstance(op, GemmOp))
+    first, *_, last = map(str, gpu.candidates(op))
+    for quick, wanted in ((last, [first, last]), ("none", [])):
+        gpu.is_quick = lambda config, quick=quick: str(config) == quick
         tried.clear()
-        tuner(TimingStore(store.path.with_suffix(f".{level}")), level, slow).tune(lowered(256, 512))
-        assert (tried == [first]) is alone and tried[0] == first
+        tuner(store, 1, gpu).tune(linear_for_gpu())
+        assert tried == wanted
+        store.path.unlink(missing_ok=True)
+    gpu.is_quick = lambda config: False
+    tuner(store, 2, gpu).tune(linear_for_gpu())
+    assert len(tried) > 4
 
 
 def test_shipped_timings_decide_on_a_machine_without_a_gpu(tmp_path: Path, monkeypatch) -> None:
