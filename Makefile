@@ -46,7 +46,7 @@ demo: setup-demo ## compile a real sentence encoder for this machine, run it and
 	    $(PYTHON_VENV) examples/minilm.py --random-weights $(DEMO_ARGS); \
 	fi
 
-.PHONY: test test-fast test-compile test-gpu
+.PHONY: test test-fast test-compile test-gpu sanitize-gpu
 test: setup-gpu ## every test that this machine can run, and the linters
 	@$(PYTEST) --hypothesis-profile=ci tests $(ARGS)
 
@@ -58,6 +58,9 @@ test-compile: setup-gpu ## the tests that compile generated CUDA and HIP sources
 
 test-gpu: setup-gpu ## the tests that run on an NVIDIA GPU, one after the other
 	@$(PYTHON_VENV) -m pytest -m gpu tests $(ARGS)
+
+sanitize-gpu: setup-gpu ## the CUDA test kernels under compute-sanitizer: memcheck, initcheck, racecheck
+	@$(PYTHON_VENV) -m tests.gpu.sanitize $(ARGS)
 
 .PHONY: mutation
 mutation: setup ## which small changes of the passes no test notices: SAMPLE=300 SEED=0 FILES="fuse_*.py"

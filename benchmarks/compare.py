@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,11 +33,13 @@ from ait import nn
 from ait.codegen.compile import CompileOptions
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "examples"))
+sys.path[:0] = [str(ROOT / "examples"), str(ROOT)]
 
 import bert  # noqa: E402
 import resnet50  # noqa: E402
 import vit  # noqa: E402
+
+from benchmarks.environment import RESULTS, environment  # noqa: E402
 
 ENGINES = ("ait", "torch-eager", "torch-compile")
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -370,24 +371,6 @@ def measure(
     torch.compiler.reset()
 
 
-def environment() -> dict[str, Any]:
-    """What the numbers belong to."""
-    import torch  # pyright: ignore[reportMissingImports]
-
-    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    driver = subprocess.run(query, capture_output=True, text=True).stdout.strip()
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True
-    )
-    return {
-        "device": torch.cuda.get_device_name(),
-        "driver": driver,
-        "versions": {"torch": torch.__version__, "cuda": torch.version.cuda},
-        "commit": commit.stdout.strip() or "unknown",
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
 def summarize(case: Case, rows: Sequence[Mapping[str, Any]]) -> str:
     """A line for a case: times, ratio to the faster PyTorch, and whether the bar is met."""
     times = {row["engine"]: row.get("median_ms") for row in rows}
@@ -412,7 +395,7 @@ def main() -> None:
     parser.add_argument("--build", type=Path, metavar="FOLDER", help="compile libraries and stop")
     parser.add_argument("--libraries", type=Path, metavar="FOLDER", help="measure such libraries")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each timing (default: 1)")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/compare.json")
+    parser.add_argument("--output", type=Path, default=RESULTS / "compare.json")
     options = parser.parse_args()
     cases = [case for case in CASES if not options.case or case.name in options.case]
     if options.build is not None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol, cast
 
+from xdsl.ir import Attribute
+
 from ait.codegen.build import Toolchain
 from ait.codegen.kernel_view import KernelView
 from ait.passes.target import TargetInfo, find_target
@@ -53,6 +55,11 @@ class Target(TargetInfo, Protocol):
     @property
     def timings(self) -> Path | None:
         """The file of kernel timings that the target ships, if any (codegen/tuning/store.py)."""
+        ...
+
+    def is_quick(self, config: Attribute) -> bool:
+        """Whether a kernel of the config compiles in seconds: tuning tries others only when it is
+        asked to take its time."""
         ...
 
     def present_device(self) -> str | None:

@@ -137,6 +137,10 @@ class CpuTarget:
         """None: configs of the CPU are chosen by the model alone."""
         return None
 
+    def is_quick(self, config: Attribute) -> bool:
+        """All of them compile in seconds."""
+        return True
+
     def refusal(self, op: KernelOp) -> str | None:
         """Why no kernel can run `op`: only code that cannot be printed, or types without sense."""
         if type(op) not in _TEMPLATES:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
-from operator import attrgetter
 from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -12,6 +11,7 @@ from xdsl.ir import Attribute
 
 from ait.codegen.build import Toolchain
 from ait.codegen.gpu.family import Candidate, KernelFamily, Refusal
+from ait.codegen.gpu.ranker import AnalyticRanker, Ranker
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
@@ -28,6 +28,8 @@ class GpuTarget:
     `families`: for each kernel op, the families that take it. `package` has the target's own
     `templates`, and may have timings of its kernels. `find_toolchain` raises ToolchainError where a
     compiler is missing; `present_device` names this machine's device of the target, if any.
+    `slow_configs`: those whose kernels take most of a minute to compile. `ranker`: which candidates
+    come first, the analytic one if not given.
     """
 
     port_alignment = 16
@@ -44,6 +46,8 @@ class GpuTarget:
         package: str,
         find_toolchain: Callable[[], Toolchain],
         present_device: Callable[[], str | None] = lambda: None,
+        slow_configs: tuple[type[Attribute], ...] = (),
+        ranker: Ranker | None = None,
     ):
         self.name = name
         self.device: Device = device
@@ -53,6 +57,8 @@ class GpuTarget:
         self._families = families
         self._find_toolchain = find_toolchain
         self._present_device = present_device
+        self._slow_configs = slow_configs
+        self._ranker = ranker or AnalyticRanker()
         self.timings = Path(str(resources.files(package))) / _TIMINGS
         self._templates = Environment(
             loader=ChoiceLoader([PackageLoader(package), PackageLoader("ait.codegen.gpu")]),
@@ -67,6 +73,10 @@ class GpuTarget:
     def present_device(self) -> str | None:
         """The name of this machine's device that runs the target's code; None if there is none."""
         return self._present_device()
+
+    def is_quick(self, config: Attribute) -> bool:
+        """Whether a kernel of the config compiles in seconds."""
+        return not isinstance(config, self._slow_configs)
 
     def refusal(self, op: KernelOp) -> str | None:
         """Why no kernel can run `op`: what each family that has a say answers; None if one can."""
@@ -92,8 +102,8 @@ class GpuTarget:
         return [candidate.config for candidate in self.ranked(op)]
 
     def ranked(self, op: KernelOp) -> Sequence[Candidate]:
-        """Candidates with the times that the models expect, best first; the best ones of each
-        family are always among them."""
+        """Candidates with the times that the models expect, best first by the ranker; the best ones
+        of each family are always among them."""
         view = KernelView(op)
         best: list[Candidate] = []
         for family in self._families.get(type(op), ()):
@@ -101,8 +111,8 @@ class GpuTarget:
                 found = family.candidates(view, self.description)
             except Refusal:
                 continue
-            best += sorted(found, key=attrgetter("seconds"))[:_MOST_CANDIDATES]
-        return sorted(best, key=attrgetter("seconds"))
+            best += self._ranker.ranked(view, found, self.description)[:_MOST_CANDIDATES]
+        return self._ranker.ranked(view, best, self.description)
 
     def render(self, view: KernelView, symbol: str) -> str:
         """The translation unit that defines the kernel function `symbol`.

@@ -77,26 +77,25 @@ def measure(
     """The outcomes of candidates, in order. Raises CompileError if there is no device to run on."""
     with tempfile.TemporaryDirectory(prefix="ait-tune-") as scratch:
         library = Path(scratch) / "candidates.so"
-        failures = _build(candidates, target, toolchain, options, library)
-        runnable = [c for i, c in enumerate(candidates) if i not in failures]
-        measured = iter(_run(library, len(runnable)) if runnable else [])
-        return [
-            Outcome(None, failures[i]) if i in failures else next(measured)
-            for i in range(len(candidates))
-        ]
+        failures = build_candidates(candidates, target, toolchain, options, library)
+        return run_candidates(library, len(candidates), failures)
 
 
 # Building -------------------------------------------------------------------------------------
 
 
-def _build(
+def build_candidates(
     candidates: Sequence[Candidate],
     target: Target,
     toolchain: Toolchain,
     options: BuildOptions,
     library: Path,
 ) -> dict[int, str]:
-    """Builds a library of all candidates that compile; returns what the others failed with."""
+    """Builds a library of all candidates that compile, for `run_candidates` or `worker` here or
+    elsewhere. Returns what the others failed with, by their index; no library if all did.
+
+    Raises CompileError for what is no candidate's fault.
+    """
     texts: dict[int, SourceFile] = {}
     failures: dict[int, str] = {}
     for i, candidate in enumerate(candidates):
@@ -162,12 +161,14 @@ def _templates() -> Environment:
 # Running --------------------------------------------------------------------------------------
 
 
-def _run(library: Path, count: int) -> list[Outcome]:
-    """Outcomes of the library's candidates: a new process goes on where one ended early."""
-    outcomes: list[Outcome] = []
-    while len(outcomes) < count:
-        outcomes += _run_from(library, len(outcomes), count)
-    return outcomes
+def run_candidates(library: Path, count: int, failures: Mapping[int, str]) -> list[Outcome]:
+    """Outcomes of `count` candidates: of those in the library, and the failures of the others."""
+    built = count - len(failures)
+    measured: list[Outcome] = []
+    while len(measured) < built:  # a new process goes on where one ended early
+        measured += _run_from(library, len(measured), built)
+    outcomes = iter(measured)
+    return [Outcome(None, failures[i]) if i in failures else next(outcomes) for i in range(count)]
 
 
 def _run_from(library: Path, first: int, count: int) -> list[Outcome]:

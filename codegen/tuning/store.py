@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ait.codegen.cache import cache_directory
@@ -55,6 +55,16 @@ class Timing:
     measured: str = ""
 
 
+@dataclass(frozen=True)
+class Times:
+    """What a store knows of a problem's configs, on one device by one toolchain: only such times
+    are compared. `seconds`: by the config's text; None for one that failed."""
+
+    device: str = ""
+    toolchain: str = ""
+    seconds: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
+
+
 def user_store() -> TimingStore:
     """The store beside the object cache. Raises CompileError if it cannot be opened."""
     return TimingStore(cache_directory() / _FILE)
@@ -70,20 +80,23 @@ class TimingStore:
     def __init__(self, path: Path):
         self.path = path
 
-    def times(self, problem: str, target: str, toolchain: str) -> dict[str, float | None]:
-        """Seconds by config's text, None for one that failed: of one device and toolchain, this
-        toolchain if it was ever used, else the one that was used last."""
+    def times(self, problem: str, target: str, toolchain: str, device: str | None = None) -> Times:
+        """What is known of a problem: on this device and by this toolchain if there is such, in
+        this order, else where it was measured last. A target may be the code of several devices
+        (H100 and H200), whose times are close enough to choose by."""
         if not self.path.is_file():
-            return {}
+            return Times()
         with self._open() as database:
             rows = database.execute(
-                "SELECT device, toolchain, measured, config, seconds FROM timings "
+                "SELECT device, toolchain, config, seconds FROM timings "
                 "WHERE problem = ? AND target = ? "
-                "ORDER BY toolchain = ? DESC, measured DESC, device",
-                (problem, target, toolchain),
+                "ORDER BY device = ? DESC, toolchain = ? DESC, measured DESC, device, toolchain",
+                (problem, target, device, toolchain),
             ).fetchall()
-        best = rows[0][:2] if rows else ()
-        return {config: seconds for *where, _, config, seconds in rows if tuple(where) == best}
+        if not rows:
+            return Times()
+        where, by = best = rows[0][:2]
+        return Times(where, by, {row[2]: row[3] for row in rows if row[:2] == best})
 
     def put(self, timings: Iterable[Timing]) -> int:
         """Adds measurements, which replace older ones; returns how many."""
@@ -117,6 +130,12 @@ class TimingStore:
             raise CompileError(f"{other.path}: no such file")
         known = {_key(t): t.measured for t in self.all()}
         return self.put(t for t in other.all() if known.get(_key(t), "") <= t.measured)
+
+    def compact(self) -> None:
+        """Gives the file the least size, with nothing left of what was replaced."""
+        with self._open(write=True) as database:
+            database.commit()
+            database.execute("VACUUM")
 
     @contextmanager
     def _open(self, write: bool = False) -> Generator[sqlite3.Connection]:

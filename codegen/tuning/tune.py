@@ -1,13 +1,16 @@
 """Gives the kernels of a lowered program their fastest known configs.
 
-Levels: 0 takes what the analytic model thinks best; 1 takes what stored timings say, and measures
-the few best candidates of kernels without any, if the machine has the device; 2 measures more of
-them; 3 all.
+Levels: 0 takes what the analytic model thinks best. 1 takes what stored timings say; of kernels
+without any it measures the few best candidates that compile in seconds, if the machine has the
+device. 2 measures more, and 3 all, where the store has no time by this device and compiler.
+
+Stored timings count only if the model's first choice is among them. Where it is not, they are of a
+version that had other configs or another model, which may be better than all that was measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import ModuleOp
@@ -19,7 +22,7 @@ from ait.codegen.cache import digest_of
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.target import Target
 from ait.codegen.tuning.measure import Candidate, Outcome, measure
-from ait.codegen.tuning.store import Timing, TimingStore, fastest, user_store
+from ait.codegen.tuning.store import Times, Timing, TimingStore, fastest, user_store
 from ait.dialects.functions import MAIN
 from ait.dialects.kernel import KernelOp
 from ait.dialects.symbolic import symbols_of
@@ -65,9 +68,37 @@ class _Kernel:
 
     @property
     def about(self) -> str:
+        """What it is, for people."""
         groups = self.view.groups.items()
         dims = " ".join(f"{name}={group.dim}" for name, group in groups if group.axes)
         return " ".join([self.view.kind, dims, *self.sizes])
+
+    def usable(self, times: Times) -> bool:
+        """Whether times are of the configs that there are now (see the module)."""
+        return str(self.configs[0]) in times.seconds and fastest(self._offered(times)) is not None
+
+    def best(self, times: Times) -> Attribute:
+        """The config of the least time; the model's choice if there are no usable times."""
+        chosen = fastest(self._offered(times)) if self.usable(times) else None
+        return next((c for c in self.configs if str(c) == chosen), self.configs[0])
+
+    def _offered(self, times: Times) -> dict[str, float | None]:
+        """Times of configs that this version still has."""
+        offered = {str(config) for config in self.configs}
+        return {text: seconds for text, seconds in times.seconds.items() if text in offered}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A config of a kernel that is to be measured. `problem`, `about`: of its timing."""
+
+    candidate: Candidate
+    problem: str
+    about: str
+
+    @property
+    def config(self) -> str:
+        return str(self.candidate.view.config)
 
 
 class Tuner:
@@ -101,39 +132,59 @@ class Tuner:
         """Sets the configs of a module's kernels after select-config."""
         if self.level == 0:
             return self.report
-        kernels = self._kernels(module)
-        times = {kernel.problem: self._known(kernel) for kernel in kernels}
-        self._measure([kernel for kernel in kernels if not times[kernel.problem]], times)
+        kernels = self._kernels([module])
+        device = self.target.present_device() if kernels else None
+        times = {kernel.problem: self._known(kernel, device) for kernel in kernels}
+        known = {problem for problem, found in times.items() if found.seconds}
+        if device is not None:
+            trials = self._trials(kernels, times, device)
+            known -= {trial.problem for trial in trials}
+            self._measure(trials, times, device)
+        self.report.known = len(known)
         for kernel in kernels:
-            by_text = {str(config): config for config in kernel.configs}
-            # A stored config may be one of a version that no longer has it.
-            usable = {c: s for c, s in times[kernel.problem].items() if c in by_text}
-            best = fastest(usable)
-            if best is None:
-                continue
-            config = by_text[best]
+            config = kernel.best(times[kernel.problem])
             self.report.changed += config != kernel.configs[0]
             for op in kernel.ops:
                 op.config = config
         return self.report
+
+    def trials(self, modules: Iterable[ModuleOp], device: str | None = None) -> list[Trial]:
+        """What tuning programs would measure on a device that need not be here; None: on any."""
+        kernels = self._kernels(modules)
+        times = {kernel.problem: self._known(kernel, device) for kernel in kernels}
+        return self._trials(kernels, times, device)
+
+    def timings(
+        self, trials: Sequence[Trial], outcomes: Sequence[Outcome], device: str
+    ) -> list[Timing]:
+        """What a store keeps of trials that were run on a device."""
+        return [
+            Timing(
+                problem=trial.problem,
+                config=trial.config,
+                target=self.target.name,
+                device=device,
+                toolchain=self._release,
+                seconds=outcome.seconds,
+                failure=outcome.failure,
+                about=trial.about,
+            )
+            for trial, outcome in zip(trials, outcomes, strict=True)
+        ]
 
     @property
     def _release(self) -> str:
         """What compiles the kernels, and its version."""
         return self.toolchain.compiler_of(f"kernel{self.target.kernel_suffix}").release
 
-    def _kernels(self, module: ModuleOp) -> list[_Kernel]:
+    def _kernels(self, modules: Iterable[ModuleOp]) -> list[_Kernel]:
         """The distinct kernels of `@main` between whose configs there is a choice."""
         found: dict[str, list[KernelOp]] = {}
         views: dict[str, KernelView] = {}
-        for function in module.ops:
-            if not isinstance(function, FuncOp) or function.sym_name.data != MAIN:
-                continue
-            for op in function.walk():
-                if isinstance(op, KernelOp) and op.config is not None:
-                    view = KernelView(op, moved_bases=True)
-                    found.setdefault(view.problem, []).append(op)
-                    views.setdefault(view.problem, view)
+        for op in (op for module in modules for op in _main_kernels(module)):
+            view = KernelView(op, moved_bases=True)
+            found.setdefault(view.problem, []).append(op)
+            views.setdefault(view.problem, view)
         kernels: list[_Kernel] = []
         for problem, ops in found.items():
             configs = tuple(self.target.candidates(ops[0]))
@@ -152,58 +203,76 @@ class Tuner:
             for s in symbols_of(dims)
         }
 
-    def _known(self, kernel: _Kernel) -> dict[str, float | None]:
-        """Stored times of a kernel's configs: those of the first store that has any."""
+    def _known(self, kernel: _Kernel, device: str | None) -> Times:
+        """Stored times of a kernel's configs: those of the first store that has usable ones."""
         for store in self.stores:
-            times = store.times(kernel.problem, self.target.name, self._release)
-            if fastest(times) is not None:
-                self.report.known += 1
+            times = store.times(kernel.problem, self.target.name, self._release, device)
+            if kernel.usable(times):
                 return times
-        return {}
+        return Times()
 
-    def _measure(
-        self, kernels: Sequence[_Kernel], times: dict[str, dict[str, float | None]]
-    ) -> None:
-        """Measures kernels that nothing is known of, and stores what was found."""
-        device = self.target.present_device() if kernels else None
-        if device is None:
-            return
-        tried: list[tuple[_Kernel, Attribute]] = []
+    def _trials(
+        self, kernels: Sequence[_Kernel], times: Mapping[str, Times], device: str | None
+    ) -> list[Trial]:
+        """The candidates that this level measures of each kernel."""
+        trials: list[Trial] = []
         for kernel in kernels:
-            tried += [(kernel, config) for config in kernel.configs[: CANDIDATES[self.level]]]
+            for config in self._missing(kernel, times[kernel.problem], device):
+                view = KernelView(kernel.view.op, moved_bases=True, config=config)
+                trials.append(Trial(Candidate(view, kernel.symbols), kernel.problem, kernel.about))
+        return trials
+
+    def _missing(self, kernel: _Kernel, known: Times, device: str | None) -> list[Attribute]:
+        if known.seconds and self.level == 1:
+            return []
+        wanted = self._tried(kernel)
+        if (known.device, known.toolchain) != (device or known.device, self._release):
+            return wanted
+        return [config for config in wanted if str(config) not in known.seconds]
+
+    def _tried(self, kernel: _Kernel) -> list[Attribute]:
+        """The candidates that the level tries: the model's choice, and the next ones; at level 1
+        only such as compile in seconds. None if there is nothing to compare the choice with."""
+        first, *others = kernel.configs
+        if self.level == 1:
+            others = [config for config in others if self.target.is_quick(config)]
+        return [first, *others][: CANDIDATES[self.level]] if others else []
+
+    def _measure(self, trials: Sequence[Trial], times: dict[str, Times], device: str) -> None:
+        """Measures trials, and adds what was found to the times and to the first store."""
+        if not trials:
+            return
+        candidates = [trial.candidate for trial in trials]
         try:
-            outcomes = measure(
-                [
-                    Candidate(KernelView(k.view.op, moved_bases=True, config=c), k.symbols)
-                    for k, c in tried
-                ],
-                self.target,
-                self.toolchain,
-                self.build,
-            )
+            outcomes = measure(candidates, self.target, self.toolchain, self.build)
         except CompileError as error:
             self.report.problems.append(f"nothing was measured: {error}")
             return
-        self.report.measured = len(kernels)
-        timings = [self._timing(k, c, o, device) for (k, c), o in zip(tried, outcomes, strict=True)]
+        timings = self.timings(trials, outcomes, device)
         for timing in timings:
-            times[timing.problem][timing.config] = timing.seconds
             if timing.failure:
                 text = f"{timing.about}, {timing.config}: {timing.failure}"
                 self.report.problems.append(text)
         self.stores[0].put(timings)
+        problems = dict.fromkeys(trial.problem for trial in trials)
+        self.report.measured = len(problems)
+        for problem in problems:
+            times[problem] = self._merged(times[problem], timings, problem, device)
 
-    def _timing(self, kernel: _Kernel, config: Attribute, outcome: Outcome, device: str) -> Timing:
-        return Timing(
-            problem=kernel.problem,
-            config=str(config),
-            target=self.target.name,
-            device=device,
-            toolchain=self._release,
-            seconds=outcome.seconds,
-            failure=outcome.failure,
-            about=kernel.about,
-        )
+    def _merged(self, known: Times, timings: Sequence[Timing], problem: str, device: str) -> Times:
+        """Known times with new ones, if they are of the same device and compiler."""
+        new = {t.config: t.seconds for t in timings if t.problem == problem}
+        same = (known.device, known.toolchain) == (device, self._release)
+        return Times(device, self._release, {**known.seconds, **new} if same else new)
+
+
+def _main_kernels(module: ModuleOp) -> Iterator[KernelOp]:
+    """The kernels of `@main` that have a config."""
+    for function in module.ops:
+        if isinstance(function, FuncOp) and function.sym_name.data == MAIN:
+            for op in function.walk():
+                if isinstance(op, KernelOp) and op.config is not None:
+                    yield op
 
 
 def shipped(target: Target) -> list[TimingStore]:

@@ -1,12 +1,14 @@
 """Runs prebuilt test kernels on a GPU and compares; needs NumPy and a driver, nothing of ait.
 
-    python run_prebuilt.py [FOLDER] [NAME...]
+    python run_prebuilt.py [FOLDER] [NAME...] [--repeats N]
 
-Prints a line a kernel and exits 1 if one is wrong. See build_kernels.py.
+Prints a line a kernel and exits 1 if one is wrong. See build_kernels.py. `--repeats`: launches
+after the first, which must give the same bits, and are timed.
 """
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import json
 import sys
@@ -20,7 +22,7 @@ _REPEATS = 50
 _TOLERANCES = {"float16": 2.0**-9, "bfloat16": 2.0**-6, "float32": 2e-5}
 
 
-def run_case(folder: Path, case: dict[str, Any]) -> tuple[str, float]:
+def run_case(folder: Path, case: dict[str, Any], repeats: int) -> tuple[str, float]:
     """An error, or an empty text, and the microseconds of a launch."""
     data = np.load(folder / f"{case['name']}.npz")
     library = ctypes.CDLL(str(folder / f"{case['name']}.so"))
@@ -32,7 +34,7 @@ def run_case(folder: Path, case: dict[str, Any]) -> tuple[str, float]:
     microseconds = ctypes.c_float(0)
     message = ctypes.create_string_buffer(1000)
     code = library.run_case(
-        count, pointers, sizes, count - len(outs), extents, _REPEATS,
+        count, pointers, sizes, count - len(outs), extents, repeats,
         ctypes.byref(microseconds), message,
     )  # fmt: skip
     if case["error"]:
@@ -69,13 +71,17 @@ def number(array: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def main(arguments: list[str]) -> int:
-    folder = Path(arguments[0]) if arguments else Path(__file__).parent
-    wanted = arguments[1:]
+    parser = argparse.ArgumentParser(description="run prebuilt test kernels on a GPU")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
+    parser.add_argument("names", nargs="*", help="(default: all)")
+    parser.add_argument("--repeats", type=int, default=_REPEATS)
+    options = parser.parse_args(arguments)
+    folder, wanted = options.folder, options.names
     failed = 0
     for case in json.loads((folder / "cases.json").read_text()):
         if wanted and case["name"] not in wanted:
             continue
-        problem, microseconds = run_case(folder, case)
+        problem, microseconds = run_case(folder, case, options.repeats)
         failed += bool(problem)
         print(f"{case['name']:24} {microseconds:9.2f} us  {problem or 'ok':40} {case['config']}")
     print(f"{failed} failed")

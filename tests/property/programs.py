@@ -986,11 +986,11 @@ def assert_equal(case: Case, got: dict[str, Any], want: dict[str, Any]) -> None:
         element = _element_of(expected)
         scale = 1 + (np.nanmax(np.abs(b)) if b.size else 0)
         np.testing.assert_allclose(
-            a, b, rtol=0, atol=_tolerance(case, element) * scale, err_msg=name
+            a, b, rtol=0, atol=tolerance(case, element) * scale, err_msg=name
         )
 
 
-def _tolerance(case: Case, element: Attribute) -> float:
+def tolerance(case: Case, element: Attribute) -> float:
     """The coarsest type that occurs anywhere decides: a value may have passed through it."""
     used = {
         element_of(value)

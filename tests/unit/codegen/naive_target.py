@@ -105,6 +105,9 @@ class NaiveTarget:
         prologue = "\n  ".join(view.prologue)
         return UNIT.format(symbol=symbol, prologue=prologue, body=body(view))
 
+    def is_quick(self, config: Attribute) -> bool:
+        return True
+
     def present_device(self) -> str | None:
         return None
 

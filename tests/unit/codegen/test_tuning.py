@@ -56,6 +56,14 @@ def lowered(*widths: int):
     return module
 
 
+def linear_for_gpu():
+    """A linear in f16 that a Hopper GPU has a dozen configs for, as select-config leaves it."""
+    spec = ait.TensorSpec((128, 768), "f16")
+    module = ait.trace(nn.Linear(768, 3072).half(), {"x": spec}, require_weights=False).module
+    run_pipeline(module, ("default",), target="cuda:sm_90a")
+    return module
+
+
 def configs_of(module) -> list[str]:
     return [str(op.config) for op in module.walk() if isinstance(op, GemmOp)]
 
@@ -75,7 +83,7 @@ def test_the_store_gives_the_last_time_of_each_config(tmp_path_factory, rows) ->
         store.put([timing(problem, config, seconds=seconds)])
     for problem in "pq":
         wanted = {c: s for p, c, s in rows if p == problem}
-        assert store.times(problem, "cuda:sm_90a", "nvcc 13.0.88") == wanted
+        assert store.times(problem, "cuda:sm_90a", "nvcc 13.0.88").seconds == wanted
         best = fastest(wanted)
         assert best is None if not wanted else wanted[best] == min(wanted.values())
 
@@ -84,10 +92,14 @@ def test_times_of_two_toolchains_or_devices_are_not_compared(store: TimingStore)
     store.put([timing(config="a", seconds=2.0), timing(config="b", seconds=3.0)])
     store.put([timing(config="b", seconds=1.0, toolchain="nvcc 12.9.1", measured="2027-01-01")])
     store.put([timing(config="b", seconds=0.1, target="cuda:sm_80")])
-    assert store.times("p", "cuda:sm_90a", "nvcc 13.0.88") == {"a": 2.0, "b": 3.0}
+    assert store.times("p", "cuda:sm_90a", "nvcc 13.0.88").seconds == {"a": 2.0, "b": 3.0}
     # A toolchain that nothing was measured with takes what was measured last.
-    assert store.times("p", "cuda:sm_90a", "nvcc 14.0.1") == {"b": 1.0}
-    assert store.times("q", "cuda:sm_90a", "nvcc 13.0.88") == {}
+    assert store.times("p", "cuda:sm_90a", "nvcc 14.0.1").seconds == {"b": 1.0}
+    assert store.times("q", "cuda:sm_90a", "nvcc 13.0.88").seconds == {}
+    # Its own device counts more than its own toolchain.
+    store.put([timing(config="a", seconds=5.0, device="H100", toolchain="nvcc 12.9.1")])
+    found = store.times("p", "cuda:sm_90a", "nvcc 13.0.88", "H100")
+    assert (found.device, found.toolchain, found.seconds) == ("H100", "nvcc 12.9.1", {"a": 5.0})
 
 
 def test_failed_configs_are_never_the_fastest() -> None:
@@ -101,7 +113,7 @@ def test_merging_keeps_the_newer_measurement(store: TimingStore, tmp_path: Path)
     other.put([timing(config="a", seconds=2.0, measured="2026-02-01")])
     other.put([timing(config="b", seconds=3.0)])
     assert store.merge(other) == 1
-    assert store.times("p", "cuda:sm_90a", "nvcc 13.0.88") == {"a": 1.0, "b": 3.0}
+    assert store.times("p", "cuda:sm_90a", "nvcc 13.0.88").seconds == {"a": 1.0, "b": 3.0}
     with pytest.raises(CompileError, match="no such file"):
         store.merge(TimingStore(tmp_path / "absent.sqlite"))
 
@@ -142,7 +154,7 @@ def test_a_stored_time_decides_without_a_device(store: TimingStore, monkeypatch)
     (op,) = (op for op in module.walk() if isinstance(op, GemmOp))
     other = str(code_target("cpu").candidates(op)[1])
     chooser = tuner(store, target=code_target("cpu"))
-    (kernel,) = chooser._kernels(module)
+    (kernel,) = chooser._kernels([module])
     release = chooser._release
     rows = {first: 2.0, other: 1.0, "#cpu.gemm<of another version>": 0.1}
     store.put(
@@ -180,6 +192,83 @@ def test_what_was_measured_is_chosen_and_not_measured_again(store, monkeypatch) 
     assert configs_of(again) == chosen
     assert first.measured == second.known == 2
     assert second.measured == 0
+
+
+def test_stored_times_without_the_models_choice_are_of_another_version(store) -> None:
+    module = lowered(256, 512)
+    before = configs_of(module)
+    (op,) = (op for op in module.walk() if isinstance(op, GemmOp))
+    other = str(code_target("cpu").candidates(op)[1])
+    chooser = tuner(store, target=code_target("cpu"))
+    (kernel,) = chooser._kernels([module])
+    store.put([timing(kernel.problem, other, target="cpu", toolchain=chooser._release)])
+    report = chooser.tune(module)
+    assert configs_of(module) == before
+    assert (report.known, report.changed) == (0, 0)
+
+
+def test_level_2_measures_what_the_store_lacks_of_this_device(store, monkeypatch) -> None:
+    tried: list[str] = []
+
+    def fake(candidates, *_) -> list[Outcome]:
+        tried.extend(str(c.view.config) for c in candidates)
+        return [Outcome(1.0 / len(tried)) for _ in candidates]
+
+    gpu = Present("cuda:sm_90a")
+    monkeypatch.setattr("ait.codegen.tuning.tune.measure", fake)
+    tuner(store, target=gpu).tune(linear_for_gpu())
+    first = list(tried)
+    module = linear_for_gpu()
+    report = tuner(store, level=2, target=gpu).tune(module)
+    assert first and set(first).isdisjoint(tried[len(first) :]) and len(tried) > len(first)
+    assert (report.known, report.measured) == (0, 1)
+    assert configs_of(module)[0] in tried[len(first) :]
+    # Times of another device are not compared with this one's: all are measured anew.
+    elsewhere = Present("cuda:sm_90a")
+    elsewhere.present_device = lambda: "another machine"
+    tried.clear()
+    tuner(store, level=2, target=elsewhere).tune(linear_for_gpu())
+    assert set(first) < set(tried)
+
+
+def test_level_1_tries_what_compiles_in_seconds(store, monkeypatch) -> None:
+    tried: list[str] = []
+
+    def fake(candidates, *_) -> list[Outcome]:
+        tried.extend(str(c.view.config) for c in candidates)
+        return [Outcome(1.0) for _ in candidates]
+
+    monkeypatch.setattr("ait.codegen.tuning.tune.measure", fake)
+    gpu = Present("cuda:sm_90a")
+    (op,) = (op for op in linear_for_gpu().walk() if isinstance(op, GemmOp))
+    first, *_, last = map(str, gpu.candidates(op))
+    for quick, wanted in ((last, [first, last]), ("none", [])):
+        gpu.is_quick = lambda config, quick=quick: str(config) == quick
+        tried.clear()
+        tuner(store, 1, gpu).tune(linear_for_gpu())
+        assert tried == wanted
+        store.path.unlink(missing_ok=True)
+    gpu.is_quick = lambda config: False
+    tuner(store, 2, gpu).tune(linear_for_gpu())
+    assert len(tried) > 4
+
+
+def test_shipped_timings_decide_on_a_machine_without_a_gpu(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("AIT_CACHE_DIR", str(tmp_path / "cache"))
+    target = code_target("cuda:sm_90a")
+    monkeypatch.setattr(target, "_present_device", lambda: None)
+    chooser = Tuner(target, library_toolchain(target), 1, stores=[])
+    trials = chooser.trials([linear_for_gpu()], "H100")
+    assert len(trials) > 2
+    # The last one is the fastest.
+    outcomes = [Outcome(1.0 / (1 + i)) for i in range(len(trials))]
+    shipped = TimingStore(tmp_path / "timings.sqlite")
+    shipped.put(chooser.timings(trials, outcomes, "H100"))
+    for path, chosen in ((tmp_path / "absent", trials[0]), (shipped.path, trials[-1])):
+        monkeypatch.setattr(target, "timings", path)
+        module = linear_for_gpu()
+        Tuner(target, library_toolchain(target), 1).tune(module)
+        assert configs_of(module) == [chosen.config]
 
 
 def test_sizes_to_tune_at_are_part_of_what_is_known(store, monkeypatch) -> None:

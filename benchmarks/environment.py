@@ -1,0 +1,40 @@
+"""What the numbers of a benchmark on a GPU belong to."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def commit() -> str:
+    """The commit that is checked out here; "unknown" outside of a repository."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        found = ""
+    return found or "unknown"
+
+
+def environment() -> dict[str, Any]:
+    """The GPU and its driver, versions, the commit and the day. Needs PyTorch and a GPU."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    driver = subprocess.run(query, capture_output=True, text=True).stdout.strip()
+    return {
+        "device": torch.cuda.get_device_name(),
+        "driver": driver,
+        "versions": {
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+        },
+        "commit": commit(),
+        "date": time.strftime("%Y-%m-%d"),
+    }

@@ -1,0 +1,70 @@
+"""Attention against every backend of PyTorch's `scaled_dot_product_attention`.
+
+q, k and v are dense [batch, heads, length, size].
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.kernels.case import Bar, KernelCase, Tensors
+
+if TYPE_CHECKING:
+    from ait import nn
+
+BARS = {"attention": Bar(geomean=1.1, worst=0.95)}
+
+# Batch, heads, queries, keys, size of a head.
+_SIZES = (
+    (1, 12, 128, 128, 64),
+    (64, 12, 128, 128, 64),
+    (64, 12, 384, 384, 64),
+    (1, 12, 4096, 4096, 64),
+    (4, 16, 4096, 4096, 128),
+    (2, 8, 4096, 4096, 40),
+    (2, 8, 4096, 77, 40),
+)
+_BACKENDS = ("FLASH_ATTENTION", "EFFICIENT_ATTENTION", "CUDNN_ATTENTION", "MATH")
+
+
+def _module() -> nn.Module:
+    from ait import nn
+
+    class Attention(nn.Module):
+        def forward(self, q: nn.Tensor, k: nn.Tensor, v: nn.Tensor) -> nn.Tensor:
+            return nn.functional.scaled_dot_product_attention(q, k, v)
+
+    return Attention()
+
+
+def _backend(name: str, tensors: Tensors) -> Any:
+    from torch.nn.attention import (  # pyright: ignore[reportMissingImports]
+        SDPBackend,
+        sdpa_kernel,
+    )
+    from torch.nn.functional import (  # pyright: ignore[reportMissingImports]
+        scaled_dot_product_attention,
+    )
+
+    with sdpa_kernel(getattr(SDPBackend, name)):
+        return scaled_dot_product_attention(tensors["q"], tensors["k"], tensors["v"])
+
+
+def _case(batch: int, heads: int, queries: int, keys: int, size: int) -> KernelCase:
+    lengths = str(queries) if queries == keys else f"{queries}x{keys}"
+    q, kv = (batch, heads, queries, size), (batch, heads, keys, size)
+    return KernelCase(
+        group="attention",
+        name=f"{batch},{heads},{lengths},{size}",
+        module=_module,
+        inputs={"q": q, "k": kv, "v": kv},
+        weights={},
+        rivals={
+            name.removesuffix("_ATTENTION").lower(): partial(_backend, name) for name in _BACKENDS
+        },
+        reference=partial(_backend, "MATH"),
+    )
+
+
+CASES = tuple(_case(*sizes) for sizes in _SIZES)

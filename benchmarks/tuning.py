@@ -1,0 +1,154 @@
+"""Fills the timings that a target ships, from the models of compare.py.
+
+    python benchmarks/tuning.py --build FOLDER       # anywhere: compiles all candidates
+    python benchmarks/tuning.py --run FOLDER         # on the GPU: times them, in seconds
+    python benchmarks/tuning.py --collect FOLDER     # anywhere: adds the times to the target's file
+    python benchmarks/tuning.py --check              # anywhere: how much of each model it knows
+
+The three steps may be of three machines that share the folder. What the file knows already is not
+built again, so that an interrupted or an extended run goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
+
+import ait  # noqa: E402
+from ait.codegen.build import BuildOptions  # noqa: E402
+from ait.codegen.cache import ObjectCache  # noqa: E402
+from ait.codegen.compile import library_toolchain  # noqa: E402
+from ait.codegen.target import Target, code_target  # noqa: E402
+from ait.codegen.tuning.measure import (  # noqa: E402
+    Outcome,
+    build_candidates,
+    run_candidates,
+)
+from ait.codegen.tuning.store import Timing, TimingStore  # noqa: E402
+from ait.codegen.tuning.tune import Tuner  # noqa: E402
+from ait.errors import CompileError  # noqa: E402
+from ait.ir.context import make_context  # noqa: E402
+from ait.ir.program import Program  # noqa: E402
+from ait.passes.pipelines import run_pipeline  # noqa: E402
+from benchmarks.compare import CASES, Case, specs_of  # noqa: E402
+
+LIBRARY, TRIALS, OUTCOMES = "candidates.so", "trials.json", "outcomes.json"
+
+
+def build(cases: Sequence[Case], target: Target, options: argparse.Namespace) -> None:
+    """Compiles what tuning would try for the models into one library."""
+    folder: Path = options.build
+    folder.mkdir(parents=True, exist_ok=True)
+    toolchain = library_toolchain(target)
+    tuner = Tuner(target, toolchain, options.tune, stores=[store_of(target)])
+    modules = [lowered(case, target).module for case in cases]
+    trials = tuner.trials(modules, options.device or None)
+    problems = len({trial.problem for trial in trials})
+    print(f"{len(trials)} configs of {problems} kernels", flush=True)
+    begin = time.perf_counter()
+    how = BuildOptions(cache=ObjectCache(), jobs=options.jobs)
+    candidates = [trial.candidate for trial in trials]
+    failures = build_candidates(candidates, target, toolchain, how, folder / LIBRARY)
+    print(f"compiled in {time.perf_counter() - begin:.0f} s, {len(failures)} failed")
+    # Timings without a time: `collect` adds the outcomes.
+    unknown = [Outcome(None, failures.get(i, "")) for i in range(len(trials))]
+    timings = tuner.timings(trials, unknown, options.device)
+    (folder / TRIALS).write_text(json.dumps([vars(timing) for timing in timings], indent=0))
+
+
+def run(target: Target, folder: Path) -> None:
+    """Times the candidates of a folder on this machine's GPU."""
+    device = target.present_device()
+    if device is None:
+        raise CompileError(f"this machine has no device for {target.name}")
+    trials = json.loads((folder / TRIALS).read_text())
+    failures = {i: trial["failure"] for i, trial in enumerate(trials) if trial["failure"]}
+    begin = time.perf_counter()
+    outcomes = run_candidates(folder / LIBRARY, len(trials), failures)
+    print(f"{len(outcomes)} configs in {time.perf_counter() - begin:.0f} s on {device}")
+    found = {"device": device, "outcomes": [vars(outcome) for outcome in outcomes]}
+    (folder / OUTCOMES).write_text(json.dumps(found))
+
+
+def collect(target: Target, folder: Path) -> None:
+    """Adds the outcomes of a folder to the target's file."""
+    trials = [Timing(**trial) for trial in json.loads((folder / TRIALS).read_text())]
+    found = json.loads((folder / OUTCOMES).read_text())
+    timings = [
+        Timing(**{**vars(trial), **outcome, "device": found["device"]})
+        for trial, outcome in zip(trials, found["outcomes"], strict=True)
+    ]
+    store = store_of(target)
+    store.put(timings)
+    store.compact()
+    failed = [timing for timing in timings if timing.seconds is None]
+    for timing in failed:
+        print(f"failed: {timing.about}, {timing.config}: {timing.failure}")
+    size = store.path.stat().st_size
+    print(f"{len(timings)} timings, {len(failed)} of them failures; {store.path}: {size} bytes")
+
+
+def check(cases: Sequence[Case], target: Target) -> None:
+    """Prints how many of the kernels that have a choice of configs the target's file knows."""
+    toolchain = library_toolchain(target)
+    for case in cases:
+        modules = [lowered(case, target).module]
+        of_all, unknown = (
+            len({trial.problem for trial in Tuner(target, toolchain, 1, stores=s).trials(modules)})
+            for s in ([], [store_of(target)])
+        )
+        print(f"{case.name:18} {of_all - unknown} of {of_all} kernels known", flush=True)
+
+
+def store_of(target: Target) -> TimingStore:
+    """The file that the target ships."""
+    if target.timings is None:
+        raise CompileError(f"{target.name} ships no timings")
+    return TimingStore(target.timings)
+
+
+def lowered(case: Case, target: Target) -> Program:
+    """A model's program after the default pipeline."""
+    program = ait.trace(case.model().to("f16"), specs_of(case.inputs()), require_weights=False)
+    run_pipeline(program.module, ("default",), target=target.name, context=make_context())
+    return program
+
+
+def main() -> None:
+    """One of the steps."""
+    names = [case.name for case in CASES]
+    parser = argparse.ArgumentParser(description="fill the timings that a target ships")
+    parser.add_argument("--build", type=Path, metavar="FOLDER", help="compile candidates")
+    parser.add_argument("--run", type=Path, metavar="FOLDER", help="time such candidates")
+    parser.add_argument("--collect", type=Path, metavar="FOLDER", help="keep such times")
+    parser.add_argument("--check", action="store_true", help="say what is known")
+    parser.add_argument("--case", action="append", choices=names, help="(default: all)")
+    parser.add_argument("--target", default="cuda:sm_90a")
+    parser.add_argument("--tune", type=int, default=1, metavar="LEVEL", help="as of ait compile")
+    parser.add_argument("--device", default="", help="build what is not known of this device")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="compilers at once")
+    options = parser.parse_args()
+    target = code_target(options.target)
+    cases = [case for case in CASES if not options.case or case.name in options.case]
+    if options.check:
+        check(cases, target)
+    elif options.build is not None:
+        build(cases, target, options)
+    elif options.run is not None:
+        run(target, options.run)
+    elif options.collect is not None:
+        collect(target, options.collect)
+    else:
+        parser.error("one of --build, --run, --collect and --check is needed")
+
+
+if __name__ == "__main__":
+    main()

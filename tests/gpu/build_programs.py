@@ -1,0 +1,138 @@
+"""Compiles random programs here, to run on a machine that has a GPU and little else.
+
+    python -m tests.gpu.build_programs FOLDER [COUNT [SEED]]    (here)
+    python FOLDER/run_programs.py                               (there: needs ait.runtime, a driver)
+
+They are those of the property tests (tests/property/programs.py). Each becomes a library and an
+.npz file: inputs and the interpreter's outputs at several sizes, among them 0 and 1.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from numpy.typing import NDArray
+from xdsl.ir import Operation
+
+import ait
+from ait.codegen.compile import CompileOptions
+from ait.dialects import graph
+from ait.dialects.symbolic import dims_of, element_of, evaluate, symbols_of
+from ait.ir.dtypes import dtype_of
+from ait.ir.program import inputs_of
+from tests.property.programs import MAKERS, Case, cases, tolerance
+
+TARGET = "cuda:sm_90a"
+COUNT, SEED = 60, 11
+_RUNNER = Path(__file__).parent / "run_programs.py"
+_SIZES = ({"m": 0, "n": 1}, {"m": 1, "n": 1}, {"m": 5, "n": 3})
+"""What all programs are run at, beside the sizes that were drawn with them."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Inputs at one size, and what the interpreter makes of them."""
+
+    inputs: dict[str, NDArray[Any]]
+    outputs: dict[str, NDArray[Any]]
+
+
+def build(folder: Path, count: int = COUNT, first: int = SEED, target: str = TARGET) -> None:
+    """Writes libraries, data and the runner to `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    programs = generated(count, first)
+    described = {
+        f"program_{index}": build_program(folder, f"program_{index}", case, target)
+        for index, case in enumerate(programs)
+    }
+    (folder / "programs.json").write_text(json.dumps(described, indent=1))
+    shutil.copy(_RUNNER, folder)
+
+
+def generated(count: int, first: int) -> list[Case]:
+    """The same programs for the same count and first seed, each of a seed of its own. Most ops are
+    elementwise, so that a quarter of the programs is of any ops, and the others of the rest and a
+    few that are fused with it."""
+    rest = [kind for kind in MAKERS if not issubclass(kind, graph.ElementwiseOp)]
+    fused = [graph.AddOp, graph.MulOp, graph.GeluOp, graph.ReluOp]
+    return [_drawn(first + i, [*rest, *fused] if i % 4 else list(MAKERS)) for i in range(count)]
+
+
+def _drawn(seed_of_it: int, kinds: Sequence[type[Operation]]) -> Case:
+    """The last of a few programs: the first that Hypothesis draws is the simplest there is."""
+    found: list[Case] = []
+
+    @seed(seed_of_it)
+    @settings(
+        max_examples=3,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(cases(max_ops=6, kinds=kinds))
+    def collect(case: Case) -> None:
+        found.append(case)
+
+    collect()
+    return found[-1]
+
+
+def build_program(folder: Path, name: str, case: Case, target: str) -> dict[str, object]:
+    """Compiles a program and saves its data; returns what the runner must know."""
+    artifact = ait.compile(
+        case.program, target, folder / f"{name}.so", CompileOptions(tune=0, progress=False)
+    )
+    print(f"built {name}: {artifact.report.seconds:.1f} s", flush=True)
+    runs = runs_of(case)
+    arrays: dict[str, NDArray[Any]] = {}
+    for index, run in enumerate(runs):
+        arrays |= {f"{index}:in:{key}": _plain(value) for key, value in run.inputs.items()}
+        arrays |= {f"{index}:out:{key}": _plain(value) for key, value in run.outputs.items()}
+    np.savez(folder / f"{name}.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    outputs = case.program.main.function_type.outputs
+    elements = [element_of(type) for type in outputs]
+    return {
+        "sizes": len(runs),
+        "launches": artifact.report.launches,
+        "tolerances": {
+            key: 0.0 if exact else tolerance(case, element)
+            for key, exact, element in zip(runs[0].outputs, case.exact, elements, strict=True)
+        },
+    }
+
+
+def runs_of(case: Case) -> list[Run]:
+    """The inputs that were drawn, and others at each of _SIZES that differs in a size."""
+    ports = inputs_of(case.program.main)
+    names = {s.name for port in ports for s in symbols_of(dims_of(port.type))}
+    sizes = [{name: size[name] for name in names} for size in (case.bindings, *_SIZES)]
+    distinct = [size for index, size in enumerate(sizes) if size not in sizes[:index]]
+    generator = np.random.default_rng(3)
+    drawn: list[dict[str, NDArray[Any]]] = [case.inputs]
+    for size in distinct[1:]:
+        drawn.append({port.name: _input(generator, port.type, size) for port in ports})
+    return [Run(inputs, ait.evaluate(case.program, inputs)) for inputs in drawn]
+
+
+def _input(generator: np.random.Generator, kind: Any, size: dict[str, int]) -> NDArray[Any]:
+    """Small whole numbers, as the programs expect."""
+    shape: Sequence[int] = [evaluate(dim, size) for dim in dims_of(kind)]
+    return generator.integers(-3, 4, shape).astype(dtype_of(element_of(kind)).numpy)
+
+
+def _plain(value: NDArray[Any]) -> NDArray[Any]:
+    """An array that NumPy alone can save: bfloat16 as its bits."""
+    return value.view(np.uint16) if value.dtype.name == "bfloat16" else value
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]), *map(int, sys.argv[2:4]))
