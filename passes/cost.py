@@ -198,6 +198,14 @@ def seconds_on(op: KernelOp, target: TargetInfo) -> float:
     return seconds(op, target.description) * slowness(op, target)
 
 
+def expected_seconds(op: KernelOp, target: TargetInfo) -> float:
+    """What the target expects of `op`, by the model of its own kernels if it has one."""
+    expected = target.expected_seconds(op)
+    if expected is not None:
+        return expected
+    return seconds_on(op, target) + target.description.launch_seconds
+
+
 def copy_seconds(elements: Dim, element: Attribute, device: DeviceDescription) -> float:
     """What a copy of so many elements costs, with its launch."""
     moved = 2 * upper_bound(elements) * bytes_of(element)
