@@ -31,31 +31,34 @@ SIMPLIFY = (
     "propagate-layout",
     "canonicalize-graph",
     "cse-graph",
-    # 4. What depends on weights alone moves to @prepare.
+    # 4. What is mostly cut away is not computed.
+    "bubble-up-slices",
+    "cse-graph",
+    # 5. What depends on weights alone moves to @prepare.
     "fold-constants",
 )
 LOWER = (
-    # 5. Movement becomes views, computing ops become kernels.
+    # 6. Movement becomes views, computing ops become kernels.
     "lower-movement",
     "lower-graph",
 )
 FUSE = (
-    # 6. Regions merge along chains, siblings merge, and what moves data goes into accesses.
+    # 7. Regions merge along chains, siblings merge, and what moves data goes into accesses.
     "fuse-vertical",
     "fuse-horizontal",
     "fuse-memory",
 )
 TARGET = (
-    # 7. The target's wishes and refusals; what they added to @prepare is lowered as well.
+    # 8. The target's wishes and refusals; what they added to @prepare is lowered as well.
     "legalize",
     "lower-movement",
     "lower-graph",
     "fuse-memory",
-    # 8. Rows that the fast kernels cannot address are padded.
+    # 9. Rows that the fast kernels cannot address are padded.
     "align-operands",
 )
 PLACE = (
-    # 9. Buffers; kernels that write several parts of one tensor, and shared launches (both on
+    # 10. Buffers; kernels that write several parts of one tensor, and shared launches (both on
     # buffers, where parts of one tensor are independent); slots, and a configuration each.
     "bufferize",
     "forward-copies",

@@ -38,25 +38,6 @@ _IMAGES: tuple[type[GraphOp], ...] = (
 )
 
 
-def _clone_onto(op: GraphOp, operands: Sequence[SSAValue], **changed: Any) -> GraphOp:
-    """The same op on other operands, its result types inferred anew."""
-    kinds = type(op).property_kinds()
-    properties = dict(op.properties)
-    for name, value in changed.items():
-        encoded = kinds[name].encode(value)
-        if encoded is None:
-            properties.pop(name, None)
-        else:
-            properties[name] = encoded
-    types = type(op).infer_types([operand.type for operand in operands], properties)
-    return type(op).create(
-        operands=operands,
-        result_types=types,
-        properties=properties,
-        attributes=dict(op.attributes),
-    )
-
-
 def _moved_weights(op: Any) -> list[Operation]:
     return [graph.PermuteOp(op.weight, TO_LAST)]
 
@@ -93,7 +74,7 @@ class RunChannelsLast(RewritePattern):
         if type(op) in _WEIGHTS:
             moved += _WEIGHTS[type(op)](op)
             operands[1] = moved[-1].results[0]
-        last = _clone_onto(op, operands, layout="nhwc")
+        last = op.clone_onto(operands, layout="nhwc")
         back = graph.PermuteOp(last.results[0], TO_FIRST)
         back.result.name_hint = op.results[0].name_hint
         rewriter.replace(op, [*moved, last, back])
@@ -102,11 +83,11 @@ class RunChannelsLast(RewritePattern):
 def _sunk_elementwise(
     op: GraphOp, permutation: Sequence[int], inner: Sequence[SSAValue]
 ) -> list[GraphOp]:
-    return [_clone_onto(op, inner)]
+    return [op.clone_onto(inner)]
 
 
 def _sunk_axis(op: Any, permutation: Sequence[int], inner: Sequence[SSAValue]) -> list[GraphOp]:
-    return [_clone_onto(op, inner, axis=permutation[op.axis])]
+    return [op.clone_onto(inner, axis=permutation[op.axis])]
 
 
 def _carried(values: Sequence[Any], permutation: Sequence[int]) -> list[Any]:
@@ -119,7 +100,7 @@ def _carried(values: Sequence[Any], permutation: Sequence[int]) -> list[Any]:
 
 def _sunk_slice(op: Any, permutation: Sequence[int], inner: Sequence[SSAValue]) -> list[GraphOp]:
     changed = {name: _carried(getattr(op, name), permutation) for name in _SLICE_PROPERTIES}
-    return [_clone_onto(op, inner, **changed)]
+    return [op.clone_onto(inner, **changed)]
 
 
 _SLICE_PROPERTIES = ("offsets", "sizes", "steps")
@@ -127,7 +108,7 @@ _SLICE_PROPERTIES = ("offsets", "sizes", "steps")
 
 def _sunk_pad(op: Any, permutation: Sequence[int], inner: Sequence[SSAValue]) -> list[GraphOp]:
     changed = {name: _carried(getattr(op, name), permutation) for name in ("low", "high")}
-    return [_clone_onto(op, inner, **changed)]
+    return [op.clone_onto(inner, **changed)]
 
 
 def _sunk_group_norm(
@@ -139,7 +120,7 @@ def _sunk_group_norm(
     channel = permutation[channel_axis(op.layout, rank)]
     if permutation[0] != 0 or channel not in layouts:
         return None
-    return [_clone_onto(op, inner, layout=layouts[channel])]
+    return [op.clone_onto(inner, layout=layouts[channel])]
 
 
 SINKS: Mapping[type, Callable[..., list[GraphOp] | None]] = {
@@ -237,7 +218,7 @@ class ReducePermuted(RewritePattern):
         if op.keepdims or kept != sorted(kept):
             return
         axes = sorted(permutation[axis] for axis in op.axes)
-        rewriter.replace(op, _clone_onto(op, [op.x.owner.x], axes=axes))
+        rewriter.replace(op, op.clone_onto([op.x.owner.x], axes=axes))
 
 
 class CancelPermutes(RewritePattern):
