@@ -31,7 +31,7 @@ from ait.passes.alignment import (
 from ait.passes.bufferize import destination_of
 from ait.passes.cost import copy_seconds, microseconds, seconds
 from ait.passes.derived import DerivedParameters
-from ait.passes.fusion.dense_factors import cheapest_factors
+from ait.passes.fusion.dense_factors import cheapest_factors, is_scattered
 from ait.passes.fusion.legality import Refusal
 from ait.passes.fusion.padding import Padding, Storage
 from ait.passes.fusion.rebuild import rebuilt
@@ -110,7 +110,7 @@ class _Aligner:
             if dense.layouts:
                 names = ", ".join(_name_of(op, position) for position in dense.layouts)
                 remark(NAME, "applied", op, f"reads {names} from a dense copy")
-                return self._copied(op, dense.layouts)
+                op = self._copied(op, dense.layouts)
         found = misfits(op, self.target)
         gain = seconds(op, self.target.description) * (1 / wanted.speed_without - 1)
         if not found:
@@ -167,8 +167,7 @@ class _Aligner:
 
     def _weights_of(self, op: ProductOp) -> list[int]:
         """The factors that `@prepare` can store."""
-        factors = (0, *op.right_factors)
-        return [i for i in factors if self._is_weight(op.ins[i], op.in_access[i])]
+        return [i for i in range(op.DATA_OPERANDS) if self._is_weight(op.ins[i], op.in_access[i])]
 
     def _is_weight(self, value: SSAValue, access: AccessMap) -> bool:
         return isinstance(value.owner, GetParameterOp) and all(
@@ -179,6 +178,8 @@ class _Aligner:
         """A layout for a copy of what a map reaches. Raises Refusal if it does not help either."""
         value = (*op.ins, *op.outs)[position]
         access, groups = access_at(op, position), groups_of(op, position)
+        if isinstance(op, ProductOp) and position < op.DATA_OPERANDS and is_scattered(op, position):
+            raise Refusal(f"{_name_of(op, position)} is walked in several strides")
         layout = aligned_layout(access, groups, element_of(value), wanted.bytes)
         base = self.target.description.alignment
         reason = misfit(op, position, layout.access, wanted, base)

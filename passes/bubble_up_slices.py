@@ -19,7 +19,15 @@ from xdsl.transforms.dead_code_elimination import dce
 from ait.dialects import graph
 from ait.dialects.functions import functions_of
 from ait.dialects.graph import ElementwiseOp, GraphOp
-from ait.dialects.symbolic import Dim, dim_product, dims_of, lower_bound, provably_le, to_text
+from ait.dialects.symbolic import (
+    Dim,
+    dim_product,
+    dims_of,
+    lower_bound,
+    provably_le,
+    to_text,
+    upper_bound,
+)
 from ait.passes.remarks import remark
 
 NAME = "bubble-up-slices"
@@ -158,7 +166,7 @@ def _of_attention(op: graph.AttentionOp, box: Box) -> Boxes:
     if groups != h and not heads.is_all_of(h):
         return None
     shared = heads if groups == h else Range(0, groups)
-    boxes = [
+    boxes: list[Box] = [
         (batch, heads, queries, Range(0, d)),
         (batch, shared, Range(0, keys), Range(0, d)),
         (batch, shared, Range(0, keys), Range(0, dv)),
@@ -241,7 +249,8 @@ def _hull(boxes: Sequence[Box], dims: Sequence[Dim]) -> Box:
 def _hull_of_dim(parts: Sequence[Range], dim: Dim) -> Range:
     if all(part == parts[0] for part in parts):
         return parts[0]
-    begins, ends = [], []
+    begins: list[int] = []
+    ends: list[int] = []
     for part in parts:
         if not isinstance(part.offset, int) or not isinstance(part.size, int) or part.step < 0:
             return Range(0, dim)
@@ -253,7 +262,9 @@ def _hull_of_dim(parts: Sequence[Range], dim: Dim) -> Range:
 def _relative(box: Box, hull: Box) -> Box:
     """A box as one of what its hull takes."""
     return tuple(
-        Range(0, part.size) if part == outer else Range(part.offset - outer.offset, part.size, part.step)
+        Range(0, part.size)
+        if part == outer
+        else Range(part.offset - outer.offset, part.size, part.step)
         for part, outer in zip(box, hull, strict=True)
     )
 
@@ -268,9 +279,10 @@ def _slices_of(op: Operation) -> list[graph.SliceOp]:
 
 
 def _shrinks(box: Box, dims: Sequence[Dim]) -> bool:
-    """Whether a box is a small part of a tensor, and not empty."""
+    """Whether a box is a small part of a tensor at the largest sizes, and never empty."""
     left = dim_product(part.size for part in box)
-    return lower_bound(left) > 0 and provably_le(left * _LEAST_SHRINKAGE, dim_product(dims))
+    most = upper_bound(left)
+    return lower_bound(left) > 0 and most * _LEAST_SHRINKAGE <= upper_bound(dim_product(dims))
 
 
 def _narrowed(op: GraphOp, box: Box, like: Operation) -> tuple[list[Operation], SSAValue] | None:

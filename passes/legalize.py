@@ -15,8 +15,8 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from ait.dialects.accessor import AccessMap, MaterializeOp, ViewOp
 from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.graph import GetParameterOp
-from ait.dialects.kernel import BackToBackGemmOp, ConvOp, GemmOp, KernelOp, ProductOp
-from ait.dialects.symbolic import bounds
+from ait.dialects.kernel import BackToBackGemmOp, ConvOp, EmptyOp, GemmOp, KernelOp, ProductOp
+from ait.dialects.symbolic import bounds, element_of, tensor_type
 from ait.errors import CompileError
 from ait.passes.cost import expected_seconds, microseconds
 from ait.passes.derived import DerivedParameters
@@ -29,6 +29,10 @@ from ait.passes.remarks import describe, remark
 from ait.passes.target import TargetInfo, find_target
 
 NAME = "legalize"
+
+_SURE_GAIN = 0.9
+"""How much of a convolution's time a product may take to replace it: what models expect of kernels
+that are unlike each other is no more exact."""
 
 
 class _WeightLayouts:
@@ -162,6 +166,21 @@ def _product_of(op: ConvOp, layouts: _WeightLayouts | None) -> GemmOp:
     return new
 
 
+def _seconds_of_conv(op: ConvOp, target: TargetInfo) -> float:
+    """What the target expects of a convolution, its weights being stored as it likes them."""
+    read = Read(op.ins[1], op.in_access[1])
+    packs = type(op) in target.capabilities.packed_weights
+    if not packs or _constant(read.base) is None or not _pays(read):
+        return expected_seconds(op, target)
+    dims = read.access.sizes
+    packed = EmptyOp(tensor_type(element_of(read.base), dims)).result
+    maps = [op.in_access[0], AccessMap.dense(dims), *op.in_access[2:]]
+    tried = rebuilt(op, ins=[op.ins[0], packed, *op.ins[2:]], in_maps=maps)
+    seconds = expected_seconds(tried, target)
+    tried.erase()
+    return seconds
+
+
 def _product_pays(op: ConvOp, target: TargetInfo) -> bool:
     """Whether the target runs the product that a convolution is, and is expected to be faster: with
     a copy of the patches, where that is what it needs."""
@@ -171,13 +190,15 @@ def _product_pays(op: ConvOp, target: TargetInfo) -> bool:
             return False
         if _is_of_pixels(op):
             return True
-        here, there = expected_seconds(op, target), cheapest_factors(tried, target, (1,)).seconds
+        here = _seconds_of_conv(op, target)
+        there = cheapest_factors(tried, target, (1,)).seconds
     finally:
         tried.erase()
     numbers = f"{microseconds(there)} expected of a product, {microseconds(here)} of a convolution"
-    if there >= here:
+    pays = there < here * _SURE_GAIN
+    if not pays:
         remark(NAME, "missed", op, f"stays a convolution of patches: {numbers}")
-    return there < here
+    return pays
 
 
 def _rewrite_convs(function: FuncOp, layouts: _WeightLayouts, target: TargetInfo) -> None:

@@ -16,6 +16,8 @@ from ait.passes.target import DeviceDescription
 
 # The part of a gemm before the first and after the last multiplication.
 _RAMP_SECONDS = 0.75e-6
+# By the elements of a copy: 3.0 was measured, of a network's first convolution.
+_SLOWER_COPIES = {1: 3.0, 2: 2.0, 4: 1.3}
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,12 @@ def own_gemm_seconds(
     steady = waves * ceil(shape.k / k) * step
     finish = m * n * shape.epilogue_bytes * waves / (device.memory_bandwidth / device.units)
     return max(steady + finish, shape.bytes / device.memory_bandwidth) + _RAMP_SECONDS
+
+
+def slowdown_of_copies(elements: int) -> float:
+    """How much longer kernels take that copy so many elements of 16 bits at once for matrix units,
+    where 8 and more are best."""
+    return _SLOWER_COPIES.get(elements, 1.0)
 
 
 def stream_seconds(operands: Iterable[Operand], device: DeviceDescription) -> float:

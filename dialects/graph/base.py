@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import isfinite
-from typing import Any, ClassVar, TypeAlias, cast
+from typing import Any, ClassVar, Self, TypeAlias, cast
 
-from typing_extensions import Self, TypeVar, override
+from typing_extensions import TypeVar, override
 from xdsl.dialects.builtin import (
     DenseArrayBase,
     FloatAttr,

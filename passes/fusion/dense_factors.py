@@ -1,17 +1,18 @@
-"""Factors of products that a target's fast kernels cannot walk where they lie, copied into matrices.
+"""Factors that a target's fast products cannot walk where they lie, copied into dense matrices.
 
 Patches of an image are the example: a row of them is some elements of each of some rows of each
-channel. One kernel walks such a factor slowly, or two are faster: a copy, and a product of matrices.
+channel. One kernel walks such a factor slowly; a copy and a product of matrices may be faster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 from ait.dialects.kernel import EmptyOp, ProductOp
 from ait.dialects.symbolic import dim_product, element_of, tensor_type
-from ait.passes.alignment import Layout, access_at, dense_layout, groups_of, runs_of
+from ait.passes.alignment import Layout, access_at, dense_layout, groups_of, misfits, runs_of
 from ait.passes.cost import copy_seconds, expected_seconds
 from ait.passes.fusion.rebuild import rebuilt
 from ait.passes.target import TargetInfo
@@ -36,7 +37,7 @@ def cheapest_factors(
     `weights`: positions whose copies cost nothing, since they are made before the model runs.
     """
     ways = [_way(op, {}, target, weights)]
-    for positions in _choices(op):
+    for positions in _choices(op, target):
         layouts = {position: dense_layout(op, position, _ROW_BYTES) for position in positions}
         ways.append(_way(op, layouts, target, weights))
     return min(ways, key=lambda way: way.seconds)
@@ -48,12 +49,14 @@ def is_scattered(op: ProductOp, position: int) -> bool:
     return len(runs) > len({run.group for run in runs})
 
 
-def _choices(op: ProductOp) -> Iterator[tuple[int, ...]]:
-    """Sets of factors whose copies may help: each scattered one, and all."""
-    scattered = [i for i in (0, *op.right_factors) if is_scattered(op, i)]
-    yield from ((position,) for position in scattered)
-    if len(scattered) > 1:
-        yield tuple(scattered)
+def _choices(op: ProductOp, target: TargetInfo) -> Iterator[tuple[int, ...]]:
+    """Sets of factors whose copies may help: scattered ones, and then misaligned ones as well."""
+    scattered = {i for i in range(op.DATA_OPERANDS) if is_scattered(op, i)}
+    if not scattered:
+        return
+    factors = sorted(scattered.union(misfits(op, target)).intersection(range(op.DATA_OPERANDS)))
+    for count in range(1, len(factors) + 1):
+        yield from combinations(factors, count)
 
 
 def _way(
