@@ -20,7 +20,7 @@ from xdsl.pattern_rewriter import (
 from ait.dialects import graph
 from ait.dialects.graph import ElementwiseOp, GraphOp
 from ait.dialects.graph.windows import channel_axis
-from ait.dialects.symbolic import dims_of, floordiv
+from ait.dialects.symbolic import Dim, dim_product, dims_of, floordiv, provably_le
 from ait.passes.target import find_target
 
 TO_LAST = (0, 2, 3, 1)
@@ -235,6 +235,62 @@ class CancelPermutes(RewritePattern):
             rewriter.replace(op, graph.PermuteOp(inner.x, combined))
 
 
+class CancelAroundReshape(RewritePattern):
+    """permute, reshape, permute -> reshape, permute, if the reshape takes dims together, or apart,
+    that lie side by side before the first permute as well.
+
+    An image that becomes a sequence of pixels, `x.flatten(2).transpose(1, 2)`, is one.
+    """
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, graph.PermuteOp):
+            return
+        reshape = op.x.owner
+        if not isinstance(reshape, graph.ReshapeOp) or not reshape.result.has_one_use():
+            return
+        inner = reshape.x.owner
+        if not isinstance(inner, graph.PermuteOp):
+            return
+        pieces = pieces_of_reshape(dims_of(reshape.x), dims_of(reshape.result))
+        sources = [[inner.permutation[i] for i in before] for before, _ in pieces]
+        if any(own != list(range(own[0], own[0] + len(own))) for own in sources if own):
+            return
+        order = sorted(range(len(pieces)), key=lambda i: sources[i])
+        moved = [axis for i in order for axis in pieces[i][1]]
+        after = dims_of(reshape.result)
+        new = graph.ReshapeOp(inner.x, [after[axis] for axis in moved])
+        new.attributes.update(reshape.attributes)
+        permutation = [moved.index(axis) for axis in op.permutation]
+        if permutation == sorted(permutation):
+            rewriter.replace(op, new)
+            return
+        last = graph.PermuteOp(new.result, permutation)
+        last.attributes.update(op.attributes)
+        rewriter.replace(op, [new, last])
+
+
+def pieces_of_reshape(
+    before: Sequence[Dim], after: Sequence[Dim]
+) -> list[tuple[list[int], list[int]]]:
+    """The dims before and after a reshape in pieces of as many elements each, in order; as small
+    as can be told."""
+    pieces: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(before) or j < len(after):
+        first, second = i, j
+        i, j = min(i + 1, len(before)), min(j + 1, len(after))
+        while True:
+            left, right = dim_product(before[first:i]), dim_product(after[second:j])
+            if left == right:
+                break
+            if i == len(before) or (j < len(after) and provably_le(right, left)):
+                j += 1
+            else:
+                i += 1
+        pieces.append((list(range(first, i)), list(range(second, j))))
+    return pieces
+
+
 @dataclass(frozen=True)
 class PropagateLayoutPass(ModulePass):
     """Runs images channels-last where the target's kernels want it.
@@ -254,6 +310,11 @@ class PropagateLayoutPass(ModulePass):
         if not find_target(self.target).capabilities.channels_last:
             return
         PatternRewriteWalker(RunChannelsLast(), apply_recursively=False).rewrite_module(op)
-        patterns: list[RewritePattern] = [CancelPermutes(), SinkPermute(), ReducePermuted()]
+        patterns: list[RewritePattern] = [
+            CancelPermutes(),
+            CancelAroundReshape(),
+            SinkPermute(),
+            ReducePermuted(),
+        ]
         applier = GreedyRewritePatternApplier(patterns, dce_enabled=True)
         PatternRewriteWalker(applier).rewrite_module(op)
