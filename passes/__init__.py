@@ -26,6 +26,7 @@ PASSES: Mapping[str, str] = {
     "fuse-memory": "FuseMemoryPass",
     "fuse-vertical": "FuseVerticalPass",
     "group-kernels": "GroupKernelsPass",
+    "join-products": "JoinProductsPass",
     "legalize": "LegalizePass",
     "lower-graph": "LowerGraphPass",
     "lower-movement": "LowerMovementPass",
