@@ -150,12 +150,10 @@ def _product(value: SSAValue) -> Product | None:
 
 
 def _fit(first: Product, second: Product) -> bool:
-    if type(first) is not type(second) or first is second or first.x is second.x:
-        return False
-    if isinstance(first, graph.Conv2dOp) and isinstance(second, graph.Conv2dOp):
-        if first.layout != second.layout:
-            return False
-    return first.result.type == second.result.type
+    """Whether two products, of different factors, add up element by element as they are."""
+    alike = type(first) is type(second) and first.x is not second.x
+    layouts = {op.layout for op in (first, second) if isinstance(op, graph.Conv2dOp)}
+    return alike and len(layouts) < 2 and first.result.type == second.result.type
 
 
 def _is_computed(value: SSAValue) -> bool:

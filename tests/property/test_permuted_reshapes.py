@@ -77,9 +77,10 @@ def test_pieces_have_the_same_elements(chain: Chain) -> None:
 
 def test_a_sequence_of_pixels_is_not_moved() -> None:
     """Whatever the channels-last image was called before."""
-    program = trace(
-        lambda x: x.permute(0, 3, 1, 2).flatten(2).transpose(1, 2),
-        {"x": TensorSpec((2, 4, 5, 6), "f32")},
-    )
+
+    def model(x: nn.Tensor) -> nn.Tensor:
+        return x.permute(0, 3, 1, 2).flatten(2).transpose(1, 2)
+
+    program = trace(model, {"x": TensorSpec((2, 4, 5, 6), "f32")})
     run_pipeline(program.module, ["propagate-layout"], verify=True)
     assert not any(isinstance(op, graph.PermuteOp) for op in program.module.walk())
