@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from ait.ir.interpreter import evaluate
 from ait.ir.program import Program
 from ait.ir.trace import Dim, TensorSpec, trace
 from ait.passes.pipelines import SIMPLIFY, run_pipeline
+from ait.passes.target import FAMILIES
 from ait.runtime.loader import load
 from tests.property.examples import examples
 
@@ -117,12 +119,14 @@ def test_small_blocks_end_in_one_product(plan: Plan) -> None:
     assert len(products) == 2
 
 
-def test_compiled_blocks_agree(tmp_path: Path) -> None:
+def test_compiled_blocks_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the weights as traced, and with others."""
+    families = dict(FAMILIES, quick="tests.unit.codegen.cpu.quick_target")
+    monkeypatch.setattr("ait.passes.target.FAMILIES", families)
     count = 0
 
     @given(plans())
-    @examples(6)
+    @examples(4)
     def check(plan: Plan) -> None:
         nonlocal count
         count += 1
@@ -131,7 +135,7 @@ def test_compiled_blocks_agree(tmp_path: Path) -> None:
         want = evaluate(program, inputs)
         again = evaluate(Program(program.module, replaced), inputs)
         library = tmp_path / f"model{count}.so"
-        compile_program(program, "cpu", library, CompileOptions(verify=True))
+        compile_program(program, "quick", library, CompileOptions(verify=True))
         with load(library) as model:
             assert_close(plan, model.run(inputs), want)
             model.set_weights(replaced)

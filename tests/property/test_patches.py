@@ -150,7 +150,7 @@ def test_compiled_patches_agree(tmp_path: Path) -> None:
     count = 0
 
     @given(plans())
-    @examples(8)
+    @examples(4)
     def check(plan: Patches) -> None:
         nonlocal count
         count += 1
