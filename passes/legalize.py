@@ -18,9 +18,10 @@ from ait.dialects.graph import GetParameterOp
 from ait.dialects.kernel import BackToBackGemmOp, ConvOp, EmptyOp, GemmOp, KernelOp, ProductOp
 from ait.dialects.symbolic import bounds, element_of, tensor_type
 from ait.errors import CompileError
+from ait.passes.alignment import misfits
 from ait.passes.cost import expected_seconds, microseconds
 from ait.passes.derived import DerivedParameters
-from ait.passes.fusion.dense_factors import cheapest_factors
+from ait.passes.fusion.dense_factors import SURE_GAIN, cheapest_factors, is_scattered
 from ait.passes.fusion.rebuild import rebuilt
 from ait.passes.lowering.contraction import int_array
 from ait.passes.lowering.launch import Read
@@ -29,10 +30,6 @@ from ait.passes.remarks import describe, remark
 from ait.passes.target import TargetInfo, find_target
 
 NAME = "legalize"
-
-_SURE_GAIN = 0.9
-"""How much of a convolution's time a product may take to replace it: what models expect of kernels
-that are unlike each other is no more exact."""
 
 
 class _WeightLayouts:
@@ -190,12 +187,15 @@ def _product_pays(op: ConvOp, target: TargetInfo) -> bool:
             return False
         if _is_of_pixels(op):
             return True
-        here = _seconds_of_conv(op, target)
-        there = cheapest_factors(tried, target, (1,)).seconds
+        here, best = _seconds_of_conv(op, target), cheapest_factors(tried, target, (1,))
+        # Kernels for products are slow at patches that are not aligned, and stay so without a copy.
+        is_slow = not best.layouts and is_scattered(tried, 0) and 0 in misfits(tried, target)
     finally:
         tried.erase()
-    numbers = f"{microseconds(there)} expected of a product, {microseconds(here)} of a convolution"
-    pays = there < here * _SURE_GAIN
+    numbers = (
+        f"{microseconds(best.seconds)} expected of a product, {microseconds(here)} of a convolution"
+    )
+    pays = not is_slow and best.seconds < here * SURE_GAIN
     if not pays:
         remark(NAME, "missed", op, f"stays a convolution of patches: {numbers}")
     return pays

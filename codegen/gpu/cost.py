@@ -63,16 +63,21 @@ def _is_full(operand: Operand) -> bool:
 
 
 def own_gemm_seconds(
-    shape: GemmShape, device: DeviceDescription, tile: tuple[int, int, int], tensor: bool
+    shape: GemmShape,
+    device: DeviceDescription,
+    tile: tuple[int, int, int],
+    tensor: bool,
+    slowdown: float = 1.0,
 ) -> float:
-    """Expected time of the gemm kernel of our own: one block a tile, several blocks a unit."""
+    """Expected time of the gemm kernel of our own: one block a tile, several blocks a unit.
+    `slowdown`: how much longer steps along k take where they do not wait for memory."""
     m, n, k = tile
     tiles = shape.batch * ceil(shape.m / m) * ceil(shape.n / n)
     peak = device.matrix_peak["f16"] * 0.2 if tensor else device.vector_peak * 0.5
     # Two blocks hide each other's waits; a lone one waits for memory in every step along k.
     per_unit = peak / device.units
     waves = ceil(tiles / (2 * device.units)) * 2 if tiles > device.units else 1
-    step = max(2.0 * m * n * k / per_unit, 0.6e-6 / max(1, min(4, tiles / device.units)))
+    step = max(2.0 * m * n * k / per_unit * slowdown, 0.6e-6 / max(1, min(4, tiles / device.units)))
     steady = waves * ceil(shape.k / k) * step
     finish = m * n * shape.epilogue_bytes * waves / (device.memory_bandwidth / device.units)
     return max(steady + finish, shape.bytes / device.memory_bandwidth) + _RAMP_SECONDS

@@ -56,7 +56,7 @@ class OwnGemm:
         return [
             Candidate(
                 OwnGemmAttr(OwnGemmConfig(tile, unit)),
-                slowdown * own_gemm_seconds(shape, device, tile, is_tensor),
+                own_gemm_seconds(shape, device, tile, is_tensor, slowdown),
             )
             for tile in TILES[unit]
         ]
