@@ -198,6 +198,11 @@ def seconds_on(op: KernelOp, target: TargetInfo) -> float:
     return seconds(op, target.description) * slowness(op, target)
 
 
+SURE_GAIN = 0.9
+"""How much of the time of one way another may take to be preferred, where kernels unlike each other
+are compared: what models expect of them is no more exact."""
+
+
 def expected_seconds(op: KernelOp, target: TargetInfo) -> float:
     """What the target expects of `op`, by the model of its own kernels if it has one."""
     expected = target.expected_seconds(op)

@@ -28,7 +28,7 @@ from ait.dialects.symbolic import (
     known_divisor,
     upper_bound,
 )
-from ait.passes.cost import copy_seconds, microseconds
+from ait.passes.cost import SURE_GAIN, copy_seconds, microseconds
 from ait.passes.origins import joined_location
 from ait.passes.plan_memory import bytes_of
 from ait.passes.remarks import describe, remark
@@ -136,7 +136,7 @@ class _Join(RewritePattern):
             if cut or not _is_computed(x):
                 size = dim_product(dims_of(cut[-1].results[0] if cut else x))
                 lost += copy_seconds(size, element, device)
-        if lost >= saved:
+        if lost >= saved * SURE_GAIN:
             return f"{microseconds(saved)} saved, {microseconds(lost)} to copy factors side by side"
         return None
 
@@ -157,15 +157,17 @@ def _fit(first: Product, second: Product) -> bool:
 
 
 def _is_computed(value: SSAValue) -> bool:
-    """Whether a kernel computes a value, and can write it to its place in a joined factor."""
+    """Whether a kernel computes a value, and can write it to its place in a joined factor, in
+    whatever order."""
     owner = value.owner
+    if isinstance(owner, graph.PermuteOp):
+        return _is_computed(owner.x)
     return isinstance(owner, GraphOp) and not isinstance(owner, GetParameterOp | _MOVEMENT)
 
 
 _MOVEMENT = (
     graph.ConcatOp
     | graph.ExpandOp
-    | graph.PermuteOp
     | graph.ReshapeOp
     | graph.SliceOp
     | graph.SplitOp

@@ -19,9 +19,9 @@ from ait.dialects.kernel import BackToBackGemmOp, ConvOp, EmptyOp, GemmOp, Kerne
 from ait.dialects.symbolic import bounds, element_of, tensor_type
 from ait.errors import CompileError
 from ait.passes.alignment import misfits
-from ait.passes.cost import expected_seconds, microseconds
+from ait.passes.cost import SURE_GAIN, expected_seconds, microseconds
 from ait.passes.derived import DerivedParameters
-from ait.passes.fusion.dense_factors import SURE_GAIN, cheapest_factors, is_scattered
+from ait.passes.fusion.dense_factors import cheapest_factors, is_scattered
 from ait.passes.fusion.rebuild import rebuilt
 from ait.passes.lowering.contraction import int_array
 from ait.passes.lowering.launch import Read

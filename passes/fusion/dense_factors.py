@@ -13,16 +13,12 @@ from itertools import combinations
 from ait.dialects.kernel import EmptyOp, ProductOp
 from ait.dialects.symbolic import dim_product, element_of, tensor_type
 from ait.passes.alignment import Layout, access_at, dense_layout, groups_of, misfits, runs_of
-from ait.passes.cost import copy_seconds, expected_seconds
+from ait.passes.cost import SURE_GAIN, copy_seconds, expected_seconds
 from ait.passes.fusion.rebuild import rebuilt
 from ait.passes.target import TargetInfo
 
 _ROW_BYTES = 16
 """Rows of a copy begin at multiples of so many bytes: what vector accesses need, at least."""
-
-SURE_GAIN = 0.9
-"""How much of the time of one way another may take to be preferred, where kernels unlike each other
-are compared: what models expect of them is no more exact."""
 
 
 @dataclass(frozen=True)

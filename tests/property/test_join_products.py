@@ -109,10 +109,10 @@ def test_values_stay(plan: Plan, target: str) -> None:
     assert_close(plan, evaluate(program, inputs), want)
 
 
-@given(plans())
+@given(plans().filter(lambda plan: plan.stride == 1 and plan.size > 1))
 @examples(40)
 def test_small_blocks_end_in_one_product(plan: Plan) -> None:
-    """On a target of one speed for all addresses, launches alone make it worth it."""
+    """On a target of one speed for all addresses, a launch less is worth it."""
     program = program_of(plan)
     run_pipeline(program.module, SIMPLIFY, target="cpu", verify=True)
     products = [op for op in program.main.walk() if isinstance(op, graph.LinearOp | graph.Conv2dOp)]

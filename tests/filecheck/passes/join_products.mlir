@@ -24,16 +24,16 @@ func.func @linears(%x: tensor<64x32xf16>, %h: tensor<64x96xf16>, %u: tensor<8x32
 // A shortcut that skips pixels: what it reads is a slice. One bias is the bias of both.
 // CHECK-LABEL: @shortcut
 // CHECK-NEXT:    %[[H:.*]] = graph.relu %h
-// CHECK-NEXT:    %[[S:.*]] = graph.slice %x {{.*}}steps = [1, 2, 2, 1]{{.*}} : (tensor<8x14x14x64xf16>) -> tensor<8x7x7x64xf16>
-// CHECK-NEXT:    %[[X:.*]] = graph.concat %[[H]], %[[S]] {axis = 3} : {{.*}} -> tensor<8x7x7x96xf16>
+// CHECK-NEXT:    %[[S:.*]] = graph.slice %x {{.*}}steps = [1, 2, 2, 1]{{.*}} : (tensor<64x14x14x64xf16>) -> tensor<64x7x7x64xf16>
+// CHECK-NEXT:    %[[X:.*]] = graph.concat %[[H]], %[[S]] {axis = 3} : {{.*}} -> tensor<64x7x7x96xf16>
 // CHECK-NEXT:    %[[W:.*]] = graph.concat %u, %v {axis = 3} : {{.*}} -> tensor<256x1x1x96xf16>
 // CHECK-NEXT:    graph.conv2d %[[X]], %[[W]], %b {strides = [1, 1], {{.*}}layout = "nhwc"}
-func.func @shortcut(%x: tensor<8x14x14x64xf16>, %h: tensor<8x7x7x32xf16>, %u: tensor<256x1x1x32xf16>, %v: tensor<256x1x1x64xf16>, %b: tensor<256xf16>) -> tensor<8x7x7x256xf16> {
-  %0 = graph.relu %h : tensor<8x7x7x32xf16>
-  %1 = graph.conv2d %0, %u {strides = [1, 1], padding = [0, 0, 0, 0], dilations = [1, 1], groups = 1, layout = "nhwc"} : (tensor<8x7x7x32xf16>, tensor<256x1x1x32xf16>) -> tensor<8x7x7x256xf16>
-  %2 = graph.conv2d %x, %v, %b {strides = [2, 2], padding = [0, 0, 0, 0], dilations = [1, 1], groups = 1, layout = "nhwc"} : (tensor<8x14x14x64xf16>, tensor<256x1x1x64xf16>, tensor<256xf16>) -> tensor<8x7x7x256xf16>
-  %3 = graph.add %1, %2 : tensor<8x7x7x256xf16>
-  func.return %3 : tensor<8x7x7x256xf16>
+func.func @shortcut(%x: tensor<64x14x14x64xf16>, %h: tensor<64x7x7x32xf16>, %u: tensor<256x1x1x32xf16>, %v: tensor<256x1x1x64xf16>, %b: tensor<256xf16>) -> tensor<64x7x7x256xf16> {
+  %0 = graph.relu %h : tensor<64x7x7x32xf16>
+  %1 = graph.conv2d %0, %u {strides = [1, 1], padding = [0, 0, 0, 0], dilations = [1, 1], groups = 1, layout = "nhwc"} : (tensor<64x7x7x32xf16>, tensor<256x1x1x32xf16>) -> tensor<64x7x7x256xf16>
+  %2 = graph.conv2d %x, %v, %b {strides = [2, 2], padding = [0, 0, 0, 0], dilations = [1, 1], groups = 1, layout = "nhwc"} : (tensor<64x14x14x64xf16>, tensor<256x1x1x64xf16>, tensor<256xf16>) -> tensor<64x7x7x256xf16>
+  %3 = graph.add %1, %2 : tensor<64x7x7x256xf16>
+  func.return %3 : tensor<64x7x7x256xf16>
 }
 
 // Inputs would be copied, which costs more than the result saves. Products of one factor, products
