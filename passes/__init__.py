@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PASSES: Mapping[str, str] = {
     "align-operands": "AlignOperandsPass",
+    "bubble-up-slices": "BubbleUpSlicesPass",
     "bufferize": "BufferizePass",
     "canonicalize-graph": "CanonicalizeGraphPass",
     "cse-graph": "CseGraphPass",
@@ -25,6 +26,7 @@ PASSES: Mapping[str, str] = {
     "fuse-memory": "FuseMemoryPass",
     "fuse-vertical": "FuseVerticalPass",
     "group-kernels": "GroupKernelsPass",
+    "join-products": "JoinProductsPass",
     "legalize": "LegalizePass",
     "lower-graph": "LowerGraphPass",
     "lower-movement": "LowerMovementPass",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -15,7 +15,7 @@ from xdsl.transforms.dead_code_elimination import dce
 from ait.dialects.accessor import AccessMap
 from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.graph import GetParameterOp
-from ait.dialects.kernel import EmptyOp, KernelOp, PointwiseOp, compute_type
+from ait.dialects.kernel import EmptyOp, KernelOp, PointwiseOp, ProductOp, compute_type
 from ait.dialects.symbolic import dim_product, element_of, tensor_type
 from ait.passes.alignment import (
     Layout,
@@ -31,6 +31,7 @@ from ait.passes.alignment import (
 from ait.passes.bufferize import destination_of
 from ait.passes.cost import copy_seconds, microseconds, seconds
 from ait.passes.derived import DerivedParameters
+from ait.passes.fusion.dense_factors import cheapest_factors, is_scattered
 from ait.passes.fusion.legality import Refusal
 from ait.passes.fusion.padding import Padding, Storage
 from ait.passes.fusion.rebuild import rebuilt
@@ -104,6 +105,12 @@ class _Aligner:
 
     def _align(self, op: KernelOp, wanted: AlignedAccess) -> KernelOp:
         """The kernel that now stands in the place of `op`."""
+        if isinstance(op, ProductOp):
+            dense = cheapest_factors(op, self.target, self._weights_of(op))
+            if dense.layouts:
+                names = ", ".join(_name_of(op, position) for position in dense.layouts)
+                remark(NAME, "applied", op, f"reads {names} from a dense copy")
+                op = self._copied(op, dense.layouts)
         found = misfits(op, self.target)
         gain = seconds(op, self.target.description) * (1 / wanted.speed_without - 1)
         if not found:
@@ -136,7 +143,8 @@ class _Aligner:
         for empty, padding in paddings.items():
             if empty.parent is not None:
                 op = self._padded(op, padding)
-        return self._copied(op, wanted)
+        layouts = {at: self._layout(op, at, wanted) for at in misfits(op, self.target)}
+        return self._copied(op, layouts) if layouts else op
 
     # Ways to align
 
@@ -157,6 +165,10 @@ class _Aligner:
         ways.append(_Fix(cost, "a copy of " + _name_of(op, position)))
         return min(ways, key=lambda fix: fix.seconds)
 
+    def _weights_of(self, op: ProductOp) -> list[int]:
+        """The factors that `@prepare` can store."""
+        return [i for i in range(op.DATA_OPERANDS) if self._is_weight(op.ins[i], op.in_access[i])]
+
     def _is_weight(self, value: SSAValue, access: AccessMap) -> bool:
         return isinstance(value.owner, GetParameterOp) and all(
             isinstance(dim, int) for dim in access.dims
@@ -166,6 +178,8 @@ class _Aligner:
         """A layout for a copy of what a map reaches. Raises Refusal if it does not help either."""
         value = (*op.ins, *op.outs)[position]
         access, groups = access_at(op, position), groups_of(op, position)
+        if isinstance(op, ProductOp) and position < op.DATA_OPERANDS and is_scattered(op, position):
+            raise Refusal(f"{_name_of(op, position)} is walked in several strides")
         layout = aligned_layout(access, groups, element_of(value), wanted.bytes)
         base = self.target.description.alignment
         reason = misfit(op, position, layout.access, wanted, base)
@@ -200,18 +214,14 @@ class _Aligner:
                 self.copies[key] = moved[copied.owner].res[0]
         return moved[op]
 
-    def _copied(self, op: KernelOp, wanted: AlignedAccess) -> KernelOp:
-        """`op` with all that is still not aligned read from, or written to, copies."""
-        left = misfits(op, self.target)
-        if not left:
-            return op
+    def _copied(self, op: KernelOp, layouts: Mapping[int, Layout]) -> KernelOp:
+        """`op` with what is at some positions read from, or written to, copies."""
         ins, outs = list(op.ins), list(op.outs)
         maps = [*op.in_access, *op.out_access]
         first = len(ins)
         before: list[Operation] = []
         after: list[tuple[int, Layout]] = []
-        for position in left:
-            layout = self._layout(op, position, wanted)
+        for position, layout in layouts.items():
             if position < first:
                 ins[position] = self._operand(op, position, layout)
             else:
@@ -278,6 +288,14 @@ class AlignOperandsPass(ModulePass):
     Weights are stored with padded rows by `@prepare`. What is left (inputs, outputs, columns that
     begin at an odd offset) is copied if the copy costs less than the slow kernel. Inputs and
     outputs keep their layout.
+
+    A factor that fast kernels cannot walk, however it is aligned, since a group of its dims has
+    several strides, is copied into a dense matrix where the target expects to gain by it.
+
+    Before: `kernel.gemm ins(%x <sizes [64, 14, 14, 3, 16, 16], strides [150528, 3584, 16, 50176,
+            224, 1]>, %w)`
+    After:  `%p = kernel.copy ins(%x <..>)`, then `kernel.gemm ins(%p <sizes [64, 14, 14, 3, 16,
+            16], strides [150528, 10752, 768, 256, 16, 1]>, %w)`
     """
 
     name = NAME

@@ -61,6 +61,10 @@ def access_at(op: KernelOp, position: int) -> AccessMap:
     return (*op.in_access, *op.out_access)[position]
 
 
+_K = 3
+"""The group of a product's dims that are summed."""
+
+
 def groups_of(op: KernelOp, position: int) -> list[int]:
     """The group of each dim of a map: those of a product, or each dim alone."""
     if not isinstance(op, ProductOp):
@@ -188,14 +192,34 @@ def aligned_layout(
         if not same or access.strides[i] != access.strides[inner[0]] * access.sizes[inner[0]]:
             break
         inner = [i, *inner]
-    outer = order[: len(order) - len(inner)]
+    return _in_order(access, order[: len(order) - len(inner)], inner, element, multiple)
+
+
+def dense_layout(op: ProductOp, position: int, multiple: int) -> Layout:
+    """The layout of a factor as matrices whose rows, padded to `multiple` bytes, lie along k, and
+    whose dims each have one stride, however many the map has."""
+    access, groups = access_at(op, position), groups_of(op, position)
+    walked = [i for i in range(access.rank) if access.sizes[i] != 1 and access.strides[i] != 0]
+    k = [i for i in walked if groups[i] == _K]
+    outer = [i for i in walked if groups[i] != _K]
+    return _in_order(access, outer, k, element_of(op.ins[position]), multiple)
+
+
+def _in_order(
+    access: AccessMap,
+    outer: Sequence[int],
+    inner: Sequence[int],
+    element: Attribute,
+    multiple: int,
+) -> Layout:
+    """The layout of dims in an order, `inner` ones being a row."""
     unit = multiple // gcd(multiple, bytes_of(element))
     row = rounded_up(dim_product(access.sizes[i] for i in inner), unit)
     dims = (*(access.sizes[i] for i in outer), row)
     steps = dict(zip(outer, dense_strides(dims), strict=False))
     steps |= zip(inner, dense_strides([access.sizes[i] for i in inner]), strict=True)
     strides = tuple(steps.get(i, 0) for i in range(access.rank))
-    return Layout(dims, AccessMap(0, access.sizes, strides), tuple(order))
+    return Layout(dims, AccessMap(0, access.sizes, strides), (*outer, *inner))
 
 
 def has_single_strides(op: KernelOp) -> bool:

@@ -198,6 +198,19 @@ def seconds_on(op: KernelOp, target: TargetInfo) -> float:
     return seconds(op, target.description) * slowness(op, target)
 
 
+SURE_GAIN = 0.9
+"""How much of the time of one way another may take to be preferred, where kernels unlike each other
+are compared: what models expect of them is no more exact."""
+
+
+def expected_seconds(op: KernelOp, target: TargetInfo) -> float:
+    """What the target expects of `op`, by the model of its own kernels if it has one."""
+    expected = target.expected_seconds(op)
+    if expected is not None:
+        return expected
+    return seconds_on(op, target) + target.description.launch_seconds
+
+
 def copy_seconds(elements: Dim, element: Attribute, device: DeviceDescription) -> float:
     """What a copy of so many elements costs, with its launch."""
     moved = 2 * upper_bound(elements) * bytes_of(element)

@@ -15,9 +15,13 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from ait.dialects.accessor import AccessMap, MaterializeOp, ViewOp
 from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.graph import GetParameterOp
-from ait.dialects.kernel import BackToBackGemmOp, ConvOp, GemmOp, KernelOp, ProductOp
+from ait.dialects.kernel import BackToBackGemmOp, ConvOp, EmptyOp, GemmOp, KernelOp, ProductOp
+from ait.dialects.symbolic import bounds, element_of, tensor_type
 from ait.errors import CompileError
+from ait.passes.alignment import misfits
+from ait.passes.cost import SURE_GAIN, expected_seconds, microseconds
 from ait.passes.derived import DerivedParameters
+from ait.passes.fusion.dense_factors import cheapest_factors, is_scattered
 from ait.passes.fusion.rebuild import rebuilt
 from ait.passes.lowering.contraction import int_array
 from ait.passes.lowering.launch import Read
@@ -110,37 +114,100 @@ def _rewrite_weights(
         Rewriter.replace_op(op, new, list(new.res))
 
 
-def _product_of(op: ConvOp) -> GemmOp | None:
-    """The product over the channels that a convolution is whose every pixel sees just itself.
+def _is_of_pixels(op: ConvOp) -> bool:
+    """Whether every pixel of the result sees just the one in its place."""
+    return op.in_access[1].sizes[-3:-1] == (1, 1) and set(op.strides.get_values()) == {1}
 
-    Pixels are the rows, so the region and the maps of all other operands stay as they are.
+
+def _is_of_patches(op: ConvOp) -> bool:
+    """Whether the windows that pixels of the result see lie side by side."""
+    windows = op.in_access[1].sizes[-3:-1]
+    steps = op.strides.get_values()
+    close = all(n == 1 or d == 1 for n, d in zip(windows, op.dilations.get_values(), strict=True))
+    whole = not any(op.padding.get_values()) and set(op.spread) == {1}
+    return close and whole and windows == tuple(steps) and op.groups.value.data == 1
+
+
+def _product_of(op: ConvOp, layouts: _WeightLayouts | None) -> GemmOp:
+    """The product over pixels and channels of windows that a convolution of patches is.
+
+    Pixels of the result are the rows, so the region and the maps of all other operands stay as they
+    are. What is summed lies in the order of the image, which is read in the longest pieces then.
+    Constant weights are stored in that order too, unless `layouts` is None.
     """
     image, weights = op.in_access[:2]
-    single = weights.sizes[-3:-1] == (1, 1) and image.sizes[:3] == op.domain[:3]
-    steps = {*op.strides.get_values(), *op.spread, op.groups.value.data}
-    if not single or any(op.padding.get_values()) or steps != {1}:
-        return None
-    right = weights.permute((weights.rank - 1, *range(len(op.channel_dims))))
+    n, h, w, c = zip(image.sizes, image.strides, strict=True)
+    (r, s), (down, right) = weights.sizes[-3:-1], op.strides.get_values()
+    window = [(r, h[1]), (s, w[1]), c]
+    first = len(op.channel_dims)
+    order = [i for i in range(3) if window[i][0] != 1] or [2]
+    order.sort(key=lambda i: max(map(abs, bounds(window[i][1]))), reverse=True)
+    rows = [(op.domain[0], n[1]), (op.domain[1], h[1] * down), (op.domain[2], w[1] * right)]
+    dims = [*rows, *(window[i] for i in order)]
+    left = AccessMap(image.offset, tuple(d[0] for d in dims), tuple(d[1] for d in dims))
+    filters = Read(op.ins[1], weights.select([*range(first), *(first + i for i in order)]))
+    source = _constant(filters.base)
+    if layouts is not None and source is not None and len(order) > 1 and _pays(filters):
+        filters = layouts.store(filters, source)
+    k = range(first, first + len(order))
     new = GemmOp(
-        op.ins,
+        [op.ins[0], filters.base, *op.ins[2:]],
         op.outs,
-        [image, right, *op.in_access[2:]],
+        [left, filters.access.permute([*k, *range(first)]), *op.in_access[2:]],
         op.out_access,
         [region.clone() for region in op.regions],
-        {"groups": int_array((0, 3, len(op.channel_dims), 1))},
+        {"groups": int_array((0, 3, first, len(order)))},
         dict(op.attributes),
     )
     new.location = op.location
     return new
 
 
-def _rewrite_convs(function: FuncOp, target: TargetInfo) -> None:
+def _seconds_of_conv(op: ConvOp, target: TargetInfo) -> float:
+    """What the target expects of a convolution, its weights being stored as it likes them."""
+    read = Read(op.ins[1], op.in_access[1])
+    packs = type(op) in target.capabilities.packed_weights
+    if not packs or _constant(read.base) is None or not _pays(read):
+        return expected_seconds(op, target)
+    dims = read.access.sizes
+    packed = EmptyOp(tensor_type(element_of(read.base), dims)).result
+    maps = [op.in_access[0], AccessMap.dense(dims), *op.in_access[2:]]
+    tried = rebuilt(op, ins=[op.ins[0], packed, *op.ins[2:]], in_maps=maps)
+    seconds = expected_seconds(tried, target)
+    tried.erase()
+    return seconds
+
+
+def _product_pays(op: ConvOp, target: TargetInfo) -> bool:
+    """Whether the target runs the product that a convolution is, and is expected to be faster: with
+    a copy of the patches, where that is what it needs."""
+    tried = _product_of(op, None)
+    try:
+        if target.refusal(tried) is not None:
+            return False
+        if _is_of_pixels(op):
+            return True
+        here, best = _seconds_of_conv(op, target), cheapest_factors(tried, target, (1,))
+        # Kernels for products are slow at patches that are not aligned, and stay so without a copy.
+        is_slow = not best.layouts and is_scattered(tried, 0) and 0 in misfits(tried, target)
+    finally:
+        tried.erase()
+    numbers = (
+        f"{microseconds(best.seconds)} expected of a product, {microseconds(here)} of a convolution"
+    )
+    pays = not is_slow and best.seconds < here * SURE_GAIN
+    if not pays:
+        remark(NAME, "missed", op, f"stays a convolution of patches: {numbers}")
+    return pays
+
+
+def _rewrite_convs(function: FuncOp, layouts: _WeightLayouts, target: TargetInfo) -> None:
     for op in list(function.body.block.ops):
-        new = _product_of(op) if isinstance(op, ConvOp) else None
-        if new is None or target.refusal(new) is not None:
+        if not isinstance(op, ConvOp) or not _is_of_patches(op) or not _product_pays(op, target):
             continue
-        assert isinstance(op, ConvOp)
-        remark(NAME, "applied", op, "every pixel sees just itself: a product over the channels")
+        sees = "just itself" if _is_of_pixels(op) else "a patch of its own"
+        remark(NAME, "applied", op, f"every pixel sees {sees}: a product over the channels")
+        new = _product_of(op, layouts)
         for old, result in zip(op.res, new.res, strict=True):
             result.name_hint = old.name_hint
         Rewriter.replace_op(op, new, list(new.res))
@@ -159,6 +226,10 @@ class LegalizePass(ModulePass):
 
     Before: `kernel.conv ins(%x, %w <sizes [O, 1, 1, I], ...>)`, strides 1, no padding
     After:  `kernel.gemm ins(%x, %w <sizes [I, O], ...>)`, if the target has it so
+
+    Before: `kernel.conv ins(%x, %w <sizes [O, 16, 16, 3], ...>)`, strides 16, no padding
+    After:  `kernel.gemm ins(%x <sizes [N, 14, 14, 3, 16, 16], ...>, %w <sizes [3, 16, 16, O]>)`,
+            if the target expects to gain by it (align-operands copies the patches where it must)
     """
 
     name = NAME
@@ -169,15 +240,13 @@ class LegalizePass(ModulePass):
         functions = functions_of(op)
         for function in functions:
             _split_convolutions(function)
-        if target.capabilities.products_for_convs:
-            for function in functions:
-                _rewrite_convs(function, target)
-        packed = target.capabilities.packed_weights
-        if packed:
-            layouts = _WeightLayouts(op)
-            for function in functions:
-                if function.sym_name.data != PREPARE:
-                    _rewrite_weights(function, layouts, packed)
+        layouts = _WeightLayouts(op)
+        for function in functions:
+            if function.sym_name.data == PREPARE:
+                continue
+            if target.capabilities.products_for_convs:
+                _rewrite_convs(function, layouts, target)
+            _rewrite_weights(function, layouts, target.capabilities.packed_weights)
         problems: dict[str, None] = {}
         for kernel in op.walk():
             if isinstance(kernel, KernelOp):

@@ -31,31 +31,36 @@ SIMPLIFY = (
     "propagate-layout",
     "canonicalize-graph",
     "cse-graph",
-    # 4. What depends on weights alone moves to @prepare.
+    # 4. What is mostly cut away is not computed.
+    "bubble-up-slices",
+    "cse-graph",
+    # 5. A sum of products is one product.
+    "join-products",
+    # 6. What depends on weights alone moves to @prepare.
     "fold-constants",
 )
 LOWER = (
-    # 5. Movement becomes views, computing ops become kernels.
+    # 7. Movement becomes views, computing ops become kernels.
     "lower-movement",
     "lower-graph",
 )
 FUSE = (
-    # 6. Regions merge along chains, siblings merge, and what moves data goes into accesses.
+    # 8. Regions merge along chains, siblings merge, and what moves data goes into accesses.
     "fuse-vertical",
     "fuse-horizontal",
     "fuse-memory",
 )
 TARGET = (
-    # 7. The target's wishes and refusals; what they added to @prepare is lowered as well.
+    # 9. The target's wishes and refusals; what they added to @prepare is lowered as well.
     "legalize",
     "lower-movement",
     "lower-graph",
     "fuse-memory",
-    # 8. Rows that the fast kernels cannot address are padded.
+    # 10. Rows that the fast kernels cannot address are padded.
     "align-operands",
 )
 PLACE = (
-    # 9. Buffers; kernels that write several parts of one tensor, and shared launches (both on
+    # 11. Buffers; kernels that write several parts of one tensor, and shared launches (both on
     # buffers, where parts of one tensor are independent); slots, and a configuration each.
     "bufferize",
     "forward-copies",

@@ -20,7 +20,7 @@ from xdsl.pattern_rewriter import (
 from ait.dialects import graph
 from ait.dialects.graph import ElementwiseOp, GraphOp
 from ait.dialects.graph.windows import channel_axis
-from ait.dialects.symbolic import dims_of, floordiv
+from ait.dialects.symbolic import Dim, dim_product, dims_of, floordiv, provably_le
 from ait.passes.target import find_target
 
 TO_LAST = (0, 2, 3, 1)
@@ -36,25 +36,6 @@ _IMAGES: tuple[type[GraphOp], ...] = (
     graph.MaxPool2dOp,
     graph.ResizeOp,
 )
-
-
-def _clone_onto(op: GraphOp, operands: Sequence[SSAValue], **changed: Any) -> GraphOp:
-    """The same op on other operands, its result types inferred anew."""
-    kinds = type(op).property_kinds()
-    properties = dict(op.properties)
-    for name, value in changed.items():
-        encoded = kinds[name].encode(value)
-        if encoded is None:
-            properties.pop(name, None)
-        else:
-            properties[name] = encoded
-    types = type(op).infer_types([operand.type for operand in operands], properties)
-    return type(op).create(
-        operands=operands,
-        result_types=types,
-        properties=properties,
-        attributes=dict(op.attributes),
-    )
 
 
 def _moved_weights(op: Any) -> list[Operation]:
@@ -93,7 +74,7 @@ class RunChannelsLast(RewritePattern):
         if type(op) in _WEIGHTS:
             moved += _WEIGHTS[type(op)](op)
             operands[1] = moved[-1].results[0]
-        last = _clone_onto(op, operands, layout="nhwc")
+        last = op.clone_onto(operands, layout="nhwc")
         back = graph.PermuteOp(last.results[0], TO_FIRST)
         back.result.name_hint = op.results[0].name_hint
         rewriter.replace(op, [*moved, last, back])
@@ -102,11 +83,11 @@ class RunChannelsLast(RewritePattern):
 def _sunk_elementwise(
     op: GraphOp, permutation: Sequence[int], inner: Sequence[SSAValue]
 ) -> list[GraphOp]:
-    return [_clone_onto(op, inner)]
+    return [op.clone_onto(inner)]
 
 
 def _sunk_axis(op: Any, permutation: Sequence[int], inner: Sequence[SSAValue]) -> list[GraphOp]:
-    return [_clone_onto(op, inner, axis=permutation[op.axis])]
+    return [op.clone_onto(inner, axis=permutation[op.axis])]
 
 
 def _carried(values: Sequence[Any], permutation: Sequence[int]) -> list[Any]:
@@ -119,7 +100,7 @@ def _carried(values: Sequence[Any], permutation: Sequence[int]) -> list[Any]:
 
 def _sunk_slice(op: Any, permutation: Sequence[int], inner: Sequence[SSAValue]) -> list[GraphOp]:
     changed = {name: _carried(getattr(op, name), permutation) for name in _SLICE_PROPERTIES}
-    return [_clone_onto(op, inner, **changed)]
+    return [op.clone_onto(inner, **changed)]
 
 
 _SLICE_PROPERTIES = ("offsets", "sizes", "steps")
@@ -127,7 +108,7 @@ _SLICE_PROPERTIES = ("offsets", "sizes", "steps")
 
 def _sunk_pad(op: Any, permutation: Sequence[int], inner: Sequence[SSAValue]) -> list[GraphOp]:
     changed = {name: _carried(getattr(op, name), permutation) for name in ("low", "high")}
-    return [_clone_onto(op, inner, **changed)]
+    return [op.clone_onto(inner, **changed)]
 
 
 def _sunk_group_norm(
@@ -139,7 +120,7 @@ def _sunk_group_norm(
     channel = permutation[channel_axis(op.layout, rank)]
     if permutation[0] != 0 or channel not in layouts:
         return None
-    return [_clone_onto(op, inner, layout=layouts[channel])]
+    return [op.clone_onto(inner, layout=layouts[channel])]
 
 
 SINKS: Mapping[type, Callable[..., list[GraphOp] | None]] = {
@@ -237,7 +218,7 @@ class ReducePermuted(RewritePattern):
         if op.keepdims or kept != sorted(kept):
             return
         axes = sorted(permutation[axis] for axis in op.axes)
-        rewriter.replace(op, _clone_onto(op, [op.x.owner.x], axes=axes))
+        rewriter.replace(op, op.clone_onto([op.x.owner.x], axes=axes))
 
 
 class CancelPermutes(RewritePattern):
@@ -252,6 +233,62 @@ class CancelPermutes(RewritePattern):
             rewriter.replace(op, [], [inner.x])
         else:
             rewriter.replace(op, graph.PermuteOp(inner.x, combined))
+
+
+class CancelAroundReshape(RewritePattern):
+    """permute, reshape, permute -> reshape, permute, if the reshape takes dims together, or apart,
+    that lie side by side before the first permute as well.
+
+    An image that becomes a sequence of pixels, `x.flatten(2).transpose(1, 2)`, is one.
+    """
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, graph.PermuteOp):
+            return
+        reshape = op.x.owner
+        if not isinstance(reshape, graph.ReshapeOp) or not reshape.result.has_one_use():
+            return
+        inner = reshape.x.owner
+        if not isinstance(inner, graph.PermuteOp):
+            return
+        pieces = pieces_of_reshape(dims_of(reshape.x), dims_of(reshape.result))
+        sources = [[inner.permutation[i] for i in before] for before, _ in pieces]
+        if any(own != list(range(own[0], own[0] + len(own))) for own in sources if own):
+            return
+        order = sorted(range(len(pieces)), key=lambda i: sources[i])
+        moved = [axis for i in order for axis in pieces[i][1]]
+        after = dims_of(reshape.result)
+        new = graph.ReshapeOp(inner.x, [after[axis] for axis in moved])
+        new.attributes.update(reshape.attributes)
+        permutation = [moved.index(axis) for axis in op.permutation]
+        if permutation == sorted(permutation):
+            rewriter.replace(op, new)
+            return
+        last = graph.PermuteOp(new.result, permutation)
+        last.attributes.update(op.attributes)
+        rewriter.replace(op, [new, last])
+
+
+def pieces_of_reshape(
+    before: Sequence[Dim], after: Sequence[Dim]
+) -> list[tuple[list[int], list[int]]]:
+    """The dims before and after a reshape in pieces of as many elements each, in order; as small
+    as can be told."""
+    pieces: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(before) or j < len(after):
+        first, second = i, j
+        i, j = min(i + 1, len(before)), min(j + 1, len(after))
+        while True:
+            left, right = dim_product(before[first:i]), dim_product(after[second:j])
+            if left == right:
+                break
+            if i == len(before) or (j < len(after) and provably_le(right, left)):
+                j += 1
+            else:
+                i += 1
+        pieces.append((list(range(first, i)), list(range(second, j))))
+    return pieces
 
 
 @dataclass(frozen=True)
@@ -273,6 +310,11 @@ class PropagateLayoutPass(ModulePass):
         if not find_target(self.target).capabilities.channels_last:
             return
         PatternRewriteWalker(RunChannelsLast(), apply_recursively=False).rewrite_module(op)
-        patterns: list[RewritePattern] = [CancelPermutes(), SinkPermute(), ReducePermuted()]
+        patterns: list[RewritePattern] = [
+            CancelPermutes(),
+            CancelAroundReshape(),
+            SinkPermute(),
+            ReducePermuted(),
+        ]
         applier = GreedyRewritePatternApplier(patterns, dce_enabled=True)
         PatternRewriteWalker(applier).rewrite_module(op)

@@ -128,7 +128,8 @@ class Capabilities:
     )
     """Kernels that can share a launch with others of their kind."""
     products_for_convs: bool = False
-    """Whether a convolution of single pixels runs best as a product."""
+    """Whether a convolution of single pixels runs best as a product, and one of windows side by
+    side too where the target expects that of its kernels."""
     channels_last: bool = True
     """Whether convolutions run best on NHWC data."""
     scalars: frozenset[str] = field(default_factory=frozenset[str])
@@ -159,6 +160,11 @@ class TargetInfo(Protocol):
 
     def candidates(self, op: KernelOp) -> Sequence[Attribute]:
         """Configurations that can run `op`, best first by the target's analytic model."""
+        ...
+
+    def expected_seconds(self, op: KernelOp) -> float | None:
+        """What the target's analytic model expects of the best of them, at the largest dynamic
+        dims. None if there is none, or no such model."""
         ...
 
 
@@ -211,6 +217,10 @@ class AnyTarget:
     def candidates(self, op: KernelOp) -> Sequence[Attribute]:
         """There is nothing to configure."""
         return ()
+
+    def expected_seconds(self, op: KernelOp) -> float | None:
+        """There is no kernel whose time could be told."""
+        return None
 
 
 FAMILIES: Mapping[str, str] = {

@@ -160,6 +160,10 @@ class CpuTarget:
         """Configurations that can run `op`, best first; none where there is nothing to choose."""
         return configs.candidates(KernelView(op))
 
+    def expected_seconds(self, op: KernelOp) -> float | None:
+        """None: what the model ranks configurations by is no time."""
+        return None
+
     def render(self, view: KernelView, symbol: str) -> str:
         """The translation unit that defines the kernel function `symbol`."""
         refused = self.refusal(view.op)

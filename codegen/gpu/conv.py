@@ -13,7 +13,7 @@ from typing import cast
 
 from ait.codegen.axes import Axis
 from ait.codegen.expressions import in_parentheses
-from ait.codegen.gpu.cost import GemmShape
+from ait.codegen.gpu.cost import GemmShape, slowdown_of_copies
 from ait.codegen.gpu.family import Refusal
 from ait.codegen.gpu.lanes import PACK_BYTES, WIDTHS, Lanes, fits
 from ait.codegen.kernel_view import KernelView
@@ -23,8 +23,6 @@ from ait.dialects.symbolic import dim_product, upper_bound
 
 _MOST_LANES = 8
 """Sums that a thread finishes at once."""
-_SLOWER_COPIES = {1: 3.0, 2: 2.0, 4: 1.3}
-"""By the channels of a copy: 3.0 was measured, of a network's first convolution."""
 _ELEMENTS = frozenset({"f32", "f16", "bf16"})
 
 
@@ -153,7 +151,7 @@ class ConvProblem:
     @property
     def slowdown_of_copies(self) -> float:
         """How much longer kernels take that copy pieces of pixels, as their channels allow."""
-        return _SLOWER_COPIES.get(self.vector(self.view.ins[0], "c"), 1.0)
+        return slowdown_of_copies(self.vector(self.view.ins[0], "c"))
 
     def vector(self, operand: Operand, channel: str) -> int:
         """Channels of the image (c) or the weights (g) that one access of a group's may take."""

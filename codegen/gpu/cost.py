@@ -16,6 +16,8 @@ from ait.passes.target import DeviceDescription
 
 # The part of a gemm before the first and after the last multiplication.
 _RAMP_SECONDS = 0.75e-6
+# By the elements of a copy: 3.0 was measured, of a network's first convolution.
+_SLOWER_COPIES = {1: 3.0, 2: 2.0, 4: 1.3}
 
 
 @dataclass(frozen=True)
@@ -61,19 +63,30 @@ def _is_full(operand: Operand) -> bool:
 
 
 def own_gemm_seconds(
-    shape: GemmShape, device: DeviceDescription, tile: tuple[int, int, int], tensor: bool
+    shape: GemmShape,
+    device: DeviceDescription,
+    tile: tuple[int, int, int],
+    tensor: bool,
+    slowdown: float = 1.0,
 ) -> float:
-    """Expected time of the gemm kernel of our own: one block a tile, several blocks a unit."""
+    """Expected time of the gemm kernel of our own: one block a tile, several blocks a unit.
+    `slowdown`: how much longer steps along k take where they do not wait for memory."""
     m, n, k = tile
     tiles = shape.batch * ceil(shape.m / m) * ceil(shape.n / n)
     peak = device.matrix_peak["f16"] * 0.2 if tensor else device.vector_peak * 0.5
     # Two blocks hide each other's waits; a lone one waits for memory in every step along k.
     per_unit = peak / device.units
     waves = ceil(tiles / (2 * device.units)) * 2 if tiles > device.units else 1
-    step = max(2.0 * m * n * k / per_unit, 0.6e-6 / max(1, min(4, tiles / device.units)))
+    step = max(2.0 * m * n * k / per_unit * slowdown, 0.6e-6 / max(1, min(4, tiles / device.units)))
     steady = waves * ceil(shape.k / k) * step
     finish = m * n * shape.epilogue_bytes * waves / (device.memory_bandwidth / device.units)
     return max(steady + finish, shape.bytes / device.memory_bandwidth) + _RAMP_SECONDS
+
+
+def slowdown_of_copies(elements: int) -> float:
+    """How much longer kernels take that copy so many elements of 16 bits at once for matrix units,
+    where 8 and more are best."""
+    return _SLOWER_COPIES.get(elements, 1.0)
 
 
 def stream_seconds(operands: Iterable[Operand], device: DeviceDescription) -> float:

@@ -8,7 +8,7 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.gpu.cost import GemmShape, own_gemm_seconds
+from ait.codegen.gpu.cost import GemmShape, own_gemm_seconds, slowdown_of_copies
 from ait.codegen.gpu.dialect import OwnGemmAttr, OwnGemmConfig, Units
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import Lanes, aligned_to, shared_values
@@ -50,10 +50,13 @@ class OwnGemm:
         _check(view)
         shape = GemmShape.of(view)
         unit = self.best_units(view)
+        is_tensor = unit is Units.TENSOR
+        vectors = [operand.vector(group, _VECTOR_BYTES) for operand, group in _copied(view)]
+        slowdown = slowdown_of_copies(min(vectors)) if is_tensor else 1.0
         return [
             Candidate(
                 OwnGemmAttr(OwnGemmConfig(tile, unit)),
-                own_gemm_seconds(shape, device, tile, unit is Units.TENSOR),
+                own_gemm_seconds(shape, device, tile, is_tensor, slowdown),
             )
             for tile in TILES[unit]
         ]
@@ -62,14 +65,11 @@ class OwnGemm:
         _check(view)
         own = cast(OwnGemmAttr, config).data
         engine = self.engine(own.units, view)
-        a, b = view.ins[:2]
-        a_along_k = not _prefers(a, "m")
-        b_along_n = not _prefers(b, "k") if b.stride("n") != 1 else True
-        _, _, tile_k = own.tile
-        a_group, a_tile = ("k", tile_k) if a_along_k else ("m", own.tile[0])
-        b_group, b_tile = ("n", own.tile[1]) if b_along_n else ("k", tile_k)
-        a_vector = min(a.vector(a_group, _VECTOR_BYTES), a_tile)
-        b_vector = min(b.vector(b_group, _VECTOR_BYTES), b_tile)
+        tile_m, tile_n, tile_k = own.tile
+        (a, a_group), (b, b_group) = _copied(view)
+        a_along_k, b_along_n = a_group == "k", b_group == "n"
+        a_vector = min(a.vector(a_group, _VECTOR_BYTES), tile_k if a_along_k else tile_m)
+        b_vector = min(b.vector(b_group, _VECTOR_BYTES), tile_n if b_along_n else tile_k)
         place = {name: name for name in ("batch", "m", "n")}
         aligned = [*aligned_to(a, a_vector), *aligned_to(b, b_vector)]
         return {
@@ -111,6 +111,13 @@ def _check(view: KernelView) -> None:
 def _has_tensor_types(view: KernelView) -> bool:
     left, right = view.ins[:2]
     return left.element == right.element and left.element.bytes == 2
+
+
+def _copied(view: KernelView) -> tuple[tuple[Operand, str], tuple[Operand, str]]:
+    """The factors, and the groups along which threads copy neighbours of them."""
+    a, b = view.ins[:2]
+    b_along_n = not _prefers(b, "k") if b.stride("n") != 1 else True
+    return (a, "m" if _prefers(a, "m") else "k"), (b, "n" if b_along_n else "k")
 
 
 def _prefers(operand: Operand, group: str) -> bool:

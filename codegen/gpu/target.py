@@ -114,6 +114,11 @@ class GpuTarget:
             best += self._ranker.ranked(view, found, self.description)[:_MOST_CANDIDATES]
         return self._ranker.ranked(view, best, self.description)
 
+    def expected_seconds(self, op: KernelOp) -> float | None:
+        """The time that the models expect of the best candidate; None if there is none."""
+        ranked = self.ranked(op)
+        return ranked[0].seconds if ranked else None
+
     def render(self, view: KernelView, symbol: str) -> str:
         """The translation unit that defines the kernel function `symbol`.
 

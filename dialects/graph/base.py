@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import isfinite
-from typing import Any, ClassVar, TypeAlias, cast
+from typing import Any, ClassVar, Self, TypeAlias, cast
 
 from typing_extensions import TypeVar, override
 from xdsl.dialects.builtin import (
@@ -247,6 +247,26 @@ class GraphOp(IRDLOperation, ABC):
             result_types=self.infer_types([value.type for value in values], stored),
             properties=stored,
         )
+
+    def clone_onto(self, operands: Sequence[SSAValue], **changed: Any) -> Self:
+        """The same op on other operands, with some properties changed, its result types inferred
+        anew. Raises ShapeError where they do not fit."""
+        kinds = type(self).property_kinds()
+        properties = dict(self.properties)
+        for name, value in changed.items():
+            encoded = kinds[name].encode(value)
+            if encoded is None:
+                properties.pop(name, None)
+            else:
+                properties[name] = encoded
+        new = type(self).create(
+            operands=operands,
+            result_types=self.infer_types([operand.type for operand in operands], properties),
+            properties=properties,
+            attributes=dict(self.attributes),
+        )
+        new.location = self.location
+        return new
 
     @classmethod
     def property_kinds(cls) -> dict[str, PropertyKind]:

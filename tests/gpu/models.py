@@ -70,6 +70,24 @@ class SelfAttention(nn.Module):
         return x + self.out(y.transpose(1, 2).flatten(2))
 
 
+class Classifier(nn.Module):
+    """A vision transformer of one layer: patches, a class token, and the class of that token."""
+
+    def __init__(self, patch: int, width: int, heads: int, classes: int) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, width, patch, stride=patch)
+        self.token = nn.Parameter((1, 1, width), init=nn.initialization.small)
+        self.norm = nn.LayerNorm(width)
+        self.attention = SelfAttention(width, heads)
+        self.mlp = Mlp(width, 2 * width)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
+        patches = self.embed(x).flatten(2).transpose(1, 2)
+        tokens = nn.cat([self.token.expand(x.shape[0], -1, -1), patches], 1)
+        return self.head(self.norm(self.mlp(self.attention(tokens)))[:, -1])
+
+
 @dataclass(frozen=True)
 class Model:
     """A model, and the values of its dynamic dims to run it at."""
@@ -97,6 +115,12 @@ def convolutions() -> Program:
     return ait.trace(model, {"x": ait.TensorSpec((ait.Dim("batch", 1, 4), 3, 37, 50), "f16")})
 
 
+def classifier() -> Program:
+    """Up to eight f16 images of 6 x 6 patches and some pixels more."""
+    model = Classifier(16, 128, 2, 40).init_random(seed=4).half()
+    return ait.trace(model, {"x": ait.TensorSpec((ait.Dim("batch", 1, 8), 3, 96, 104), "f16")})
+
+
 def self_attention() -> Program:
     """Heads of 40 elements over sequences of any length."""
     model = SelfAttention(160, 4).init_random(seed=3).half()
@@ -116,6 +140,7 @@ MODELS = {
         lambda: tagger(40, 72, 17),
         ({"batch": 1, "length": 1}, {"batch": 3, "length": 41}, {"batch": 16, "length": 100}),
     ),
+    "classifier": Model(classifier, ({"batch": 1}, {"batch": 8})),
     "convolutions": Model(convolutions, ({"batch": 1}, {"batch": 4})),
     "self_attention": Model(
         self_attention,

@@ -119,6 +119,22 @@ def dynamic(rows: int, config: str = "", low: int = 1) -> Case:
     )
 
 
+def patches(config: str) -> Case:
+    """Patches 2x2 of images [2, 32, 16, 32], channels last, where they lie @ w [40, 128]^T: k is
+    two pieces of a patch, m the patches of all rows."""
+    x, w, o = "tensor<32768xf16>", "tensor<40x128xf16>", "tensor<256x40xf16>"
+    return Case(
+        "patches",
+        {"x": x, "w": w, "o": o},
+        f"""kernel.gemm ins(
+          %x <offset 0, sizes [2, 16, 8, 2, 2, 32], strides [16384, 1024, 64, 512, 32, 1]> : {x},
+          %w <offset 0, sizes [2, 2, 32, 40], strides [64, 32, 1, 128]> : {w})
+          outs(%o <offset 0, sizes [2, 16, 8, 40], strides [5120, 320, 40, 1]> : {o})
+          {{groups = array<i64: 0, 3, 1, 3>}} epilogue {SUM}""",
+        config=config,
+    )
+
+
 _TENSOR = "#plain.gemm<tile = [64, 32, 32], units = tensor>"
 _SCALAR = "#plain.gemm<tile = [32, 32, 16], units = scalar>"
 
@@ -163,6 +179,7 @@ OWN_GEMMS = [
     ),
     grouped_dims(),
     grouped_dims(_SCALAR),
+    patches("OwnGemmAttr"),
     dynamic(3, "OwnGemmAttr"),
     dynamic(9, _SCALAR),
 ]
@@ -265,6 +282,17 @@ ELEMENTWISE = [
         {"x": "tensor<6x64xf16>", "o": "tensor<6x128xf16>"},
         """kernel.copy ins(%x : tensor<6x64xf16>)
           outs(%o <offset 64, sizes [6, 64], strides [128, 1]> : tensor<6x128xf16>)""",
+    ),
+    # Patches 8x16 of an image [2, 3, 16, 48], the rows of each one after the other
+    Case(
+        "copy_patches",
+        {"x": "tensor<2x3x16x48xf16>", "o": "tensor<2x2x3x384xf16>"},
+        """kernel.copy ins(
+          %x <offset 0, sizes [2, 2, 3, 3, 8, 16], strides [2304, 384, 16, 768, 48, 1]> :
+            tensor<2x3x16x48xf16>)
+          outs(%o <offset 0, sizes [2, 2, 3, 3, 8, 16], strides [2304, 1152, 384, 128, 16, 1]> :
+            tensor<2x2x3x384xf16>)""",
+        config="#plain.elementwise<vector = 8>",
     ),
     Case(
         "copy_transpose",
@@ -525,6 +553,8 @@ WGMMA_GEMMS = [
     grouped_dims(_LONE),
     merged_heads(wgmma(64, 32, "pingpong", 3)),
     merged_heads(wgmma(64, 32, "cooperative", 3, "swapped")),
+    patches(wgmma(128, 64, "pingpong", 3)),
+    patches(wgmma(64, 32, "cooperative", 3, "swapped")),
     *(gated(*sizes) for sizes in ((136, 80, 72, _PINGPONG), (520, 256, 192, "WgmmaAttr"))),
     gated(65, 33, 48, wgmma(64, 64, "cooperative", 6, "split = 3"), "bf16", 2),
     linear(65, 33, 40, "bf16", _LONE, "linear_odd_results"),

@@ -82,3 +82,20 @@ func.func @stopped(%d: tensor<3xi1>, %x: tensor<2x3x4x5xf32>, %y: tensor<2x3x4x5
   %1 = graph.select %c, %0, %y : (tensor<3x1x1xi1>, tensor<2x3x4x5xf32>, tensor<2x3x4x5xf32>) -> tensor<2x3x4x5xf32>
   func.return %1 : tensor<2x3x4x5xf32>
 }
+
+// The pixels of an image in sequence, as transformers have them: only a reshape where the image is
+// channels-last. Rows and columns of a channel do not lie side by side otherwise.
+// CHECK-LABEL: @sequence
+// CHECK:         %[[C:.*]] = graph.conv2d {{.*}} layout = "nhwc"
+// CHECK-NEXT:    %[[S:.*]] = graph.reshape %[[C]] : (tensor<2x4x5x6xf32>) -> tensor<2x20x6xf32>
+// CHECK-NEXT:    graph.reshape %x : (tensor<2x3x4x5xf32>) -> tensor<2x3x20xf32>
+// CHECK-NEXT:    %[[P:.*]] = graph.permute
+// CHECK-NEXT:    func.return %[[S]], %[[P]]
+func.func @sequence(%x: tensor<2x3x4x5xf32>, %w: tensor<6x3x1x1xf32>) -> (tensor<2x20x6xf32>, tensor<2x20x3xf32>) {
+  %0 = graph.conv2d %x, %w {strides = [1, 1], padding = [0, 0, 0, 0], dilations = [1, 1], groups = 1, layout = "nchw"} : (tensor<2x3x4x5xf32>, tensor<6x3x1x1xf32>) -> tensor<2x6x4x5xf32>
+  %1 = graph.reshape %0 : (tensor<2x6x4x5xf32>) -> tensor<2x6x20xf32>
+  %2 = graph.permute %1 {permutation = [0, 2, 1]} : (tensor<2x6x20xf32>) -> tensor<2x20x6xf32>
+  %3 = graph.reshape %x : (tensor<2x3x4x5xf32>) -> tensor<2x3x20xf32>
+  %4 = graph.permute %3 {permutation = [0, 2, 1]} : (tensor<2x3x20xf32>) -> tensor<2x20x3xf32>
+  func.return %2, %4 : tensor<2x20x6xf32>, tensor<2x20x3xf32>
+}

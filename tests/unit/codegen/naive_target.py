@@ -98,6 +98,9 @@ class NaiveTarget:
     def candidates(self, op: KernelOp) -> Sequence[Attribute]:
         return ()
 
+    def expected_seconds(self, op: KernelOp) -> float | None:
+        return None
+
     def render(self, view: KernelView, symbol: str) -> str:
         body = BODIES.get(type(view.op))
         if body is None:
