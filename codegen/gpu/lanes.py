@@ -34,6 +34,8 @@ class Reach(Enum):
     """One element for all."""
     SINGLE = auto()
     """An element each."""
+    TURNED = auto()
+    """As packs along another axis, which were read before, one a lane: of each, element `other`."""
 
 
 def fits(
@@ -71,6 +73,8 @@ class Lanes:
     axis: Axis | None
     first: Mapping[str, str]
     each: Mapping[str, str]
+    turned: frozenset[str] = frozenset()
+    """Names of operands that are read along another axis."""
 
     def at(self, variables: Mapping[str, str]) -> Lanes:
         """The same lanes of operands that have more variables."""
@@ -78,6 +82,8 @@ class Lanes:
         return replace(self, first=first, each=each)
 
     def reach(self, operand: Operand) -> Reach:
+        if operand.name in self.turned:
+            return Reach.TURNED
         if self.count == 1 or self.axis is None:
             return Reach.SINGLE
         name = self.axis.name
@@ -108,7 +114,7 @@ class Lanes:
                     lines.append(
                         f"const {operand.type} {operand.name}_one = {operand.name}[{offset}];"
                     )
-                case Reach.SINGLE:
+                case Reach.SINGLE | Reach.TURNED:
                     pass
         return lines
 
@@ -122,7 +128,7 @@ class Lanes:
                     lines.append(f"{pack} {operand.name}_pack;")
                 case Reach.UNIFORM:
                     lines.append(f"{operand.type} {operand.name}_one;")
-                case Reach.SINGLE:
+                case Reach.SINGLE | Reach.TURNED:
                     pass
         return lines
 
@@ -137,7 +143,7 @@ class Lanes:
                     lines.append(f"{place}.{name}_pack = {pack};")
                 case Reach.UNIFORM:
                     lines.append(f"{place}.{name}_one = {name}[{offset}];")
-                case Reach.SINGLE:
+                case Reach.SINGLE | Reach.TURNED:
                     pass
         return lines
 
@@ -164,6 +170,8 @@ class Lanes:
                 return f"{operand.name}_one"
             case Reach.SINGLE:
                 return f"{operand.name}[{operand.offset(**self.each)}]"
+            case Reach.TURNED:
+                return f"{operand.name}_turned[lane].value[other]"
 
     def value(self, operand: Operand) -> str:
         """Within the loop: the lane's element in its compute type."""

@@ -2,85 +2,251 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, log2
 from typing import cast
 
 from xdsl.ir import Attribute
 
 from ait.codegen.axes import Axis
-from ait.codegen.gpu.dialect import ElementwiseAttr
+from ait.codegen.gpu.cost import stream_seconds
+from ait.codegen.gpu.dialect import ElementwiseAttr, PoolAttr, PoolConfig
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import WIDTHS
-from ait.codegen.gpu.steps import FIRST, Walk, step_values
+from ait.codegen.gpu.rows import power_of_two
+from ait.codegen.gpu.steps import FIRST, Walk, step_values, vector_of
 from ait.codegen.kernel_view import KernelView
-from ait.dialects.symbolic import provably_le
+from ait.dialects.symbolic import dim_product, provably_le, upper_bound
 from ait.passes.target import DeviceDescription
 
 _ELEMENTS = frozenset({"f32", "f16", "bf16"})
+_WARP = 32
+_BLOCK = 256
+_MOST_UNROLLED = 49
+"""Taps of a window whose loads are written one by one."""
+_OUTPUTS = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 4), (4, 2), (2, 4))
+_LARGEST_TEAM = 256
+_TAPS_AT_ONCE = 4
+"""Loads that a thread has under way: kTapsAtOnce of window.hpp."""
+_LATENCY = 0.7e-6
+"""Seconds that a load takes, with those that are under way beside it (H100)."""
+_COMBINE = 0.06e-6
+"""Seconds of a step in which a team halves what it has found (H100)."""
+_RESIDENT = 2048
+"""Threads of a multiprocessor."""
 
 
 class _Window:
     """What the families have in common; see family.py."""
 
-    template = "window.j2"
-    config_type = ElementwiseAttr
-
-    def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
+    def _check(self, view: KernelView) -> None:
         image = view.ins[0]
         if image.element.name not in _ELEMENTS:
             raise Refusal(f"an image of {image.element.name}")
-        return _walk(view).candidates(view, device)
 
-    def values(self, view: KernelView, config: Attribute) -> TemplateValues:
-        walk = _walk(view)
-        lanes = walk.lanes(config)
+    def _values(
+        self,
+        view: KernelView,
+        walk: Walk,
+        vector: int,
+        tiles: Mapping[str, int] | None = None,
+    ) -> TemplateValues:
         image = view.ins[0]
+        lanes = walk.lanes(vector).at({"h": "y", "w": "x"})
         shared = step_values(
-            view, walk, config, ["values[lane]"], [image], header="ait/gpu/window.hpp"
+            view, walk, vector, ["values[lane]"], [image], (), "ait/gpu/window.hpp", tiles or {}
         )
-        pixel = {"h": "static_cast<Index>(y)", "w": "static_cast<Index>(x)"}
-        read = lanes.at(pixel)
         return {
             **shared,
-            "image_loads": read.loads([image]),
-            "image_value": read.value(image),
-            "function": self.function(view),
+            "index": "int32_t" if _fits_int32(view) else "int64_t",
+            "image": image,
+            "image_loads": lanes.loads([image]),
+            "image_element": lanes.element(image),
             "index_of": {name: _index(view, name, walk) for name in ("p", "q")},
         }
-
-    def function(self, view: KernelView) -> str:
-        """The function of window.hpp that makes the values of an output pixel."""
-        raise NotImplementedError
 
 
 class Pool(_Window):
     """The kernel family; see family.py."""
 
-    def function(self, view: KernelView) -> str:
-        kind = view.attribute("kind")
+    template = "pool.j2"
+    config_type = PoolAttr
+
+    def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
+        self._check(view)
+        problem = PoolProblem(view)
+        return [
+            Candidate(PoolAttr(config), problem.seconds(config, device))
+            for config in problem.configs()
+        ]
+
+    def values(self, view: KernelView, config: Attribute) -> TemplateValues:
+        self._check(view)
+        problem = PoolProblem(view)
+        choice = cast(PoolAttr, config).data
+        problem.check(choice)
+        kind = str(view.attribute("kind"))
         padded = "true" if view.attribute("count_include_pad") else "false"
-        vertical, horizontal = (_slide(view, dim) for dim in (0, 1))
-        return f"{kind}_pool<{vertical}, {horizontal}, {padded}>"
+        return {
+            **self._values(view, problem.walk, choice.vector, problem.tiles(choice.outputs)),
+            "config": choice,
+            "is_unrolled": problem.is_unrolled(choice.team),
+            "across": problem.is_across,
+            "kind": f"ait::gpu::{kind.capitalize()}Pool<Element, kVector>",
+            "windows": [window.text for window in problem.windows],
+            "counts_padding": padded,
+        }
 
 
 class Resize(_Window):
     """The kernel family; see family.py."""
 
-    def function(self, view: KernelView) -> str:
+    template = "resize.j2"
+    config_type = ElementwiseAttr
+
+    def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
+        self._check(view)
+        return _walk(view).candidates(view, device)
+
+    def values(self, view: KernelView, config: Attribute) -> TemplateValues:
+        self._check(view)
         mode, coordinates = view.attribute("mode"), view.attribute("coordinates")
-        return f"{mode}<ait::gpu::Coordinates::{coordinates}>"
+        return {
+            **self._values(view, _walk(view), vector_of(config)),
+            "function": f"{mode}<ait::gpu::Coordinates::{coordinates}>",
+        }
 
 
-def _slide(view: KernelView, dim: int) -> str:
-    """The window along h (0) or w (1) as a C++ type."""
-    if view.attribute("adaptive"):
-        return "ait::gpu::Adaptive"
-    kernel, strides, padding, dilations = (
-        cast(list[int], view.attribute(name))
-        for name in ("kernel", "strides", "padding", "dilations")
-    )
-    numbers = (kernel[dim], strides[dim], padding[dim], padding[2 + dim], dilations[dim])
-    return f"ait::gpu::Slide<{', '.join(map(str, numbers))}>"
+@dataclass(frozen=True)
+class _Side:
+    """Windows along one dim. `taps`: how many each has (the most, if they differ)."""
+
+    text: str
+    """Their C++ type."""
+    taps: int
+    stride: int
+    dilation: int
+
+    def reach(self, outputs: int) -> int:
+        """Inputs that the windows of so many neighbours see."""
+        return min(outputs * self.taps, (outputs - 1) * self.stride + self.taps)
+
+
+@dataclass(frozen=True)
+class PoolProblem:
+    """A pool and what its configs cost."""
+
+    view: KernelView
+
+    @cached_property
+    def walk(self) -> Walk:
+        return _walk(self.view)
+
+    @cached_property
+    def is_adaptive(self) -> bool:
+        return bool(self.view.attribute("adaptive"))
+
+    @cached_property
+    def windows(self) -> tuple[_Side, _Side]:
+        """Along h and w."""
+        return self._window(0), self._window(1)
+
+    def _window(self, dim: int) -> _Side:
+        view = self.view
+        if self.is_adaptive:
+            outs, size = (upper_bound(view.group(n).dim) for n in ("pq"[dim], "hw"[dim]))
+            taps = ceil(size / max(1, outs))
+            return _Side("ait::gpu::Adaptive", taps, taps, 1)
+        kernel, strides, padding, dilations = (
+            cast(list[int], view.attribute(name))
+            for name in ("kernel", "strides", "padding", "dilations")
+        )
+        numbers = (kernel[dim], strides[dim], padding[dim], padding[2 + dim], dilations[dim])
+        text = f"ait::gpu::Slide<{', '.join(map(str, numbers))}>"
+        return _Side(text, kernel[dim], strides[dim], dilations[dim])
+
+    @cached_property
+    def taps(self) -> int:
+        return self.windows[0].taps * self.windows[1].taps
+
+    @property
+    def is_across(self) -> bool:
+        """Whether neighbours in memory belong to different windows."""
+        last = self.walk.last
+        return last is not None and last.group == "c"
+
+    def is_unrolled(self, team: int) -> bool:
+        """Whether a thread's loads are written one by one."""
+        return not self.is_adaptive and team == 1 and self.taps <= _MOST_UNROLLED
+
+    def tiles(self, outputs: tuple[int, int]) -> dict[str, int]:
+        """How many outputs along which axis a step makes."""
+        sides = zip("pq", outputs, strict=True)
+        return {axis.name: count for name, count in sides for axis in self.view.group(name).axes}
+
+    def check(self, config: PoolConfig) -> None:
+        """Raises Refusal for a config that does not fit the op."""
+        if config.outputs != (1, 1) and not self.is_unrolled(config.team):
+            raise Refusal("only short windows that slide are made several at once")
+        if config.teams > 1 and config.team > _WARP and not self.is_across:
+            raise Refusal("a team that is larger than a warp is the whole block")
+
+    def configs(self) -> Iterator[PoolConfig]:
+        widest = self.walk.widest()
+        for vector in dict.fromkeys((widest, max(1, widest // 2))):
+            if self.is_unrolled(1):
+                for outputs in _OUTPUTS:
+                    if self._has(outputs):
+                        yield PoolConfig(vector, outputs, 1, _BLOCK)
+            else:
+                yield PoolConfig(vector, (1, 1), 1, _BLOCK)
+            for team in (2 << i for i in range(int(log2(_LARGEST_TEAM)))):
+                if team <= power_of_two(self.taps):
+                    yield PoolConfig(vector, (1, 1), team, self._teams(team))
+
+    def _has(self, outputs: tuple[int, int]) -> bool:
+        """Whether the result has so many rows and columns."""
+        groups = (self.view.group(name) for name in "pq")
+        return all(
+            count <= max(1, upper_bound(g.dim)) for count, g in zip(outputs, groups, strict=True)
+        )
+
+    def _teams(self, team: int) -> int:
+        if self.is_across:
+            return max(_BLOCK // team, 4)
+        return max(_BLOCK // 2 // team, 1) if team <= _WARP else 1
+
+    def seconds(self, config: PoolConfig, device: DeviceDescription) -> float:
+        """Expected time: that of the memory, or that of a thread's loads, one round after the other
+        where there are too few threads to hide it, and of what threads compute."""
+        p, q = (max(1, upper_bound(self.view.group(name).dim)) for name in "pq")
+        rows, columns = config.outputs
+        others = (self.view.group(name).dim for name in "nc")
+        packs = max(1, upper_bound(dim_product(others))) / config.vector
+        threads = packs * ceil(p / rows) * ceil(q / columns) * config.team
+        if self.is_unrolled(config.team):
+            vertical, horizontal = self.windows
+            loads = vertical.reach(rows) * horizontal.reach(columns)
+        else:
+            loads = ceil(self.taps / config.team)
+        waves = ceil(threads / (device.units * _RESIDENT))
+        rounds = ceil(loads / _TAPS_AT_ONCE)
+        uses = rows * columns * ceil(self.taps / config.team)
+        instructions = threads * (20 + loads * (6 + config.vector) + uses * config.vector / 2)
+        moved = stream_seconds(self.view.operands, device)
+        return (
+            max(moved, instructions / (device.vector_peak / 2) + device.launch_seconds)
+            + min(1, 1 / waves) * rounds * _LATENCY
+            + log2(config.team) * _COMBINE
+        )
+
+
+def _fits_int32(view: KernelView) -> bool:
+    """Whether addresses and positions in the padding do."""
+    extents = (upper_bound(view.group(name).dim) for name in "hwpq")
+    return view.fits_int32 and max(extents) < 1 << 30
 
 
 def _walk(view: KernelView) -> Walk:

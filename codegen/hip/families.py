@@ -9,6 +9,7 @@ from ait.codegen.gpu.family import KernelFamily
 from ait.codegen.gpu.gather import Gather
 from ait.codegen.gpu.own_gemm import OwnGemm
 from ait.codegen.gpu.rows import Reduce, Rowwise
+from ait.codegen.gpu.transpose import Transpose
 from ait.codegen.gpu.window import Pool, Resize
 from ait.codegen.hip.gemm_ck import CkGemmFamily
 from ait.dialects.kernel import (
@@ -24,12 +25,12 @@ from ait.dialects.kernel import (
 )
 from ait.passes.target import AlignedAccess, Capabilities, KernelCapability
 
-_ELEMENTWISE = Elementwise()
+_ELEMENTWISE = [Elementwise(), Transpose()]
 
 FAMILIES: Mapping[type[KernelOp], Sequence[KernelFamily]] = {
     GemmOp: [CkGemmFamily(), OwnGemm()],
-    PointwiseOp: [_ELEMENTWISE],
-    CopyOp: [_ELEMENTWISE],
+    PointwiseOp: _ELEMENTWISE,
+    CopyOp: _ELEMENTWISE,
     RowwiseOp: [Rowwise()],
     ReduceOp: [Reduce()],
     GatherOp: [Gather()],

@@ -266,6 +266,63 @@ ELEMENTWISE = [
         """kernel.copy ins(%x : tensor<6x64xf16>)
           outs(%o <offset 64, sizes [6, 64], strides [128, 1]> : tensor<6x128xf16>)""",
     ),
+    *(
+        Case(
+            f"copy_images_{name}",
+            {"x": f"tensor<3x{c}x{h}x{w}xf16>", "o": f"tensor<3x{h}x{w}x{c}xf16>"},
+            f"""kernel.copy ins(%x <offset 0, sizes [3, {h}, {w}, {c}],
+                strides [{c * h * w}, {w}, 1, {h * w}]> : tensor<3x{c}x{h}x{w}xf16>)
+              outs(%o : tensor<3x{h}x{w}x{c}xf16>)""",
+            config=config,
+        )
+        for name, c, h, w, config in (
+            ("wide", 40, 5, 8, "TransposeAttr"),
+            ("many", 160, 4, 70, "TransposeAttr"),
+            ("three", 3, 6, 8, "TransposeAttr"),
+            ("odd", 7, 3, 3, "TransposeAttr"),
+            ("tall", 24, 4, 6, "#plain.transpose<vector = 2, others = 4, threads = [2, 128]>"),
+            ("flat", 24, 4, 6, "#plain.transpose<vector = 4, others = 8, threads = [128, 2]>"),
+            ("elementwise", 24, 4, 6, "ElementwiseAttr"),
+        )
+    ),
+    # x read across, y along, z in one element a row, w across in another type
+    Case(
+        "pointwise_across",
+        {
+            "x": "tensor<48x72xf16>",
+            "y": "tensor<72x48xf16>",
+            "z": "tensor<72xf32>",
+            "w": "tensor<48x72xf32>",
+            "o": "tensor<72x48xf16>",
+            "s": "tensor<72x48xf32>",
+        },
+        """kernel.pointwise ins(%x <offset 0, sizes [72, 48], strides [1, 72]> : tensor<48x72xf16>,
+            %y : tensor<72x48xf16>, %z <offset 0, sizes [72, 48], strides [1, 0]> : tensor<72xf32>,
+            %w <offset 0, sizes [72, 48], strides [1, 72]> : tensor<48x72xf32>)
+          outs(%o : tensor<72x48xf16>, %s : tensor<72x48xf32>) body {
+          ^bb0(%a : f32, %b : f32, %c : f32, %d : f32):
+            %i = kernel.index <offset 0, sizes [72, 48], strides [0, 1]>
+            %f = arith.sitofp %i : i64 to f32
+            %0 = arith.addf %a, %b : f32
+            %1 = arith.mulf %0, %c : f32
+            %2 = arith.addf %d, %f : f32
+            kernel.yield %1, %2 : f32, f32
+          }""",
+        outs=("o", "s"),
+        config="TransposeAttr",
+    ),
+    Case(
+        "dynamic_transpose",
+        {
+            "x": "tensor<24x?xf16, #sym.dims<[24, 8 * n], n in [0, 50]>>",
+            "o": "tensor<?x24xf32, #sym.dims<[8 * n, 24], n in [0, 50]>>",
+        },
+        """kernel.copy ins(%x <offset 0, sizes [8 * n, 24], strides [1, 8 * n], n in [0, 50]>
+            : tensor<24x?xf16, #sym.dims<[24, 8 * n], n in [0, 50]>>)
+          outs(%o : tensor<?x24xf32, #sym.dims<[8 * n, 24], n in [0, 50]>>)""",
+        dims={"n": 7},
+        config="TransposeAttr",
+    ),
     Case(
         "copy_transpose",
         {"x": "tensor<6x10xi64>", "o": "tensor<10x6xi64>"},

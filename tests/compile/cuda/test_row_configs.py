@@ -6,7 +6,14 @@ import pytest
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import VerifyException
 
-from ait.codegen.gpu.dialect import Along, ElementwiseAttr, Plain, RowsAttr, RowsConfig
+from ait.codegen.gpu.dialect import (
+    Along,
+    ElementwiseAttr,
+    Plain,
+    PoolAttr,
+    RowsAttr,
+    RowsConfig,
+)
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
@@ -24,7 +31,7 @@ def best(case: Case) -> RowsConfig:
 def width(case: Case) -> int:
     """Elements that a thread of the best kernel handles at once."""
     config = TARGET.candidates(case.kernel())[0]
-    assert isinstance(config, ElementwiseAttr)
+    assert isinstance(config, ElementwiseAttr | PoolAttr)
     return config.data.vector
 
 
