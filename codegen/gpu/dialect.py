@@ -2,7 +2,7 @@
 
 ```mlir
 #plain.gemm<tile = [64, 64, 32], units = tensor>
-#plain.elementwise<vector = 8>
+#plain.elementwise<vector = 8, steps = 2>
 #plain.rows<lanes = inner, vector = 8, team = 32, rows = 4, items = 2>
 #plain.conv<tile = [64, 64, 32], units = tensor>
 #plain.depthwise<vector = 8>
@@ -54,14 +54,20 @@ class OwnGemmConfig:
 
 @dataclass(frozen=True)
 class ElementwiseConfig:
-    """A kernel that makes each element of its results by itself: elements a thread handles at
-    once."""
+    """A kernel that makes each element of its results by itself. `vector`: elements a thread
+    handles at once. `steps`: such vectors that it has under way (pointwise and copy kernels)."""
 
     vector: int
+    steps: int = 1
 
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
-        return [] if self.vector in (1, 2, 4, 8, 16) else ["vector must be 1, 2, 4, 8 or 16"]
+        found: list[str] = []
+        if self.vector not in (1, 2, 4, 8, 16):
+            found.append("vector must be 1, 2, 4, 8 or 16")
+        if not 1 <= self.steps <= 16:
+            found.append("steps must be 1 to 16")
+        return found
 
 
 @dataclass(frozen=True)
@@ -185,12 +191,13 @@ class ElementwiseAttr(Data[ElementwiseConfig]):
     @classmethod
     def parse_parameter(cls, parser: AttrParser) -> ElementwiseConfig:
         fields = ConfigFields(parser)
-        config = ElementwiseConfig(fields.number("vector"))
+        config = ElementwiseConfig(fields.number("vector"), fields.optional_number("steps") or 1)
         fields.finish()
         return config
 
     def print_parameter(self, printer: Printer) -> None:
-        print_fields(printer, [f"vector = {self.data.vector}"])
+        steps = [f"steps = {self.data.steps}"] if self.data.steps > 1 else []
+        print_fields(printer, [f"vector = {self.data.vector}", *steps])
 
 
 @irdl_attr_definition

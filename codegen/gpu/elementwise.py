@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.gpu.dialect import ElementwiseAttr
+from ait.codegen.gpu.cost import stream_seconds
+from ait.codegen.gpu.dialect import ElementwiseAttr, ElementwiseConfig
 from ait.codegen.gpu.family import Candidate, TemplateValues
-from ait.codegen.gpu.steps import Walk, step_values, vector_of
+from ait.codegen.gpu.steps import Walk, step_values
 from ait.codegen.gpu.transpose import lies_across
 from ait.codegen.kernel_view import KernelView
+from ait.dialects.symbolic import upper_bound
 from ait.passes.target import DeviceDescription
 
 _ACROSS = 4.0
 """How much longer it takes to read an operand element by element across its rows: a guess."""
+_RESIDENT = 2048
+"""Threads of a multiprocessor."""
+_MOST_STEPS = 4
+_UNDER_WAY = 8
+"""Bytes that a thread should have under way at least."""
 
 
 class Elementwise:
@@ -25,18 +32,43 @@ class Elementwise:
     config_type = ElementwiseAttr
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
-        candidates = _walk(view).candidates(view, device)
-        if not lies_across(view):
-            return candidates
-        return [replace(c, seconds=c.seconds * _ACROSS) for c in candidates]
+        seconds = stream_seconds(view.operands, device) * (_ACROSS if lies_across(view) else 1)
+        return [
+            Candidate(ElementwiseAttr(config), seconds * (1 + i / 10))
+            for i, config in enumerate(_configs(view, device))
+        ]
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
-        walk, vector = _walk(view), vector_of(config)
-        if view.regions:
-            return step_values(view, walk, vector, ())
-        (source,) = view.ins
-        return step_values(view, walk, vector, [walk.lanes(vector).element(source)], [source])
+        choice = cast(ElementwiseAttr, config).data
+        walk = _walk(view)
+        has_rest = walk.is_one_run(choice.vector)
+        rest = _values(view, walk, 1)["step"] if has_rest else None
+        return {
+            **_values(view, walk, choice.vector),
+            "steps": choice.steps,
+            "rest": rest,
+            "rest_count": f"({view.group('i').size}) % {choice.vector}" if has_rest else "0",
+        }
+
+
+def _configs(view: KernelView, device: DeviceDescription) -> Iterator[ElementwiseConfig]:
+    """Configs, the likely best first: the widest steps, and narrower ones, since sometimes more,
+    smaller accesses in flight are the faster ones."""
+    widest = _walk(view).widest()
+    elements = max(1, upper_bound(view.group("i").dim))
+    for vector in dict.fromkeys((widest, max(1, widest // 2))):
+        filling = elements // (vector * device.units * _RESIDENT)
+        most = max(1, min(_MOST_STEPS, filling))
+        for steps in dict.fromkeys((min(2, most), 1, most)):
+            yield ElementwiseConfig(vector, steps)
+
+
+def _values(view: KernelView, walk: Walk, vector: int) -> TemplateValues:
+    if view.regions:
+        return step_values(view, walk, vector, ())
+    (source,) = view.ins
+    return step_values(view, walk, vector, [walk.lanes(vector).element(source)], [source])
 
 
 def _walk(view: KernelView) -> Walk:
-    return Walk(view.group("i").axes, view.ins, view.outs)
+    return Walk(view.group("i").axes, view.ins, view.outs, has_rest=True)

@@ -17,7 +17,16 @@ from ait.codegen.expressions import in_parentheses
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.dialect import ElementwiseAttr, ElementwiseConfig
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
-from ait.codegen.gpu.lanes import WIDTHS, Lanes, Lines, fits, read_by, shared_values
+from ait.codegen.gpu.lanes import (
+    PACK_BYTES,
+    WIDTHS,
+    Lanes,
+    Lines,
+    Reach,
+    fits,
+    read_by,
+    shared_values,
+)
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
 from ait.passes.target import DeviceDescription
@@ -25,6 +34,21 @@ from ait.passes.target import DeviceDescription
 FIRST = "first"
 """The variable of the first lane's index along the innermost axis."""
 _NO_TILES: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True)
+class StepLanes(Lanes):
+    """The lanes of a step. `one_run`: the domain is one run of neighbours, whatever its length."""
+
+    one_run: bool = False
+
+    def reach(self, operand: Operand) -> Reach:
+        if self.axis is not None and operand.name not in self.turned:
+            if self.count == 1:
+                return Reach.UNIFORM  # one element for all lanes: read before them
+            if self.one_run and operand.stride(self.axis.name) == 1:
+                return Reach.PACK
+        return super().reach(operand)
 
 
 @dataclass(frozen=True)
@@ -37,13 +61,30 @@ class Walk:
     outs: tuple[Operand, ...]
     most: int = WIDTHS[0]
     """The most lanes that a step may have."""
+    has_rest: bool = False
+    """Whether elements that make no whole step may be left at the end."""
 
     @property
     def last(self) -> Axis | None:
         return self.axes[-1] if self.axes else None
 
     def _fits(self, vector: int) -> bool:
+        if self.is_one_run(vector):
+            return True
         return vector <= self.most and fits(self.last, self.ins, self.outs, vector)
+
+    def is_one_run(self, vector: int) -> bool:
+        """Whether the domain is one run of neighbours that is cut into steps wherever it ends."""
+        if not self.has_rest or len(self.axes) != 1 or vector == 1:
+            return False
+        (axis,) = self.axes
+        return all(
+            vector * operand.element.bytes <= PACK_BYTES
+            and operand.stride(axis.name) == 1
+            and operand.alignment(axis.name) % (vector * operand.element.bytes) == 0
+            for operand in (*self.ins, *self.outs)
+            if operand.is_output or operand.stride(axis.name) != 0
+        )
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         """The widest step, and one narrower: sometimes more, smaller accesses in flight are the
@@ -60,13 +101,14 @@ class Walk:
         """The most lanes that a step can have."""
         return next(width for width in WIDTHS if self._fits(width))
 
-    def lanes(self, vector: int) -> Lanes:
+    def lanes(self, vector: int) -> StepLanes:
         """The lanes of a step, whose first index is `FIRST`. Raises Refusal if a config wants more
         of them than there can be."""
         if not self._fits(vector):
             raise Refusal(f"elements cannot be accessed {vector} at once")
         name = self.last.name if self.last else ""
-        return Lanes(vector, self.last, {name: FIRST}, {name: f"({FIRST} + lane)"})
+        first, each = {name: FIRST}, {name: f"({FIRST} + lane)"}
+        return StepLanes(vector, self.last, first, each, one_run=self.is_one_run(vector))
 
     def digits(
         self, vector: int, tiles: Mapping[str, int] = _NO_TILES, number: str = "step"
@@ -101,11 +143,13 @@ class Walk:
 
 @dataclass(frozen=True)
 class Step:
-    """What `elementwise.j2` is rendered with."""
+    """What `steps.j2` is rendered with, and what else makes such steps."""
 
     lanes: Lanes
     operands: Sequence[Operand]
     """Those that are accessed."""
+    read: Sequence[Operand]
+    """Those that `loads` reads."""
     digits: Lines
     loads: Lines
     body: Lines
@@ -129,7 +173,7 @@ def step_values(
     header: str = "ait/gpu/elementwise.hpp",
     tiles: Mapping[str, int] = _NO_TILES,
 ) -> TemplateValues:
-    """Values for a template that extends `elementwise.j2`. `computed`: the values, in the loop over
+    """Values for a template that extends `steps.j2`. `computed`: the values, in the loop over
     lanes, of what the last region gets besides its operands; of the results, if there is no region.
     `data`: operands that are read for them as the lanes reach them, `singles`: element by element.
     `tiles`: as of `Walk.digits`. Raises Refusal if the config does not fit the op."""
@@ -144,6 +188,7 @@ def step_values(
         "step": Step(
             lanes=lanes,
             operands=list(dict.fromkeys([*accessed, *singles])),
+            read=read,
             digits=walk.digits(vector, tiles),
             loads=lanes.loads(read),
             body=[*code, *lanes.keep(view.outs, results)],

@@ -228,6 +228,18 @@ ELEMENTWISE = [
         },
     ),
     pointwise("odd", {"x": "tensor<7x5xf16>", "y": "tensor<7x5xf32>"}, "tensor<7x5xf16>", _ADD),
+    # One run: packs, some a thread, and what is left
+    *(
+        pointwise(
+            f"run_of_{count}_by_{steps}",
+            {"x": f"tensor<{count}xf16>", "y": "tensor<f32>"},
+            f"tensor<{count}xf16>",
+            _ADD,
+            maps={"y": f"<offset 0, sizes [{count}], strides [0]>"},
+            config=f"#plain.elementwise<vector = 8, steps = {steps}>",
+        )
+        for count, steps in ((5, 1), (4103, 2), (4095, 2), (8199, 1), (2048, 3), (0, 2))
+    ),
     pointwise("one", {"x": "tensor<f16>", "y": "tensor<f32>"}, "tensor<f16>", _ADD),
     pointwise(
         "integers",
