@@ -51,7 +51,9 @@ TARGET = (
     "lower-movement",
     "lower-graph",
     "fuse-memory",
-    # 8. Rows that the fast kernels cannot address are padded.
+    # 8. Long reductions to few results are done in parts; rows that the fast kernels cannot address
+    # are padded.
+    "split-reductions",
     "align-operands",
 )
 PLACE = (

@@ -190,6 +190,9 @@ def _reductions() -> Iterator[Case]:
     for shape in ((16384, 4096), (98304, 384), (384, 98304), (1 << 20, 64)):
         yield Case(f"sum outer {shape[0]}x{shape[1]}", total(0), {"x": Input(shape)})
     yield Case("sum middle 64x1024x1024", total(1), {"x": Input((64, 1024, 1024))})
+    for shape in ((1, 7, 7, 2048), (64, 7, 7, 2048), (1, 112, 112, 64), (64, 56, 56, 256)):
+        size = "x".join(map(str, shape))
+        yield Case(f"mean of pixels {size}", lambda f, x: x.mean((1, 2)), {"x": Input(shape)})
     yield Case("sum inner f32 8192x4096", total(-1), {"x": Input((8192, 4096), "f32")})
     yield Case("argmax inner 16384x4096", lambda f, x: x.argmax(-1), {"x": Input((16384, 4096))})
     yield Case("sum inner 128x768", total(-1), {"x": Input((128, 768))})

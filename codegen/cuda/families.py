@@ -90,7 +90,8 @@ OPS: Mapping[type[KernelOp], OpRow] = {
     PointwiseOp: OpRow(KernelCapability(), _ELEMENTWISE),
     CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), _ELEMENTWISE),
     RowwiseOp: OpRow(KernelCapability(), [Rowwise()]),
-    ReduceOp: OpRow(KernelCapability(), [Reduce()]),
+    # Measured on an H100: a block that works alone reads 53 to 108 GB/s of 3350 GB/s for 132.
+    ReduceOp: OpRow(KernelCapability(alone=2.5), [Reduce()]),
     GatherOp: OpRow(KernelCapability(), [Gather()]),
     PoolOp: OpRow(KernelCapability(), [Pool()]),
     ResizeOp: OpRow(KernelCapability(), [Resize()]),
