@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, log2
 from typing import cast
@@ -38,44 +38,42 @@ _RESIDENT = 2048
 """Threads of a multiprocessor."""
 
 
-class _Window:
-    """What the families have in common; see family.py."""
-
-    def _check(self, view: KernelView) -> None:
-        image = view.ins[0]
-        if image.element.name not in _ELEMENTS:
-            raise Refusal(f"an image of {image.element.name}")
-
-    def _values(
-        self,
-        view: KernelView,
-        walk: Walk,
-        vector: int,
-        tiles: Mapping[str, int] | None = None,
-    ) -> TemplateValues:
-        image = view.ins[0]
-        lanes = walk.lanes(vector).at({"h": "y", "w": "x"})
-        shared = step_values(
-            view, walk, vector, ["values[lane]"], [image], (), "ait/gpu/window.hpp", tiles or {}
-        )
-        return {
-            **shared,
-            "index": "int32_t" if _fits_int32(view) else "int64_t",
-            "image": image,
-            "image_loads": lanes.loads([image]),
-            "image_element": lanes.element(image),
-            "index_of": {name: _index(view, name, walk) for name in ("p", "q")},
-        }
+def _check(view: KernelView) -> None:
+    image = view.ins[0]
+    if image.element.name not in _ELEMENTS:
+        raise Refusal(f"an image of {image.element.name}")
 
 
-class Pool(_Window):
+def _values(
+    view: KernelView,
+    walk: Walk,
+    vector: int,
+    read: int,
+    tiles: Mapping[str, int] | None = None,
+) -> TemplateValues:
+    """What both templates are rendered with, of which pixels are read `read` channels at once."""
+    image = view.ins[0]
+    lanes = walk.lanes(read).at({"h": "y", "w": "x"})
+    computed, header = ["values[lane]"], "ait/gpu/window.hpp"
+    shared = step_values(view, walk, vector, computed, [image], (), header, tiles or {})
+    return {
+        **shared,
+        "image": image,
+        "read": read,
+        "image_loads": lanes.loads([image]),
+        "image_element": lanes.element(image),
+        "index_of": {name: _index(view, name, walk) for name in ("p", "q")},
+    }
+
+
+class Pool:
     """The kernel family; see family.py."""
 
     template = "pool.j2"
     config_type = PoolAttr
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
-        self._check(view)
+        _check(view)
         problem = PoolProblem(view)
         return [
             Candidate(PoolAttr(config), problem.seconds(config, device))
@@ -83,14 +81,17 @@ class Pool(_Window):
         ]
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
-        self._check(view)
+        _check(view)
         problem = PoolProblem(view)
         choice = cast(PoolAttr, config).data
         problem.check(choice)
         kind = str(view.attribute("kind"))
         padded = "true" if view.attribute("count_include_pad") else "false"
         return {
-            **self._values(view, problem.walk, choice.vector, problem.tiles(choice.outputs)),
+            **_values(
+                view, problem.walk, choice.vector, choice.vector, problem.tiles(choice.outputs)
+            ),
+            "index": "int32_t" if _fits_int32(view, 1 << 30) else "int64_t",
             "config": choice,
             "is_unrolled": problem.is_unrolled(choice.team),
             "across": problem.is_across,
@@ -100,22 +101,29 @@ class Pool(_Window):
         }
 
 
-class Resize(_Window):
+class Resize:
     """The kernel family; see family.py."""
 
     template = "resize.j2"
     config_type = ElementwiseAttr
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
-        self._check(view)
-        return _walk(view).candidates(view, device)
+        _check(view)
+        return _resize_walk(view).candidates(view, device)
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
-        self._check(view)
+        _check(view)
+        walk, vector = _resize_walk(view), vector_of(config)
         mode, coordinates = view.attribute("mode"), view.attribute("coordinates")
+        # Lanes are channels of one pixel, or neighbouring pixels, each made by itself.
+        in_pixel = vector == 1 or walk.last is None or walk.last.group == "c"
+        sizes = [upper_bound(view.group(name).dim) for name in "hwpq"]
+        products = 4 * max(sizes[0] * sizes[2], sizes[1] * sizes[3])
         return {
-            **self._values(view, _walk(view), vector_of(config)),
+            **_values(view, walk, vector, vector if in_pixel else 1),
+            "index": "int32_t" if view.fits_int32 and products < 1 << 31 else "int64_t",
             "function": f"{mode}<ait::gpu::Coordinates::{coordinates}>",
+            "in_pixel": in_pixel,
         }
 
 
@@ -243,10 +251,16 @@ class PoolProblem:
         )
 
 
-def _fits_int32(view: KernelView) -> bool:
-    """Whether addresses and positions in the padding do."""
+def _fits_int32(view: KernelView, most: int) -> bool:
+    """Whether addresses do, and no side is longer than `most`."""
     extents = (upper_bound(view.group(name).dim) for name in "hwpq")
-    return view.fits_int32 and max(extents) < 1 << 30
+    return view.fits_int32 and max(extents) < most
+
+
+def _resize_walk(view: KernelView) -> Walk:
+    """Neighbours in a row are made one by one, but written at once."""
+    walk = _walk(view)
+    return replace(walk, most=WIDTHS[0]) if walk.last and walk.last.group in "pq" else walk
 
 
 def _walk(view: KernelView) -> Walk:

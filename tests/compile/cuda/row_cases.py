@@ -428,6 +428,18 @@ OUT_OF_RANGE = [
 # Images -----------------------------------------------------------------------------------------
 
 
+def _image(sizes: Sequence[int], element: str, nchw: bool, gap: int) -> tuple[str, str]:
+    """The type of [n, h, w, c] as it is stored, with `gap` elements for one, and its map."""
+    order = (0, 3, 1, 2) if nchw else (0, 1, 2, 3)
+    stored = [sizes[i] for i in order]
+    stored[-1] *= gap
+    strides, step = [0] * 4, gap
+    for i in reversed(order):
+        strides[i] = step
+        step *= sizes[i]
+    return f"tensor<{'x'.join(map(str, stored))}x{element}>", _map(0, sizes, strides)
+
+
 def pool(
     name: str,
     kind: str,
@@ -447,18 +459,8 @@ def pool(
     """A pool with an addition behind it; `nchw`: as the images lie in memory. `gap`: elements of
     memory for one of the image."""
     outs = (x[0], *out, x[3])
-    order = (0, 3, 1, 2) if nchw else (0, 1, 2, 3)
-    types: list[str] = []
-    maps: list[str] = []
-    for sizes, step in ((x, gap), (outs, 1)):
-        stored = [sizes[i] for i in order]
-        stored[-1] *= step
-        strides = [0] * 4
-        for i in reversed(order):
-            strides[i] = step
-            step *= sizes[i]
-        types.append(f"tensor<{'x'.join(map(str, stored))}x{element}>")
-        maps.append(_map(0, sizes, strides))
+    images = [_image(x, element, nchw, gap), _image(outs, element, nchw, 1)]
+    types, maps = zip(*images, strict=True)
     return Case(
         name,
         {"x": types[0], "r": types[1], "o": types[1]},
@@ -477,14 +479,20 @@ def pool(
 
 
 def resize(
-    name: str, mode: str, coordinates: str, x: tuple[int, int, int, int], out: tuple[int, int]
+    name: str,
+    mode: str,
+    coordinates: str,
+    x: tuple[int, int, int, int],
+    out: tuple[int, int],
+    nchw: bool = False,
 ) -> Case:
-    n, h, w, c = x
-    a, o = f"tensor<{n}x{h}x{w}x{c}xf16>", f"tensor<{n}x{out[0]}x{out[1]}x{c}xf32>"
+    """`nchw`: as the images lie in memory."""
+    outs = (x[0], *out, x[3])
+    (a, a_map), (o, o_map) = (_image(x, "f16", nchw, 1), _image(outs, "f32", nchw, 1))
     return Case(
         name,
         {"x": a, "o": o},
-        f"""kernel.resize ins(%x : {a}) outs(%o : {o})
+        f"""kernel.resize ins(%x {a_map} : {a}) outs(%o {o_map} : {o})
           {{mode = #kernel.resize_mode {mode}, coordinates = #kernel.coordinates {coordinates}}}
           epilogue {FLOAT}""",
     )
@@ -627,6 +635,12 @@ IMAGES = [
         for mode in ("nearest", "bilinear")
         for coordinates in ("half_pixel", "align_corners", "asymmetric")
         for out in ((10, 8), (3, 7))
+    ),
+    # Neighbours in a row are written at once
+    *(
+        resize(f"{mode}_nchw_{out[1]}", mode, "half_pixel", (2, 5, 4, 3), out, nchw=True)
+        for mode in ("nearest", "bilinear")
+        for out in ((10, 8), (3, 7), (7, 12))
     ),
     resize("bilinear_to_one", "bilinear", "align_corners", (2, 4, 4, 3), (1, 1)),
 ]

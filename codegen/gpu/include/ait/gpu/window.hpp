@@ -304,22 +304,36 @@ ait::Status run_pool(const ait::Launch& launch, const typename Kernel::Arguments
 
 enum class Coordinates { half_pixel, align_corners, asymmetric };
 
-/// Integer arithmetic, so that no rounding decides a tie: half down, or the floor if asymmetric.
+/// A place between pixels, `numerator / denominator`: integers, so that no rounding decides a tie.
+/// Indices are wide enough for four times the product of the sizes.
+template <class Index>
+struct Place {
+  Index numerator, denominator;
+};
+
+template <Coordinates kCoordinates, class Index>
+__device__ __forceinline__ Place<Index> place_of(const Along<Index>& a) {
+  Place<Index> place{0, 1};
+  if (kCoordinates == Coordinates::half_pixel) {
+    place = {(2 * a.out + 1) * a.size - a.outs, 2 * a.outs};  // (out + 1/2) size / outs - 1/2
+  } else if (kCoordinates == Coordinates::asymmetric) {
+    place = {a.out * a.size, a.outs};
+  } else if (a.outs > 1) {
+    place = {a.out * (a.size - 1), a.outs - 1};
+  }
+  const Index most = (a.size - 1) * place.denominator;
+  place.numerator = place.numerator > most ? most : place.numerator;
+  place.numerator = place.numerator < 0 ? 0 : place.numerator;
+  return place;
+}
+
+/// The nearest pixel: of two, the first; or, if asymmetric, that before the place.
 template <Coordinates kCoordinates, class Index>
 __device__ __forceinline__ Index nearest_pixel(const Along<Index>& a) {
-  const int64_t out = a.out, outs = a.outs, size = a.size;
-  int64_t pixel = 0;
-  if (kCoordinates == Coordinates::asymmetric) {
-    pixel = out * size / outs;
-  } else if (kCoordinates == Coordinates::half_pixel) {
-    // ceil((2 out + 1) size / (2 outs) - 1)
-    pixel = ((2 * out + 1) * size + 2 * outs - 1) / (2 * outs) - 1;
-  } else if (outs > 1) {
-    // ceil(out (size - 1) / (outs - 1) - 1/2)
-    const int64_t divisor = 2 * (outs - 1);
-    pixel = (2 * out * (size - 1) - (outs - 1) + divisor - 1) / divisor;
-  }
-  return static_cast<Index>(pixel < 0 ? 0 : pixel >= size ? size - 1 : pixel);
+  const Place<Index> place = place_of<kCoordinates>(a);
+  if (kCoordinates == Coordinates::asymmetric) return place.numerator / place.denominator;
+  // ceil(place - 1/2); a place before the first pixel has become the first one.
+  return (2 * place.numerator + place.denominator - 1) / (2 * place.denominator);
 }
 
 /// Two neighbouring pixels and the weight of the second.
@@ -331,20 +345,11 @@ struct Sample {
 
 template <Coordinates kCoordinates, class Index>
 __device__ __forceinline__ Sample<Index> two_pixels(const Along<Index>& a) {
-  const double out = static_cast<double>(a.out), size = static_cast<double>(a.size);
-  const double outs = static_cast<double>(a.outs);
-  double at = 0.0;
-  if (kCoordinates == Coordinates::half_pixel) {
-    at = (out + 0.5) * size / outs - 0.5;
-  } else if (kCoordinates == Coordinates::asymmetric) {
-    at = out * size / outs;
-  } else if (a.outs > 1) {
-    at = out * (size - 1.0) / (outs - 1.0);
-  }
-  at = at < 0.0 ? 0.0 : at > size - 1.0 ? size - 1.0 : at;
-  const Index first = static_cast<Index>(at);
+  const Place<Index> place = place_of<kCoordinates>(a);
+  const Index first = place.numerator / place.denominator;
+  const Index rest = place.numerator - first * place.denominator;
   const Index second = first + 1 < a.size ? first + 1 : first;
-  return {first, second, static_cast<float>(at - static_cast<double>(first))};
+  return {first, second, static_cast<float>(rest) / static_cast<float>(place.denominator)};
 }
 
 template <Coordinates kCoordinates, int Count, class Index, class Load>
