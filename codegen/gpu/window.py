@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, log2
+from math import ceil, hypot, log2
 from typing import cast
 
 from xdsl.ir import Attribute
@@ -28,14 +28,26 @@ _MOST_UNROLLED = 49
 """Taps of a window whose loads are written one by one."""
 _OUTPUTS = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 4), (4, 2), (2, 4))
 _LARGEST_TEAM = 256
+_LONG = 512
+"""Taps of a window of neighbours from which on two warps are faster than one (3136: a tenth)."""
 _TAPS_AT_ONCE = 4
 """Loads that a thread has under way: kTapsAtOnce of window.hpp."""
-_LATENCY = 0.7e-6
-"""Seconds that a load takes, with those that are under way beside it (H100)."""
-_COMBINE = 0.06e-6
-"""Seconds of a step in which a team halves what it has found (H100)."""
-_RESIDENT = 2048
-"""Threads of a multiprocessor."""
+# Fits of global average pools of 1 to 512 images of 7x7x2048, and of 112x112x64 and 56x56x256, in
+# f16 on an H100, in seconds:
+_LATENCY = 0.6e-6
+"""A round of loads, of any width,"""
+_LATENCY_OF_LANE = 0.05e-6
+"""and for each element of a load;"""
+_COMBINE = 0.07e-6
+"""a step in which a team halves what it has found,"""
+_COMBINE_LANE = 0.8e-12
+"""and for each element of all threads;"""
+_FINISH_LANE = 0.04e-6
+"""each element of an output."""
+_RESIDENT = 1280
+"""Threads of a multiprocessor that loop over taps: they have up to 48 registers."""
+_ALONE = 2.5
+"""How many times its share of the memory's bandwidth a multiprocessor reaches alone."""
 
 
 def _check(view: KernelView) -> None:
@@ -182,8 +194,7 @@ class PoolProblem:
     @property
     def is_across(self) -> bool:
         """Whether neighbours in memory belong to different windows."""
-        last = self.walk.last
-        return last is not None and last.group == "c"
+        return _has_neighbouring_channels(self.view, self.walk.last)
 
     def is_unrolled(self, team: int) -> bool:
         """Whether a thread's loads are written one by one."""
@@ -203,16 +214,15 @@ class PoolProblem:
 
     def configs(self) -> Iterator[PoolConfig]:
         widest = self.walk.widest()
-        for vector in dict.fromkeys((widest, max(1, widest // 2))):
+        for vector in dict.fromkeys(max(1, widest // shrink) for shrink in (1, 2, 4)):
             if self.is_unrolled(1):
                 for outputs in _OUTPUTS:
                     if self._has(outputs):
                         yield PoolConfig(vector, outputs, 1, _BLOCK)
             else:
                 yield PoolConfig(vector, (1, 1), 1, _BLOCK)
-            for team in (2 << i for i in range(int(log2(_LARGEST_TEAM)))):
-                if team <= power_of_two(self.taps):
-                    yield PoolConfig(vector, (1, 1), team, self._teams(team))
+            for team in self._team_sizes():
+                yield PoolConfig(vector, (1, 1), team, self._teams(team))
 
     def _has(self, outputs: tuple[int, int]) -> bool:
         """Whether the result has so many rows and columns."""
@@ -221,34 +231,61 @@ class PoolProblem:
             count <= max(1, upper_bound(g.dim)) for count, g in zip(outputs, groups, strict=True)
         )
 
+    def _team_sizes(self) -> list[int]:
+        most = power_of_two(self.taps)
+        if self.is_across:
+            sizes = [2 << i for i in range(int(log2(_LARGEST_TEAM)))]
+            return [size for size in sizes if size <= most]
+        # Neighbours of a window are read by neighbouring threads.
+        return [64, 128] if self.taps >= _LONG else [min(_WARP, most)] if most > 1 else []
+
     def _teams(self, team: int) -> int:
         if self.is_across:
             return max(_BLOCK // team, 4)
         return max(_BLOCK // 2 // team, 1) if team <= _WARP else 1
 
     def seconds(self, config: PoolConfig, device: DeviceDescription) -> float:
-        """Expected time: that of the memory, or that of a thread's loads, one round after the other
-        where there are too few threads to hide it, and of what threads compute."""
+        """Expected time. A thread's loads come in rounds, whose waits add up where threads are too
+        few to hide them; where blocks are few, a multiprocessor reaches only so much."""
+        threads = self._outputs(config) * config.team
+        moved = stream_seconds(self.view.operands, device) - device.launch_seconds
+        blocks = ceil(threads / (config.team * config.teams))
+        if blocks < device.units:
+            moved *= device.units / (blocks * _ALONE)
+        rounds = ceil(self._loads(config) / _TAPS_AT_ONCE)
+        if not self.is_unrolled(config.team):
+            rounds *= max(1.0, threads / (device.units * _RESIDENT))
+        waiting = rounds * (_LATENCY + config.vector * _LATENCY_OF_LANE)
+        together = 0.0
+        if config.team > 1:
+            together = log2(config.team) * _COMBINE + threads * config.vector * _COMBINE_LANE
+        finish = config.vector * _FINISH_LANE
+        loads, uses = self._loads(config), self._uses(config)
+        instructions = threads * (30 + loads * (10 + config.vector) + uses * config.vector / 2)
+        computing = instructions / (device.vector_peak / 2)
+        return device.launch_seconds + hypot(moved, waiting, computing) + together + finish
+
+    def _outputs(self, config: PoolConfig) -> int:
+        """Threads, or teams, at the largest sizes."""
         p, q = (max(1, upper_bound(self.view.group(name).dim)) for name in "pq")
         rows, columns = config.outputs
-        others = (self.view.group(name).dim for name in "nc")
-        packs = max(1, upper_bound(dim_product(others))) / config.vector
-        threads = packs * ceil(p / rows) * ceil(q / columns) * config.team
-        if self.is_unrolled(config.team):
-            vertical, horizontal = self.windows
-            loads = vertical.reach(rows) * horizontal.reach(columns)
-        else:
-            loads = ceil(self.taps / config.team)
-        waves = ceil(threads / (device.units * _RESIDENT))
-        rounds = ceil(loads / _TAPS_AT_ONCE)
-        uses = rows * columns * ceil(self.taps / config.team)
-        instructions = threads * (20 + loads * (6 + config.vector) + uses * config.vector / 2)
-        moved = stream_seconds(self.view.operands, device)
+        others = dim_product(self.view.group(name).dim for name in "nc")
         return (
-            max(moved, instructions / (device.vector_peak / 2) + device.launch_seconds)
-            + min(1, 1 / waves) * rounds * _LATENCY
-            + log2(config.team) * _COMBINE
+            ceil(max(1, upper_bound(others)) / config.vector) * ceil(p / rows) * ceil(q / columns)
         )
+
+    def _uses(self, config: PoolConfig) -> int:
+        """How often a thread adds a pixel to an output."""
+        rows, columns = config.outputs
+        return rows * columns * ceil(self.taps / config.team)
+
+    def _loads(self, config: PoolConfig) -> int:
+        """Pixels that a thread reads."""
+        if not self.is_unrolled(config.team):
+            return ceil(self.taps / config.team)
+        vertical, horizontal = self.windows
+        rows, columns = config.outputs
+        return vertical.reach(rows) * horizontal.reach(columns)
 
 
 def _fits_int32(view: KernelView, most: int) -> bool:
@@ -272,8 +309,13 @@ def _walk(view: KernelView) -> Walk:
             at -= 1
         axes.insert(at, axis)
     # Neighbouring pixels read windows that overlap: only channels are read at once.
-    most = WIDTHS[0] if axes and axes[-1].group == "c" else 1
+    most = WIDTHS[0] if axes and _has_neighbouring_channels(view, axes[-1]) else 1
     return Walk(tuple(axes), view.ins, view.outs, most)
+
+
+def _has_neighbouring_channels(view: KernelView, last: Axis | None) -> bool:
+    """Whether the axis has channels that lie side by side in the image."""
+    return last is not None and last.group == "c" and view.ins[0].stride(last.name) == 1
 
 
 def _is_inside(view: KernelView, axis: Axis, other: Axis) -> bool:

@@ -25,6 +25,22 @@ __device__ __forceinline__ void store_pack(Element* pointer, const Pack<Element,
   *reinterpret_cast<Pack<Element, Count>*>(pointer) = pack;
 }
 
+/// One of two packs, without a branch: no load is waited for to know which.
+template <class Element, int Count>
+__device__ __forceinline__ Pack<Element, Count> choose(bool is_first,
+                                                       const Pack<Element, Count>& first,
+                                                       const Pack<Element, Count>& second) {
+  constexpr int kWords = static_cast<int>((sizeof(first) + 3) / 4);
+  std::uint32_t x[kWords] = {}, y[kWords] = {};
+  memcpy(x, &first, sizeof(first));
+  memcpy(y, &second, sizeof(second));
+#pragma unroll
+  for (int i = 0; i < kWords; ++i) x[i] = is_first ? x[i] : y[i];
+  Pack<Element, Count> chosen;
+  memcpy(&chosen, x, sizeof(chosen));
+  return chosen;
+}
+
 /// The larger of each two elements, NaN if either is: two at once where the device compares so.
 template <class Element, int Count>
 __device__ __forceinline__ Pack<Element, Count> maximum(const Pack<Element, Count>& a,

@@ -171,16 +171,18 @@ __device__ __forceinline__ void add_windows(const Along<Index>& y, const Along<I
     if (!Vertical::is_seen(Rows, row)) continue;
     const bool is_row = IsInside || (top + row >= 0 && top + row < y.size);
     decltype(Kind::outside()) pixels[kWidth];
+    bool is_pixel[kWidth];
 #pragma unroll
     for (int column = 0; column < kWidth; ++column) {
       if (!Horizontal::is_seen(Columns, column)) continue;
-      const bool is_pixel = IsInside || (is_row && left + column >= 0 && left + column < x.size);
+      is_pixel[column] = IsInside || (is_row && left + column >= 0 && left + column < x.size);
       // A pixel that is there in place of one outside: then no load waits for a branch.
-      pixels[column] = load(is_pixel ? top + row : 0, is_pixel ? left + column : 0);
-      if (!is_pixel) pixels[column] = Kind::outside();
+      pixels[column] = load(is_pixel[column] ? top + row : 0, is_pixel[column] ? left + column : 0);
     }
 #pragma unroll
     for (int column = 0; column < kWidth; ++column) {
+      if (!Horizontal::is_seen(Columns, column)) continue;
+      pixels[column] = choose(is_pixel[column], pixels[column], Kind::outside());
 #pragma unroll
       for (int i = 0; i < Rows; ++i) {
 #pragma unroll
