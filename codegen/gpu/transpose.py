@@ -29,6 +29,8 @@ from ait.passes.target import DeviceDescription
 _BLOCK = 256
 _SIDE = 16
 """Threads of a block along an axis that has as many tiles."""
+_MOST_SINGLES = 4
+"""Neighbours of a thread that writes one by one (three channels of f16 on an H100)."""
 
 
 class Transpose:
@@ -41,7 +43,7 @@ class Transpose:
         seconds = stream_seconds(view.operands, device)
         return [
             Candidate(TransposeAttr(config), seconds * (1 + i / 10))
-            for i, config in enumerate(TransposeProblem.of(view).configs())
+            for i, config in enumerate(TransposeProblem.of(view).configs(device))
         ]
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
@@ -122,15 +124,25 @@ class TransposeProblem:
         if config.vector > self.widest or config.others > self.most_others:
             raise Refusal(f"no tiles of {config.vector} x {config.others} elements")
 
-    def configs(self) -> Iterator[TransposeConfig]:
-        """Configs, the likely best first."""
-        for shrink in (1, 2):
-            vector = max(1, self.widest // shrink)
-            others = max(1, self.most_others // shrink)
-            along = min(_SIDE, power_of_two(self._tiles(self.inner, vector)))
-            across = min(_BLOCK // along, power_of_two(self._tiles(self.other, others)))
-            along = _BLOCK // across
-            yield TransposeConfig(vector, others, (along, across))
+    def configs(self, device: DeviceDescription) -> Iterator[TransposeConfig]:
+        """Configs, the likely best first: large tiles, unless they leave multiprocessors idle."""
+        large, small = self._config(1), self._config(2)
+        busy = self._blocks(large) >= device.units
+        yield from dict.fromkeys((large, small) if busy else (small, large))
+
+    def _config(self, shrink: int) -> TransposeConfig:
+        vector = max(1, self.widest // shrink)
+        others = max(1, self.most_others // shrink)
+        if vector == 1:
+            others = min(others, _MOST_SINGLES)
+        along = min(_SIDE, power_of_two(self._tiles(self.inner, vector)))
+        across = min(_BLOCK // along, power_of_two(self._tiles(self.other, others)))
+        return TransposeConfig(vector, others, (_BLOCK // across, across))
+
+    def _blocks(self, config: TransposeConfig) -> int:
+        """Blocks of threads, at the largest sizes."""
+        tiles = self.tiles(config)
+        return prod(self._tiles(axis, tiles.get(axis.name, 1)) for axis in self.walk.axes)
 
     @staticmethod
     def _tiles(axis: Axis, size: int) -> int:
@@ -143,9 +155,7 @@ class TransposeProblem:
 
     def fits_int32(self, config: TransposeConfig) -> bool:
         """Whether addresses and the numbers of steps, those past the ends included, do."""
-        tiles = self.tiles(config)
-        blocks = prod(self._tiles(axis, tiles.get(axis.name, 1)) for axis in self.walk.axes)
-        return self.view.fits_int32 and blocks * _BLOCK < 1 << 31
+        return self.view.fits_int32 and self._blocks(config) * _BLOCK < 1 << 31
 
 
 def lies_across(view: KernelView) -> bool:
