@@ -80,6 +80,11 @@ class TransposeConfig:
     others: int
     threads: tuple[int, int]
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether single elements are read and written: a block's tile is then in its memory."""
+        return self.vector == self.others == 1
+
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
         found: list[str] = []

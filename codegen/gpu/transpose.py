@@ -1,7 +1,8 @@
 """Pointwise and copy kernels that read along one axis of memory and write along another.
 
 A thread has a tile of the domain: it reads packs along the axis of the operands that are *turned*,
-and writes packs along that of the results. The tile changes sides in registers.
+and writes packs along that of the results. The tile changes sides in registers. Where neither are
+packs, a block has a tile, which changes sides in shared memory.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from ait.passes.target import DeviceDescription
 _BLOCK = 256
 _SIDE = 16
 """Threads of a block along an axis that has as many tiles."""
+_SHARED_SIDE = 64
+"""Elements of a tile in shared memory: kTransposeSide of transpose.hpp."""
+_SHARED_BYTES = 48 << 10
 _MOST_SINGLES = 4
 """Neighbours of a thread that writes one by one (three channels of f16 on an H100)."""
 
@@ -41,9 +45,12 @@ class Transpose:
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         seconds = stream_seconds(view.operands, device)
+        problem = TransposeProblem.of(view)
+        configs = list(problem.configs(device))
+        problem.check(configs[0])
         return [
             Candidate(TransposeAttr(config), seconds * (1 + i / 10))
-            for i, config in enumerate(TransposeProblem.of(view).configs(device))
+            for i, config in enumerate(configs)
         ]
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
@@ -53,6 +60,7 @@ class Transpose:
         region = next(iter(view.regions.values()), None)
         read = read_by(region) if region else view.ins
         turned = [operand for operand in read if lanes.reach(operand) is Reach.TURNED]
+        straight = [operand for operand in read if operand not in turned]
         results = [r.text for r in region.results] if region else [lanes.element(view.ins[0])]
         code = lanes.region(region) if region else []
         tiles = problem.tiles(choice)
@@ -63,10 +71,12 @@ class Transpose:
             "index": "int32_t" if problem.fits_int32(choice) else "int64_t",
             "config": choice,
             "lanes": lanes,
+            "is_shared": choice.is_shared,
             "turned": turned,
+            "straight": straight,
             "read": read,
             "digits": problem.walk.digits(1, tiles, "tile"),
-            "count": f"{problem.walk.count(1, tiles)} * {_BLOCK}",
+            "count": problem.walk.count(1, tiles) + ("" if choice.is_shared else f" * {_BLOCK}"),
             "origin": problem.other.name,
             "sizes": (problem.inner.size, problem.other.size),
             "body": [*code, *lanes.keep(view.outs, results)],
@@ -90,7 +100,7 @@ class TransposeProblem:
         if len(axes) > 1:
             inner = axes[-1]
             for other in axes[:-1]:
-                turned = tuple(o for o in view.ins if o.stride(other.name) == 1)
+                turned = tuple(o for o in view.ins if _lies_along(o, other, inner))
                 if turned:
                     rest = (axis for axis in axes[:-1] if axis is not other)
                     walk = Walk((*rest, other, inner), view.ins, view.outs)
@@ -123,6 +133,9 @@ class TransposeProblem:
         """Raises Refusal for a config that does not fit the op."""
         if config.vector > self.widest or config.others > self.most_others:
             raise Refusal(f"no tiles of {config.vector} x {config.others} elements")
+        stored = sum(operand.element.bytes for operand in self.turned)
+        if config.is_shared and stored * _SHARED_SIDE * (_SHARED_SIDE + 4) > _SHARED_BYTES:
+            raise Refusal("the tiles of the operands exceed shared memory")
 
     def configs(self, device: DeviceDescription) -> Iterator[TransposeConfig]:
         """Configs, the likely best first: large tiles, unless they leave multiprocessors idle."""
@@ -150,12 +163,20 @@ class TransposeProblem:
 
     def tiles(self, config: TransposeConfig) -> dict[str, int]:
         """Indices of a block along both axes."""
+        if config.is_shared:
+            return {self.inner.name: _SHARED_SIDE, self.other.name: _SHARED_SIDE}
         along, across = config.threads
         return {self.inner.name: along * config.vector, self.other.name: across * config.others}
 
     def fits_int32(self, config: TransposeConfig) -> bool:
         """Whether addresses and the numbers of steps, those past the ends included, do."""
         return self.view.fits_int32 and self._blocks(config) * _BLOCK < 1 << 31
+
+
+def _lies_along(operand: Operand, axis: Axis, other: Axis) -> bool:
+    """Whether neighbours along one axis are neighbours in memory, and those along another are not,
+    nor all the same."""
+    return operand.stride(axis.name) == 1 and operand.stride(other.name) not in (0, 1)
 
 
 def lies_across(view: KernelView) -> bool:

@@ -292,36 +292,42 @@ ELEMENTWISE = [
             ("many", 160, 4, 70, "TransposeAttr"),
             ("three", 3, 6, 8, "TransposeAttr"),
             ("odd", 7, 3, 3, "TransposeAttr"),
+            ("odd_tiles", 67, 9, 15, "TransposeAttr"),
             ("tall", 24, 4, 6, "#plain.transpose<vector = 2, others = 4, threads = [2, 128]>"),
             ("flat", 24, 4, 6, "#plain.transpose<vector = 4, others = 8, threads = [128, 2]>"),
             ("elementwise", 24, 4, 6, "ElementwiseAttr"),
         )
     ),
     # x read across, y along, z in one element a row, w across in another type
-    Case(
-        "pointwise_across",
-        {
-            "x": "tensor<48x72xf16>",
-            "y": "tensor<72x48xf16>",
-            "z": "tensor<72xf32>",
-            "w": "tensor<48x72xf32>",
-            "o": "tensor<72x48xf16>",
-            "s": "tensor<72x48xf32>",
-        },
-        """kernel.pointwise ins(%x <offset 0, sizes [72, 48], strides [1, 72]> : tensor<48x72xf16>,
-            %y : tensor<72x48xf16>, %z <offset 0, sizes [72, 48], strides [1, 0]> : tensor<72xf32>,
-            %w <offset 0, sizes [72, 48], strides [1, 72]> : tensor<48x72xf32>)
-          outs(%o : tensor<72x48xf16>, %s : tensor<72x48xf32>) body {
-          ^bb0(%a : f32, %b : f32, %c : f32, %d : f32):
-            %i = kernel.index <offset 0, sizes [72, 48], strides [0, 1]>
-            %f = arith.sitofp %i : i64 to f32
-            %0 = arith.addf %a, %b : f32
-            %1 = arith.mulf %0, %c : f32
-            %2 = arith.addf %d, %f : f32
-            kernel.yield %1, %2 : f32, f32
-          }""",
-        outs=("o", "s"),
-        config="TransposeAttr",
+    *(
+        Case(
+            f"pointwise_across_{m}",
+            {
+                "x": f"tensor<{n}x{m}xf16>",
+                "y": f"tensor<{m}x{n}xf16>",
+                "z": f"tensor<{m}xf32>",
+                "w": f"tensor<{n}x{m}xf32>",
+                "o": f"tensor<{m}x{n}xf16>",
+                "s": f"tensor<{m}x{n}xf32>",
+            },
+            f"""kernel.pointwise ins(
+                %x <offset 0, sizes [{m}, {n}], strides [1, {m}]> : tensor<{n}x{m}xf16>,
+                %y : tensor<{m}x{n}xf16>,
+                %z <offset 0, sizes [{m}, {n}], strides [1, 0]> : tensor<{m}xf32>,
+                %w <offset 0, sizes [{m}, {n}], strides [1, {m}]> : tensor<{n}x{m}xf32>)
+              outs(%o : tensor<{m}x{n}xf16>, %s : tensor<{m}x{n}xf32>) body {{
+              ^bb0(%a : f32, %b : f32, %c : f32, %d : f32):
+                %i = kernel.index <offset 0, sizes [{m}, {n}], strides [0, 1]>
+                %f = arith.sitofp %i : i64 to f32
+                %0 = arith.addf %a, %b : f32
+                %1 = arith.mulf %0, %c : f32
+                %2 = arith.addf %d, %f : f32
+                kernel.yield %1, %2 : f32, f32
+              }}""",
+            outs=("o", "s"),
+            config="TransposeAttr",
+        )
+        for m, n in ((72, 48), (77, 65))
     ),
     Case(
         "dynamic_transpose",

@@ -14,11 +14,13 @@ from ait.codegen.gpu.dialect import (
     PoolConfig,
     RowsAttr,
     RowsConfig,
+    TransposeAttr,
 )
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
 from ait.ir.context import make_context
+from tests.compile.cuda.cases import ELEMENTWISE
 from tests.compile.cuda.kernels import TARGET, Case
 from tests.compile.cuda.row_cases import ROWS, gather, pool, reduce, rowwise
 
@@ -100,6 +102,15 @@ def test_reductions_over_columns_leave_work_for_all_multiprocessors() -> None:
 )
 def test_accesses_are_16_bytes_where_they_can_be(case: Case, expected: int) -> None:
     assert width(case) == expected
+
+
+def test_only_what_lies_across_changes_sides() -> None:
+    by_name = {case.name: case for case in ELEMENTWISE}
+    for name in ("dense", "uniform", "broadcast", "copy_slice"):
+        candidates = TARGET.candidates(by_name[name].kernel())
+        assert all(isinstance(config, ElementwiseAttr) for config in candidates)
+    for name in ("copy_images_wide", "pointwise_across_77"):
+        assert isinstance(TARGET.candidates(by_name[name].kernel())[0], TransposeAttr)
 
 
 def pooling(case: Case) -> PoolConfig:
