@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, hypot, log2
+from math import ceil, hypot, log2, prod
 from typing import cast
 
 from xdsl.ir import Attribute
@@ -44,6 +44,10 @@ _COMBINE_LANE = 0.8e-12
 """and for each element of all threads;"""
 _FINISH_LANE = 0.04e-6
 """each element of an output."""
+_OUTPUTS_APART = 0.05
+"""By how much slower memory is with each doubling of a thread's outputs (3x3 windows)."""
+_REGISTERS = 48
+"""Of a thread, with which a multiprocessor has enough of them."""
 _RESIDENT = 1280
 """Threads of a multiprocessor that loop over taps: they have up to 48 registers."""
 _ALONE = 2.5
@@ -260,9 +264,8 @@ class PoolProblem:
         if config.team > 1:
             together = log2(config.team) * _COMBINE + threads * config.vector * _COMBINE_LANE
         finish = config.vector * _FINISH_LANE
-        loads, uses = self._loads(config), self._uses(config)
-        instructions = threads * (30 + loads * (10 + config.vector) + uses * config.vector / 2)
-        computing = instructions / (device.vector_peak / 2)
+        moved *= 1 + _OUTPUTS_APART * log2(prod(config.outputs))
+        computing = threads * self._instructions(config) / (device.vector_peak / 2)
         return device.launch_seconds + hypot(moved, waiting, computing) + together + finish
 
     def _outputs(self, config: PoolConfig) -> int:
@@ -274,10 +277,21 @@ class PoolProblem:
             ceil(max(1, upper_bound(others)) / config.vector) * ceil(p / rows) * ceil(q / columns)
         )
 
-    def _uses(self, config: PoolConfig) -> int:
-        """How often a thread adds a pixel to an output."""
-        rows, columns = config.outputs
-        return rows * columns * ceil(self.taps / config.team)
+    def _instructions(self, config: PoolConfig) -> float:
+        """Of a thread, more or less; as if it had more where it leaves no registers for others."""
+        loads, outputs = self._loads(config), prod(config.outputs)
+        uses = outputs * ceil(self.taps / config.team)
+        if self.is_unrolled(config.team):
+            # A row's part of a window is found once for all windows above each other.
+            vertical, horizontal = self.windows
+            rows, columns = config.outputs
+            uses = columns * (vertical.reach(rows) * horizontal.taps + rows * vertical.taps)
+        # A maximum is taken of two elements at once, and of stored ones.
+        lanes = config.vector / (2 if self.view.attribute("kind") == "max" else 1)
+        row = self.windows[1].reach(config.outputs[1]) if self.is_unrolled(config.team) else 0
+        registers = 20 + outputs * lanes + row * config.vector / 2
+        count = 30 + loads * (10 + config.vector) + uses * lanes
+        return count * max(1.0, registers / _REGISTERS)
 
     def _loads(self, config: PoolConfig) -> int:
         """Pixels that a thread reads."""

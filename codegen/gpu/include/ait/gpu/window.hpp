@@ -36,6 +36,9 @@ struct Slide {
     return (outputs - 1) * Stride + (Size - 1) * Dilation + 1;
   }
 
+  /// The first of those that the `output`-th neighbour sees.
+  static constexpr int first_of(int output) { return output * Stride; }
+
   /// Whether the `output`-th neighbour sees the `input`-th of those.
   static constexpr bool sees(int output, int input) {
     const int distance = input - output * Stride;
@@ -92,7 +95,7 @@ struct Adaptive {
   }
 };
 
-// Kinds of pools. `State` is what is known of a part of a window, beginning with `nothing`; `add`
+// Kinds of pools. `State` is what is known of a part of a window, `nothing` or that `of` a pixel; `add`
 // extends it by a pixel, `merge` makes one of two, and `result` gives the values of the channels.
 
 /// Stored elements are compared as they are: only the largest need be converted.
@@ -110,6 +113,7 @@ struct MaxPool {
   }
   /// What a pixel outside of the image counts as.
   static __device__ __forceinline__ State outside() { return nothing(); }
+  static __device__ __forceinline__ State of(const Pack<Element, Count>& pixel) { return pixel; }
   static __device__ __forceinline__ void add(State& state, const Pack<Element, Count>& pixel) {
     state = maximum(state, pixel);
   }
@@ -139,6 +143,12 @@ struct AveragePool {
 #pragma unroll
     for (int i = 0; i < Count; ++i) zeros.value[i] = ait::convert<Element>(0.0f);
     return zeros;
+  }
+  static __device__ __forceinline__ State of(const Pack<Element, Count>& pixel) {
+    State state;
+#pragma unroll
+    for (int i = 0; i < Count; ++i) state.sum[i] = ait::convert<float>(pixel.value[i]);
+    return state;
   }
   static __device__ __forceinline__ void add(State& state, const Pack<Element, Count>& pixel) {
 #pragma unroll
@@ -183,15 +193,22 @@ __device__ __forceinline__ void add_windows(const Along<Index>& y, const Along<I
     for (int column = 0; column < kWidth; ++column) {
       if (!Horizontal::is_seen(Columns, column)) continue;
       pixels[column] = choose(is_pixel[column], pixels[column], Kind::outside());
+    }
+    // The part of a window in one row is the same for all windows above each other.
+    typename Kind::State parts[Columns];
 #pragma unroll
-      for (int i = 0; i < Rows; ++i) {
+    for (int j = 0; j < Columns; ++j) {
+      parts[j] = Kind::of(pixels[Horizontal::first_of(j)]);
 #pragma unroll
-        for (int j = 0; j < Columns; ++j) {
-          if (Vertical::sees(i, row) && Horizontal::sees(j, column)) {
-            Kind::add(states[i][j], pixels[column]);
-          }
-        }
+      for (int column = Horizontal::first_of(j) + 1; column < kWidth; ++column) {
+        if (Horizontal::sees(j, column)) Kind::add(parts[j], pixels[column]);
       }
+    }
+#pragma unroll
+    for (int i = 0; i < Rows; ++i) {
+      if (!Vertical::sees(i, row)) continue;
+#pragma unroll
+      for (int j = 0; j < Columns; ++j) states[i][j] = Kind::merge(states[i][j], parts[j]);
     }
   }
 }
