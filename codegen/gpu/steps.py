@@ -43,7 +43,7 @@ class StepLanes(Lanes):
     one_run: bool = False
 
     def reach(self, operand: Operand) -> Reach:
-        if self.axis is not None and operand.name not in self.turned:
+        if self.axis is not None:
             if self.count == 1:
                 return Reach.UNIFORM  # one element for all lanes: read before them
             if self.one_run and operand.stride(self.axis.name) == 1:

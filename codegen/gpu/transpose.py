@@ -37,6 +37,22 @@ _MOST_SINGLES = 4
 """Neighbours of a thread that writes one by one (three channels of f16 on an H100)."""
 
 
+@dataclass(frozen=True)
+class TileLanes(Lanes):
+    """Lanes of a tile's line. Operands of the names `turned` were read before, as packs along the
+    other axis, one a lane: of each, a line has element `other`."""
+
+    turned: frozenset[str] = frozenset()
+
+    def reach(self, operand: Operand) -> Reach:
+        return Reach.SINGLE if operand.name in self.turned else super().reach(operand)
+
+    def element(self, operand: Operand) -> str:
+        if operand.name in self.turned:
+            return f"{operand.name}_turned[lane].value[other]"
+        return super().element(operand)
+
+
 class Transpose:
     """The kernel family; see family.py."""
 
@@ -59,7 +75,7 @@ class Transpose:
         lanes = problem.lanes(choice)
         region = next(iter(view.regions.values()), None)
         read = read_by(region) if region else view.ins
-        turned = [operand for operand in read if lanes.reach(operand) is Reach.TURNED]
+        turned = [operand for operand in read if operand.name in lanes.turned]
         straight = [operand for operand in read if operand not in turned]
         results = [r.text for r in region.results] if region else [lanes.element(view.ins[0])]
         code = lanes.region(region) if region else []
@@ -111,12 +127,12 @@ class TransposeProblem:
     def names(self) -> frozenset[str]:
         return frozenset(operand.name for operand in self.turned)
 
-    def lanes(self, config: TransposeConfig) -> Lanes:
+    def lanes(self, config: TransposeConfig) -> TileLanes:
         """Along the results' axis: the tile of a thread begins at (row, column)."""
         inner, other = self.inner.name, self.other.name
         first = {inner: "column", other: "(row + other)"}
         each = {**first, inner: "(column + lane)"}
-        return Lanes(config.vector, self.inner, first, each, self.names)
+        return TileLanes(config.vector, self.inner, first, each, self.names)
 
     @cached_property
     def widest(self) -> int:

@@ -328,8 +328,13 @@ def _walk(view: KernelView) -> Walk:
 
 
 def _has_neighbouring_channels(view: KernelView, last: Axis | None) -> bool:
-    """Whether the axis has channels that lie side by side in the image."""
-    return last is not None and last.group == "c" and view.ins[0].stride(last.name) == 1
+    """Whether the axis has channels, which lie closer together in the image than pixels."""
+    if last is None or last.group != "c":
+        return False
+    image = view.ins[0]
+    step = image.stride(last.name)
+    sides = [image.stride(axis.name) for name in "hw" for axis in view.group(name).axes]
+    return step is not None and all(side is not None and provably_le(step, side) for side in sides)
 
 
 def _is_inside(view: KernelView, axis: Axis, other: Axis) -> bool:
