@@ -136,7 +136,7 @@ def _rowwise_space(op: RowwiseOp) -> Space:
     split = len(op.domain) - op.reduced.value.data
     groups = {"row": op.domain[:split], "col": op.domain[split:]}
     both = ("row", "col")
-    return Space(groups, (both,) * len(op.ins), both, (both, both))
+    return Space(groups, (both,) * len(op.ins), both, (both, both), sortable=both)
 
 
 def _reduce_space(op: ReduceOp) -> Space:

@@ -34,6 +34,7 @@ PASSES: Mapping[str, str] = {
     "propagate-layout": "PropagateLayoutPass",
     "raise-patterns": "RaisePatternsPass",
     "select-config": "SelectConfigPass",
+    "split-reductions": "SplitReductionsPass",
 }
 """Pass names and their classes; pass `a-b` lives in the module `a_b`."""
 

@@ -56,7 +56,9 @@ TARGET = (
     "lower-movement",
     "lower-graph",
     "fuse-memory",
-    # 10. Rows that the fast kernels cannot address are padded.
+    # 10. Long reductions to few results are done in parts; rows that the fast kernels cannot address
+    # are padded.
+    "split-reductions",
     "align-operands",
 )
 PLACE = (

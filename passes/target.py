@@ -105,6 +105,9 @@ class KernelCapability:
     rows: RowTile | None = None
     """The rows that a block holds, of kernels that need whole ones: gemm_rowwise, and
     back_to_back_gemm its middle and its result."""
+    alone: float | None = None
+    """Of reductions: how many times its share of the memory's bandwidth a unit reaches while the
+    others idle; None if it is not worth knowing."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from ait.codegen.gpu.own_attention import OwnAttention
 from ait.codegen.gpu.own_conv import OwnConv
 from ait.codegen.gpu.own_gemm import Engine, OwnGemm
 from ait.codegen.gpu.rows import Reduce, Rowwise
+from ait.codegen.gpu.transpose import Transpose
 from ait.codegen.gpu.window import Pool, Resize
 from ait.dialects.kernel import (
     AttentionOp,
@@ -38,7 +39,7 @@ from ait.dialects.kernel import (
 )
 from ait.passes.target import AlignedAccess, Capabilities, KernelCapability
 
-_ELEMENTWISE = Elementwise()
+_ELEMENTWISE = [Elementwise(), Transpose()]
 _OWN_GEMM = OwnGemm(Engine("ait/cuda/tensor_engine.hpp", "ait::cuda::TensorEngine"))
 
 
@@ -86,10 +87,11 @@ OPS: Mapping[type[KernelOp], OpRow] = {
     AttentionOp: OpRow(
         _ATTENTION, [TensorAttention(), OwnAttention()], {"sm_90a": [HopperAttention()]}
     ),
-    PointwiseOp: OpRow(KernelCapability(), [_ELEMENTWISE]),
-    CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), [_ELEMENTWISE]),
+    PointwiseOp: OpRow(KernelCapability(), _ELEMENTWISE),
+    CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), _ELEMENTWISE),
     RowwiseOp: OpRow(KernelCapability(), [Rowwise()]),
-    ReduceOp: OpRow(KernelCapability(), [Reduce()]),
+    # Measured on an H100: a block that works alone reads 53 to 108 GB/s of 3350 GB/s for 132.
+    ReduceOp: OpRow(KernelCapability(alone=2.5), [Reduce()]),
     GatherOp: OpRow(KernelCapability(), [Gather()]),
     PoolOp: OpRow(KernelCapability(), [Pool()]),
     ResizeOp: OpRow(KernelCapability(), [Resize()]),

@@ -2,10 +2,12 @@
 
 ```mlir
 #plain.gemm<tile = [64, 64, 32], units = tensor>
-#plain.elementwise<vector = 8>
+#plain.elementwise<vector = 8, steps = 2>
 #plain.rows<lanes = inner, vector = 8, team = 32, rows = 4, items = 2>
 #plain.conv<tile = [64, 64, 32], units = tensor>
 #plain.depthwise<vector = 8>
+#plain.transpose<vector = 8, others = 8, threads = [16, 16]>
+#plain.pool<vector = 8, outputs = [2, 2], team = 1, teams = 256>
 #plain.attention
 ```
 """
@@ -52,14 +54,72 @@ class OwnGemmConfig:
 
 @dataclass(frozen=True)
 class ElementwiseConfig:
-    """A kernel that makes each element of its results by itself: elements a thread handles at
-    once."""
+    """A kernel that makes each element of its results by itself. `vector`: elements a thread
+    handles at once. `steps`: such vectors that it has under way (pointwise and copy kernels)."""
 
     vector: int
+    steps: int = 1
 
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
-        return [] if self.vector in (1, 2, 4, 8, 16) else ["vector must be 1, 2, 4, 8 or 16"]
+        found: list[str] = []
+        if self.vector not in (1, 2, 4, 8, 16):
+            found.append("vector must be 1, 2, 4, 8 or 16")
+        if not 1 <= self.steps <= 16:
+            found.append("steps must be 1 to 16")
+        return found
+
+
+@dataclass(frozen=True)
+class TransposeConfig:
+    """A pass over a domain whose operands lie along two different axes. A thread makes `vector`
+    neighbours along the result's axis of `others` neighbours along the other one; a block has
+    `threads` of them along both."""
+
+    vector: int
+    others: int
+    threads: tuple[int, int]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether single elements are read and written: a block's tile is then in its memory."""
+        return self.vector == self.others == 1
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        found: list[str] = []
+        if not all(count in (1, 2, 4, 8, 16) for count in (self.vector, self.others)):
+            found.append("vector and others must be 1, 2, 4, 8 or 16")
+        along, across = self.threads
+        if along * across != 256 or along not in [1 << i for i in range(9)]:
+            found.append("threads must be two powers of two with the product 256")
+        return found
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """A pool. `vector`: channels (or neighbours) that a thread handles at once. `outputs`: rows and
+    columns of the result that it makes of them. `team`: threads that share a window. `teams`: of a
+    block."""
+
+    vector: int
+    outputs: tuple[int, int]
+    team: int
+    teams: int
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        found = ElementwiseConfig(self.vector).problems()
+        if not all(1 <= count <= 8 for count in self.outputs):
+            found.append("outputs must be 1 to 8 rows and columns")
+        powers = [1 << i for i in range(11)]
+        if self.team not in powers or self.teams not in powers:
+            found.append("team and teams must be powers of two up to 1024")
+        if not 32 <= self.team * self.teams <= 1024:
+            found.append(f"a block has 32 to 1024 threads, not {self.team * self.teams}")
+        if self.team > 1 and self.outputs != (1, 1):
+            found.append("a team makes one output")
+        return found
 
 
 class Along(StrEnum):
@@ -126,7 +186,7 @@ class OwnGemmAttr(Data[OwnGemmConfig]):
 
 @irdl_attr_definition
 class ElementwiseAttr(Data[ElementwiseConfig]):
-    """Config of a pointwise, copy, gather, pool or resize kernel."""
+    """Config of a pointwise, copy, gather or resize kernel."""
 
     name = "plain.elementwise"
 
@@ -136,12 +196,61 @@ class ElementwiseAttr(Data[ElementwiseConfig]):
     @classmethod
     def parse_parameter(cls, parser: AttrParser) -> ElementwiseConfig:
         fields = ConfigFields(parser)
-        config = ElementwiseConfig(fields.number("vector"))
+        config = ElementwiseConfig(fields.number("vector"), fields.optional_number("steps") or 1)
         fields.finish()
         return config
 
     def print_parameter(self, printer: Printer) -> None:
-        print_fields(printer, [f"vector = {self.data.vector}"])
+        steps = [f"steps = {self.data.steps}"] if self.data.steps > 1 else []
+        print_fields(printer, [f"vector = {self.data.vector}", *steps])
+
+
+@irdl_attr_definition
+class TransposeAttr(Data[TransposeConfig]):
+    """Config of a pointwise or copy kernel that reads along one axis and writes along another."""
+
+    name = "plain.transpose"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> TransposeConfig:
+        fields = ConfigFields(parser)
+        vector, others = fields.number("vector"), fields.number("others")
+        config = TransposeConfig(vector, others, fields.pair("threads"))
+        fields.finish()
+        return config
+
+    def print_parameter(self, printer: Printer) -> None:
+        c = self.data
+        threads = f"threads = {list(c.threads)}"
+        print_fields(printer, [f"vector = {c.vector}", f"others = {c.others}", threads])
+
+
+@irdl_attr_definition
+class PoolAttr(Data[PoolConfig]):
+    """Config of a pool kernel."""
+
+    name = "plain.pool"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> PoolConfig:
+        fields = ConfigFields(parser)
+        vector, outputs = fields.number("vector"), fields.pair("outputs")
+        config = PoolConfig(vector, outputs, fields.number("team"), fields.number("teams"))
+        fields.finish()
+        return config
+
+    def print_parameter(self, printer: Printer) -> None:
+        c = self.data
+        outputs = f"outputs = {list(c.outputs)}"
+        print_fields(
+            printer, [f"vector = {c.vector}", outputs, f"team = {c.team}", f"teams = {c.teams}"]
+        )
 
 
 @irdl_attr_definition
@@ -216,5 +325,14 @@ class OwnAttentionAttr(ParametrizedAttribute):
 Plain = Dialect(
     "plain",
     [],
-    [DepthwiseAttr, ElementwiseAttr, OwnAttentionAttr, OwnConvAttr, OwnGemmAttr, RowsAttr],
+    [
+        DepthwiseAttr,
+        ElementwiseAttr,
+        OwnAttentionAttr,
+        OwnConvAttr,
+        OwnGemmAttr,
+        PoolAttr,
+        RowsAttr,
+        TransposeAttr,
+    ],
 )

@@ -9,7 +9,7 @@ from xdsl.ir import Attribute
 from ait.codegen.expressions import in_parentheses
 from ait.codegen.gpu.dialect import ElementwiseAttr
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
-from ait.codegen.gpu.steps import FIRST, Walk, step_values
+from ait.codegen.gpu.steps import FIRST, Walk, step_values, vector_of
 from ait.codegen.kernel_view import KernelView
 from ait.passes.target import DeviceDescription
 
@@ -29,8 +29,8 @@ class Gather:
         return _walk(view).candidates(view, device)
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
-        walk = _walk(view)
-        lanes = walk.lanes(config)
+        walk, vector = _walk(view), vector_of(config)
+        lanes = walk.lanes(vector)
         table, indices = view.ins[:2]
         # Lanes are neighbours in an entry, or (entries of one element) different entries.
         in_entry = bool(view.group("f").axes)
@@ -38,7 +38,7 @@ class Gather:
         data, singles = ([table], [indices]) if in_entry else ([], [table, indices])
         header = "ait/gpu/gather.hpp"
         return {
-            **step_values(view, walk, config, ["value"], data, singles, header),
+            **step_values(view, walk, vector, ["value"], data, singles, header),
             "table": table,
             "in_entry": in_entry,
             "lookup": lookup,

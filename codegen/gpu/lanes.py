@@ -61,6 +61,15 @@ def fits(
 
 
 @dataclass(frozen=True)
+class _Read:
+    """Something that is read: its variable, its C++ type and its value."""
+
+    name: str
+    type: str
+    value: str
+
+
+@dataclass(frozen=True)
 class Lanes:
     """`count` neighbours along `axis` (None: a domain of one index).
 
@@ -95,55 +104,37 @@ class Lanes:
             if self.reach(operand) is Reach.PACK
         ]
 
-    def loads(self, operands: Iterable[Operand]) -> Lines:
-        """Before the loop over lanes: the packs and uniform elements of operands that are read."""
-        lines: Lines = []
+    def _reads(self, operands: Iterable[Operand]) -> list[_Read]:
+        """What is read before the loop over lanes: packs and uniform elements."""
+        reads: list[_Read] = []
         for operand in operands:
-            offset = operand.offset(**self.first)
-            match self.reach(operand):
-                case Reach.PACK:
-                    pack = f"ait::gpu::load_pack<{self.count}>({operand.name} + ({offset}))"
-                    lines.append(f"const auto {operand.name}_pack = {pack};")
-                case Reach.UNIFORM:
-                    lines.append(
-                        f"const {operand.type} {operand.name}_one = {operand.name}[{offset}];"
-                    )
-                case Reach.SINGLE:
-                    pass
-        return lines
-
-    def fields(self, operands: Iterable[Operand]) -> Lines:
-        """Members of a struct that has what `loads` reads."""
-        lines: Lines = []
-        for operand in operands:
+            name, offset = operand.name, operand.offset(**self.first)
             match self.reach(operand):
                 case Reach.PACK:
                     pack = f"ait::gpu::Pack<{operand.type}, {self.count}>"
-                    lines.append(f"{pack} {operand.name}_pack;")
+                    value = f"ait::gpu::load_pack<{self.count}>({name} + ({offset}))"
+                    reads.append(_Read(f"{name}_pack", pack, value))
                 case Reach.UNIFORM:
-                    lines.append(f"{operand.type} {operand.name}_one;")
+                    reads.append(_Read(f"{name}_one", operand.type, f"{name}[{offset}]"))
                 case Reach.SINGLE:
                     pass
-        return lines
+        return reads
+
+    def loads(self, operands: Iterable[Operand]) -> Lines:
+        """Before the loop over lanes: the packs and uniform elements of operands that are read."""
+        return [f"const {r.type} {r.name} = {r.value};" for r in self._reads(operands)]
+
+    def fields(self, operands: Iterable[Operand]) -> Lines:
+        """Members of a struct that has what `loads` reads."""
+        return [f"{r.type} {r.name};" for r in self._reads(operands)]
 
     def keep_reads(self, operands: Iterable[Operand], place: str) -> Lines:
         """`loads` into the members of the struct `place`."""
-        lines: Lines = []
-        for operand in operands:
-            offset, name = operand.offset(**self.first), operand.name
-            match self.reach(operand):
-                case Reach.PACK:
-                    pack = f"ait::gpu::load_pack<{self.count}>({name} + ({offset}))"
-                    lines.append(f"{place}.{name}_pack = {pack};")
-                case Reach.UNIFORM:
-                    lines.append(f"{place}.{name}_one = {name}[{offset}];")
-                case Reach.SINGLE:
-                    pass
-        return lines
+        return [f"{place}.{r.name} = {r.value};" for r in self._reads(operands)]
 
     def kept(self, operands: Iterable[Operand]) -> list[Operand]:
         """Those of which `keep_reads` reads something."""
-        return [operand for operand in operands if self.reach(operand) is not Reach.SINGLE]
+        return [operand for operand in operands if self._reads([operand])]
 
     def unkept(self, operands: Iterable[Operand]) -> list[Operand]:
         """Those of which `keep_reads` reads nothing: they are read lane by lane."""
@@ -151,9 +142,7 @@ class Lanes:
 
     def kept_reads(self, operands: Iterable[Operand], place: str) -> Lines:
         """Before the loop over lanes: names for what `keep_reads` has read."""
-        suffixes = {Reach.PACK: "_pack", Reach.UNIFORM: "_one"}
-        reached = [(operand.name, suffixes.get(self.reach(operand))) for operand in operands]
-        return [f"const auto& {n}{s} = {place}.{n}{s};" for n, s in reached if s is not None]
+        return [f"const auto& {r.name} = {place}.{r.name};" for r in self._reads(operands)]
 
     def element(self, operand: Operand) -> str:
         """Within the loop: the lane's stored element."""

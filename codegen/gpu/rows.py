@@ -30,6 +30,10 @@ _BLOCK = 128
 _LARGEST_TEAM = 1024
 _MOST_KEPT = 32
 """Elements that a thread can keep in registers beside all else."""
+_MOST_KEPT_BY_MOST = 40
+"""The same of the largest teams: the next larger row would be read twice."""
+_RUN = 4
+"""Packs that a thread of a reduction reads at once: kRun of reduce.hpp."""
 _KEPT = 16
 """Elements of a thread that gave the best times for rows of 2048 and 4096 f16 (H100)."""
 _ACROSS_WIDTHS = (4, 8, 2, 1)
@@ -108,18 +112,35 @@ class Rows:
     def _within(self) -> Iterator[RowsConfig]:
         vector = self.widest(Along.INNER)
         packs = -(-max(1, upper_bound(self.inner.dim)) // vector)
+        if not self.keeps:
+            yield from self._reducing(vector, packs)
+            return
         if packs * vector <= _MOST_KEPT * _WARP:
             team = min(_WARP, power_of_two(packs))
             rows = max(_BLOCK // team, 1)
             yield RowsConfig(Along.INNER, vector, team, rows, self._items(packs, team))
             return
         wanted = power_of_two(-(-packs * vector // _KEPT))
+        if wanted == _LARGEST_TEAM:
+            # Blocks of half as many threads, which keep twice as much, overlap each other's waits.
+            wanted = power_of_two(-(-packs * vector // _MOST_KEPT))
         best = min(_LARGEST_TEAM, max(2 * _WARP, wanted))
         for team in (best, best * 2, best // 2):
             if 2 * _WARP <= team <= _LARGEST_TEAM:
                 items = self._items(packs, team)
-                kept = items * vector <= _MOST_KEPT
-                yield RowsConfig(Along.INNER, vector, team, 1, items if kept else 0)
+                most = _MOST_KEPT_BY_MOST if team == _LARGEST_TEAM else _MOST_KEPT
+                yield RowsConfig(
+                    Along.INNER, vector, team, 1, items if items * vector <= most else 0
+                )
+
+    def _reducing(self, vector: int, packs: int) -> Iterator[RowsConfig]:
+        """Teams whose threads have whole runs; two where it matters which element it was."""
+        runs = 2 if self.view.attribute("kind") == "argmax" else 1
+        best = min(_LARGEST_TEAM, power_of_two(-(-packs // (_RUN * runs))))
+        for team in (best, best // 2, best * 2):
+            if 1 <= team <= _LARGEST_TEAM:
+                teams = max(2 * _BLOCK // team, 1) if team <= _WARP else 1
+                yield RowsConfig(Along.INNER, vector, team, teams, 0)
 
     def _across(self, device: DeviceDescription) -> Iterator[RowsConfig]:
         widest = self.widest(Along.OUTER)
@@ -136,18 +157,25 @@ class Rows:
             if rows * vector * width < _RUN_BYTES and vector < min(widest, _ACROSS_WIDTHS[0]):
                 continue
             blocks = -(-rows_bound // (rows * vector))
-            most = 256 if blocks > 4 * device.units else _LARGEST_TEAM
-            team = max(_WARP // rows, min(most // rows, power_of_two(length)))
+            are_many = blocks > 4 * device.units
+            most = _LARGEST_TEAM // 2 if are_many else _LARGEST_TEAM
+            whole = power_of_two(length if self.keeps else -(-length // _RUN))
+            team = max(_WARP // rows, min(most // rows, whole))
             if self.keeps:
-                team, rows = self._keeping(team, rows, vector, length, width)
+                team, rows = self._keeping(team, rows, vector, length, width, are_many)
             items = self._items(length, team)
             kept = items * vector <= _MOST_KEPT
             yield RowsConfig(Along.OUTER, vector, team, rows, items if kept else 0)
 
     @staticmethod
-    def _keeping(team: int, rows: int, vector: int, length: int, width: int) -> tuple[int, int]:
-        """(team, rows) with a team that can keep its row, where a block has room for that."""
+    def _keeping(
+        team: int, rows: int, vector: int, length: int, width: int, are_many: bool
+    ) -> tuple[int, int]:
+        """(team, rows) with a team that can keep its row, where a block has room for that; no more
+        threads than that if there are many blocks."""
         needed = power_of_two(-(-length * vector // _MOST_KEPT))
+        if are_many and needed <= team:
+            return max(needed, _WARP // rows), rows
         narrow = rows
         while narrow * needed > _KEEPING_BLOCK and narrow * vector * width > _RUN_BYTES:
             narrow //= 2

@@ -6,23 +6,49 @@ says where the values come from; the walk, the region and the stores are the sam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from xdsl.ir import Attribute
 
 from ait.codegen.axes import Axis
+from ait.codegen.expressions import in_parentheses
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.dialect import ElementwiseAttr, ElementwiseConfig
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
-from ait.codegen.gpu.lanes import WIDTHS, Lanes, Lines, fits, read_by, shared_values
+from ait.codegen.gpu.lanes import (
+    PACK_BYTES,
+    WIDTHS,
+    Lanes,
+    Lines,
+    Reach,
+    fits,
+    read_by,
+    shared_values,
+)
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
 from ait.passes.target import DeviceDescription
 
 FIRST = "first"
 """The variable of the first lane's index along the innermost axis."""
+_NO_TILES: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True)
+class StepLanes(Lanes):
+    """The lanes of a step. `one_run`: the domain is one run of neighbours, whatever its length."""
+
+    one_run: bool = False
+
+    def reach(self, operand: Operand) -> Reach:
+        if self.axis is not None:
+            if self.count == 1:
+                return Reach.UNIFORM  # one element for all lanes: read before them
+            if self.one_run and operand.stride(self.axis.name) == 1:
+                return Reach.PACK
+        return super().reach(operand)
 
 
 @dataclass(frozen=True)
@@ -35,18 +61,35 @@ class Walk:
     outs: tuple[Operand, ...]
     most: int = WIDTHS[0]
     """The most lanes that a step may have."""
+    has_rest: bool = False
+    """Whether elements that make no whole step may be left at the end."""
 
     @property
     def last(self) -> Axis | None:
         return self.axes[-1] if self.axes else None
 
     def _fits(self, vector: int) -> bool:
+        if self.is_one_run(vector):
+            return True
         return vector <= self.most and fits(self.last, self.ins, self.outs, vector)
+
+    def is_one_run(self, vector: int) -> bool:
+        """Whether the domain is one run of neighbours that is cut into steps wherever it ends."""
+        if not self.has_rest or len(self.axes) != 1 or vector == 1:
+            return False
+        (axis,) = self.axes
+        return all(
+            vector * operand.element.bytes <= PACK_BYTES
+            and operand.stride(axis.name) == 1
+            and operand.alignment(axis.name) % (vector * operand.element.bytes) == 0
+            for operand in (*self.ins, *self.outs)
+            if operand.is_output or operand.stride(axis.name) != 0
+        )
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         """The widest step, and one narrower: sometimes more, smaller accesses in flight are the
         faster ones."""
-        widest = next(width for width in WIDTHS if self._fits(width))
+        widest = self.widest()
         widths = [widest, widest // 2] if widest > 1 else [1]
         seconds = stream_seconds(view.operands, device)
         return [
@@ -54,37 +97,59 @@ class Walk:
             for i, width in enumerate(widths)
         ]
 
-    def lanes(self, config: Attribute) -> Lanes:
+    def widest(self) -> int:
+        """The most lanes that a step can have."""
+        return next(width for width in WIDTHS if self._fits(width))
+
+    def lanes(self, vector: int) -> StepLanes:
         """The lanes of a step, whose first index is `FIRST`. Raises Refusal if a config wants more
         of them than there can be."""
-        vector = cast(ElementwiseAttr, config).data.vector
         if not self._fits(vector):
             raise Refusal(f"elements cannot be accessed {vector} at once")
         name = self.last.name if self.last else ""
-        return Lanes(vector, self.last, {name: FIRST}, {name: f"({FIRST} + lane)"})
+        first, each = {name: FIRST}, {name: f"({FIRST} + lane)"}
+        return StepLanes(vector, self.last, first, each, one_run=self.is_one_run(vector))
 
-    def digits(self, vector: int) -> Lines:
-        """Takes the number of a step apart, from the innermost axis outwards."""
-        lines = ["[[maybe_unused]] Index rest = step;"] if self.axes else []
+    def digits(
+        self, vector: int, tiles: Mapping[str, int] = _NO_TILES, number: str = "step"
+    ) -> Lines:
+        """Takes the number of a step apart, from the innermost axis outwards. `tiles`: how many
+        indices of an axis a step takes; the last of them may be past its end."""
+        lines = [f"[[maybe_unused]] Index rest = {number};"] if self.axes else []
         for position, axis in reversed(list(enumerate(self.axes))):
-            is_last = position == len(self.axes) - 1
-            name = FIRST if is_last else axis.name
-            count = f"({axis.size}) / {vector}" if is_last and vector > 1 else axis.size
-            scale = f" * {vector}" if is_last and vector > 1 else ""
+            count, size = self._parts(axis, vector, tiles)
+            name = FIRST if axis is self.last else axis.name
             digit = f"rest % static_cast<Index>({count})" if position > 0 else "rest"
+            scale = f" * {size}" if size > 1 else ""
             lines.append(f"[[maybe_unused]] const Index {name} = {digit}{scale};")
             if position > 0:
                 lines.append(f"rest /= static_cast<Index>({count});")
         return lines
 
+    def count(self, vector: int, tiles: Mapping[str, int] = _NO_TILES) -> str:
+        """The number of steps in C++."""
+        counts = (self._parts(axis, vector, tiles)[0] for axis in self.axes)
+        return " * ".join(f"static_cast<int64_t>({count})" for count in counts) or "1"
+
+    def _parts(self, axis: Axis, vector: int, tiles: Mapping[str, int]) -> tuple[str, int]:
+        """Into how many parts steps divide an axis, in C++, and how many indices each has."""
+        if axis is self.last and vector > 1:
+            return f"({axis.size}) / {vector}", vector
+        size = tiles.get(axis.name, 1)
+        if size == 1:
+            return axis.size, 1
+        return f"({in_parentheses(axis.size)} + {size - 1}) / {size}", size
+
 
 @dataclass(frozen=True)
 class Step:
-    """What `elementwise.j2` is rendered with."""
+    """What `steps.j2` is rendered with, and what else makes such steps."""
 
     lanes: Lanes
     operands: Sequence[Operand]
     """Those that are accessed."""
+    read: Sequence[Operand]
+    """Those that `loads` reads."""
     digits: Lines
     loads: Lines
     body: Lines
@@ -93,34 +158,40 @@ class Step:
     """The number of steps in C++."""
 
 
+def vector_of(config: Attribute) -> int:
+    """The lanes that an elementwise config asks for."""
+    return cast(ElementwiseAttr, config).data.vector
+
+
 def step_values(
     view: KernelView,
     walk: Walk,
-    config: Attribute,
+    vector: int,
     computed: Sequence[str],
     data: Sequence[Operand] = (),
     singles: Sequence[Operand] = (),
     header: str = "ait/gpu/elementwise.hpp",
+    tiles: Mapping[str, int] = _NO_TILES,
 ) -> TemplateValues:
-    """Values for a template that extends `elementwise.j2`. `computed`: the values, in the loop over
+    """Values for a template that extends `steps.j2`. `computed`: the values, in the loop over
     lanes, of what the last region gets besides its operands; of the results, if there is no region.
     `data`: operands that are read for them as the lanes reach them, `singles`: element by element.
-    Raises Refusal if the config does not fit the op."""
-    lanes = walk.lanes(config)
+    `tiles`: as of `Walk.digits`. Raises Refusal if the config does not fit the op."""
+    lanes = walk.lanes(vector)
     region = list(view.regions.values())[-1] if view.regions else None
     read = read_by(region) if region else data
     results = [result.text for result in region.results] if region else computed
     code = lanes.region(region, computed) if region else []
-    total = " * ".join(f"static_cast<int64_t>({axis.size})" for axis in walk.axes) or "1"
     accessed = list(dict.fromkeys([*data, *read, *view.outs]))
     return {
         **shared_values(view, header, lanes.packs(accessed)),
         "step": Step(
             lanes=lanes,
             operands=list(dict.fromkeys([*accessed, *singles])),
-            digits=walk.digits(lanes.count),
+            read=read,
+            digits=walk.digits(vector, tiles),
             loads=lanes.loads(read),
             body=[*code, *lanes.keep(view.outs, results)],
-            count=f"{total} / {lanes.count}",
+            count=walk.count(vector, tiles),
         ),
     }

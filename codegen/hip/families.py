@@ -9,6 +9,7 @@ from ait.codegen.gpu.family import KernelFamily
 from ait.codegen.gpu.gather import Gather
 from ait.codegen.gpu.own_gemm import OwnGemm
 from ait.codegen.gpu.rows import Reduce, Rowwise
+from ait.codegen.gpu.transpose import Transpose
 from ait.codegen.gpu.window import Pool, Resize
 from ait.codegen.hip.gemm_ck import CkGemmFamily
 from ait.dialects.kernel import (
@@ -24,12 +25,12 @@ from ait.dialects.kernel import (
 )
 from ait.passes.target import AlignedAccess, Capabilities, KernelCapability
 
-_ELEMENTWISE = Elementwise()
+_ELEMENTWISE = [Elementwise(), Transpose()]
 
 FAMILIES: Mapping[type[KernelOp], Sequence[KernelFamily]] = {
     GemmOp: [CkGemmFamily(), OwnGemm()],
-    PointwiseOp: [_ELEMENTWISE],
-    CopyOp: [_ELEMENTWISE],
+    PointwiseOp: _ELEMENTWISE,
+    CopyOp: _ELEMENTWISE,
     RowwiseOp: [Rowwise()],
     ReduceOp: [Reduce()],
     GatherOp: [Gather()],
@@ -51,7 +52,9 @@ CAPABILITIES = Capabilities(
             ),
         ),
         PointwiseOp: KernelCapability(),
+        # As measured on an H100, not on a device of the target.
+        ReduceOp: KernelCapability(alone=2.5),
         CopyOp: KernelCapability(max_ins=1, max_outs=1),
-        **dict.fromkeys((RowwiseOp, ReduceOp, GatherOp, PoolOp, ResizeOp), KernelCapability()),
+        **dict.fromkeys((RowwiseOp, GatherOp, PoolOp, ResizeOp), KernelCapability()),
     }
 )

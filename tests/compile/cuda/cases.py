@@ -245,6 +245,18 @@ ELEMENTWISE = [
         },
     ),
     pointwise("odd", {"x": "tensor<7x5xf16>", "y": "tensor<7x5xf32>"}, "tensor<7x5xf16>", _ADD),
+    # One run: packs, some a thread, and what is left
+    *(
+        pointwise(
+            f"run_of_{count}_by_{steps}",
+            {"x": f"tensor<{count}xf16>", "y": "tensor<f32>"},
+            f"tensor<{count}xf16>",
+            _ADD,
+            maps={"y": f"<offset 0, sizes [{count}], strides [0]>"},
+            config=f"#plain.elementwise<vector = 8, steps = {steps}>",
+        )
+        for count, steps in ((5, 1), (4103, 2), (4095, 2), (8199, 1), (2048, 3), (0, 2))
+    ),
     pointwise("one", {"x": "tensor<f16>", "y": "tensor<f32>"}, "tensor<f16>", _ADD),
     pointwise(
         "integers",
@@ -293,6 +305,69 @@ ELEMENTWISE = [
           outs(%o <offset 0, sizes [2, 2, 3, 3, 8, 16], strides [2304, 1152, 384, 128, 16, 1]> :
             tensor<2x2x3x384xf16>)""",
         config="#plain.elementwise<vector = 8>",
+    ),
+    *(
+        Case(
+            f"copy_images_{name}",
+            {"x": f"tensor<3x{c}x{h}x{w}xf16>", "o": f"tensor<3x{h}x{w}x{c}xf16>"},
+            f"""kernel.copy ins(%x <offset 0, sizes [3, {h}, {w}, {c}],
+                strides [{c * h * w}, {w}, 1, {h * w}]> : tensor<3x{c}x{h}x{w}xf16>)
+              outs(%o : tensor<3x{h}x{w}x{c}xf16>)""",
+            config=config,
+        )
+        for name, c, h, w, config in (
+            ("wide", 40, 5, 8, "TransposeAttr"),
+            ("many", 160, 4, 70, "TransposeAttr"),
+            ("three", 3, 6, 8, "TransposeAttr"),
+            ("odd", 7, 3, 3, "TransposeAttr"),
+            ("odd_tiles", 67, 9, 15, "TransposeAttr"),
+            ("tall", 24, 4, 6, "#plain.transpose<vector = 2, others = 4, threads = [2, 128]>"),
+            ("flat", 24, 4, 6, "#plain.transpose<vector = 4, others = 8, threads = [128, 2]>"),
+            ("elementwise", 24, 4, 6, "ElementwiseAttr"),
+        )
+    ),
+    # x read across, y along, z in one element a row, w across in another type
+    *(
+        Case(
+            f"pointwise_across_{m}",
+            {
+                "x": f"tensor<{n}x{m}xf16>",
+                "y": f"tensor<{m}x{n}xf16>",
+                "z": f"tensor<{m}xf32>",
+                "w": f"tensor<{n}x{m}xf32>",
+                "o": f"tensor<{m}x{n}xf16>",
+                "s": f"tensor<{m}x{n}xf32>",
+            },
+            f"""kernel.pointwise ins(
+                %x <offset 0, sizes [{m}, {n}], strides [1, {m}]> : tensor<{n}x{m}xf16>,
+                %y : tensor<{m}x{n}xf16>,
+                %z <offset 0, sizes [{m}, {n}], strides [1, 0]> : tensor<{m}xf32>,
+                %w <offset 0, sizes [{m}, {n}], strides [1, {m}]> : tensor<{n}x{m}xf32>)
+              outs(%o : tensor<{m}x{n}xf16>, %s : tensor<{m}x{n}xf32>) body {{
+              ^bb0(%a : f32, %b : f32, %c : f32, %d : f32):
+                %i = kernel.index <offset 0, sizes [{m}, {n}], strides [0, 1]>
+                %f = arith.sitofp %i : i64 to f32
+                %0 = arith.addf %a, %b : f32
+                %1 = arith.mulf %0, %c : f32
+                %2 = arith.addf %d, %f : f32
+                kernel.yield %1, %2 : f32, f32
+              }}""",
+            outs=("o", "s"),
+            config="TransposeAttr",
+        )
+        for m, n in ((72, 48), (77, 65))
+    ),
+    Case(
+        "dynamic_transpose",
+        {
+            "x": "tensor<24x?xf16, #sym.dims<[24, 8 * n], n in [0, 50]>>",
+            "o": "tensor<?x24xf32, #sym.dims<[8 * n, 24], n in [0, 50]>>",
+        },
+        """kernel.copy ins(%x <offset 0, sizes [8 * n, 24], strides [1, 8 * n], n in [0, 50]>
+            : tensor<24x?xf16, #sym.dims<[24, 8 * n], n in [0, 50]>>)
+          outs(%o : tensor<?x24xf32, #sym.dims<[8 * n, 24], n in [0, 50]>>)""",
+        dims={"n": 7},
+        config="TransposeAttr",
     ),
     Case(
         "copy_transpose",

@@ -428,6 +428,18 @@ OUT_OF_RANGE = [
 # Images -----------------------------------------------------------------------------------------
 
 
+def _image(sizes: Sequence[int], element: str, nchw: bool, gap: int) -> tuple[str, str]:
+    """The type of [n, h, w, c] as it is stored, with `gap` elements for one, and its map."""
+    order = (0, 3, 1, 2) if nchw else (0, 1, 2, 3)
+    stored = [sizes[i] for i in order]
+    stored[-1] *= gap
+    strides, step = [0] * 4, gap
+    for i in reversed(order):
+        strides[i] = step
+        step *= sizes[i]
+    return f"tensor<{'x'.join(map(str, stored))}x{element}>", _map(0, sizes, strides)
+
+
 def pool(
     name: str,
     kind: str,
@@ -440,21 +452,15 @@ def pool(
     element: str = "f16",
     flags: str = "",
     nchw: bool = False,
+    config: str = "",
+    special: Mapping[int, float] | None = None,
+    gap: int = 1,
 ) -> Case:
-    """A pool with an addition behind it; `nchw`: as the images lie in memory."""
+    """A pool with an addition behind it; `nchw`: as the images lie in memory. `gap`: elements of
+    memory for one of the image."""
     outs = (x[0], *out, x[3])
-    order = (0, 3, 1, 2) if nchw else (0, 1, 2, 3)
-    types: list[str] = []
-    maps: list[str] = []
-    for sizes in (x, outs):
-        stored = [sizes[i] for i in order]
-        strides = [0] * 4
-        step = 1
-        for i in reversed(order):
-            strides[i] = step
-            step *= sizes[i]
-        types.append(f"tensor<{'x'.join(map(str, stored))}x{element}>")
-        maps.append(_map(0, sizes, strides))
+    images = [_image(x, element, nchw, gap), _image(outs, element, nchw, 1)]
+    types, maps = zip(*images, strict=True)
     return Case(
         name,
         {"x": types[0], "r": types[1], "o": types[1]},
@@ -467,18 +473,26 @@ def pool(
             %0 = arith.addf %v, %e : f32
             kernel.yield %0 : f32
           }}""",
+        config=config,
+        special={"x": special or {}},
     )
 
 
 def resize(
-    name: str, mode: str, coordinates: str, x: tuple[int, int, int, int], out: tuple[int, int]
+    name: str,
+    mode: str,
+    coordinates: str,
+    x: tuple[int, int, int, int],
+    out: tuple[int, int],
+    nchw: bool = False,
 ) -> Case:
-    n, h, w, c = x
-    a, o = f"tensor<{n}x{h}x{w}x{c}xf16>", f"tensor<{n}x{out[0]}x{out[1]}x{c}xf32>"
+    """`nchw`: as the images lie in memory."""
+    outs = (x[0], *out, x[3])
+    (a, a_map), (o, o_map) = (_image(x, "f16", nchw, 1), _image(outs, "f32", nchw, 1))
     return Case(
         name,
         {"x": a, "o": o},
-        f"""kernel.resize ins(%x : {a}) outs(%o : {o})
+        f"""kernel.resize ins(%x {a_map} : {a}) outs(%o {o_map} : {o})
           {{mode = #kernel.resize_mode {mode}, coordinates = #kernel.coordinates {coordinates}}}
           epilogue {FLOAT}""",
     )
@@ -486,6 +500,9 @@ def resize(
 
 _COUNT = ", count_include_pad"
 _ADAPTIVE = ", adaptive"
+_SEVERAL = "#plain.pool<vector = {}, outputs = [{}, {}], team = 1, teams = 64>"
+_TEAM = "#plain.pool<vector = {}, outputs = [1, 1], team = {}, teams = {}>"
+_HOLES = {5: NAN, 60: INF, 100: -INF, **dict.fromkeys(range(400, 560), -INF)}
 
 IMAGES = [
     pool("max_pool", "max", (2, 9, 8, 16), (5, 4)),
@@ -499,11 +516,131 @@ IMAGES = [
     pool("average_pool_large", "average", (1, 11, 11, 8), (1, 1), 11, 1, (0, 0, 0, 0)),
     pool("adaptive_average", "average", (1, 7, 10, 8), (3, 4), flags=_ADAPTIVE),
     pool("adaptive_max", "max", (2, 5, 3, 6), (2, 2), flags=_ADAPTIVE, element="f32"),
+    # Several outputs a thread, also past the last row and column
+    *(
+        pool(
+            f"max_pool_{rows}x{columns}",
+            "max",
+            (2, 9, 8, 16),
+            (5, 4),
+            config=_SEVERAL.format(vector, rows, columns),
+            special=_HOLES,
+        )
+        for vector, rows, columns in ((8, 2, 2), (4, 1, 3), (2, 4, 1))
+    ),
+    pool(
+        "max_pool_f32_2x4",
+        "max",
+        (1, 7, 9, 4),
+        (4, 5),
+        element="f32",
+        special={5: NAN, 60: INF, 100: -INF},
+        config=_SEVERAL.format(4, 2, 4),
+    ),
+    pool(
+        "max_pool_nchw_2x2", "max", (2, 7, 8, 3), (4, 4), nchw=True, config=_SEVERAL.format(1, 2, 2)
+    ),
+    pool("max_pool_gaps", "max", (1, 7, 8, 8), (4, 4), gap=2, config=_SEVERAL.format(8, 2, 2)),
+    pool(
+        "max_pool_dilated_2x2",
+        "max",
+        (1, 9, 9, 8),
+        (7, 7),
+        2,
+        1,
+        (0, 0, 0, 0),
+        2,
+        "bf16",
+        config=_SEVERAL.format(8, 2, 2),
+        special=_HOLES,
+    ),
+    pool("average_pool_2x2", "average", (1, 6, 5, 8), (3, 3), config=_SEVERAL.format(8, 2, 2)),
+    pool(
+        "average_pool_ceil_1x4",
+        "average",
+        (1, 8, 8, 8),
+        (4, 4),
+        3,
+        2,
+        (0, 0, 1, 1),
+        flags=_COUNT,
+        config=_SEVERAL.format(4, 1, 4),
+    ),
+    # Threads that share windows: side by side, within a warp, a whole block
+    *(
+        pool(
+            f"global_{kind}_team_{team}",
+            kind,
+            (3, 7, 9, 16),
+            (1, 1),
+            flags=_ADAPTIVE,
+            config=_TEAM.format(vector, team, teams),
+            special=_HOLES if kind == "max" else None,
+        )
+        for kind, vector, team, teams in (
+            ("average", 8, 8, 8),
+            ("average", 4, 128, 4),
+            ("max", 8, 16, 4),
+            ("max", 1, 2, 32),
+        )
+    ),
+    *(
+        pool(
+            f"global_{kind}_nchw_{team}",
+            kind,
+            (2, 7, 9, 3),
+            (1, 1),
+            flags=_ADAPTIVE,
+            nchw=True,
+            config=_TEAM.format(1, team, teams),
+        )
+        for kind, team, teams in (("average", 16, 4), ("max", 64, 1), ("average", 1, 64))
+    ),
+    pool(
+        "adaptive_max_team",
+        "max",
+        (2, 5, 7, 6),
+        (2, 3),
+        flags=_ADAPTIVE,
+        config=_TEAM.format(2, 4, 16),
+    ),
+    # Long windows that slide: a loop over the taps that are inside
+    pool("average_pool_long", "average", (1, 13, 12, 8), (5, 5), 8, 2, (2, 3, 1, 2)),
+    pool(
+        "average_pool_long_counted",
+        "average",
+        (1, 13, 12, 8),
+        (5, 5),
+        8,
+        2,
+        (2, 3, 1, 2),
+        flags=_COUNT,
+        config=_TEAM.format(8, 4, 16),
+    ),
+    pool(
+        "max_pool_dilated_team",
+        "max",
+        (1, 13, 12, 8),
+        (6, 6),
+        4,
+        2,
+        (3, 3, 2, 3),
+        3,
+        config=_TEAM.format(8, 2, 16),
+    ),
+    pool("max_pool_1x1", "max", (2, 1, 1, 8), (1, 1)),
+    pool("max_pool_no_image", "max", (0, 8, 8, 8), (4, 4)),
     *(
         resize(f"{mode}_{coordinates}_{out[0]}", mode, coordinates, (1, 5, 4, 8), out)
         for mode in ("nearest", "bilinear")
         for coordinates in ("half_pixel", "align_corners", "asymmetric")
         for out in ((10, 8), (3, 7))
+    ),
+    # Neighbours in a row are written at once
+    *(
+        resize(f"{mode}_nchw_{out[1]}", mode, "half_pixel", (2, 5, 4, 3), out, nchw=True)
+        for mode in ("nearest", "bilinear")
+        for out in ((10, 8), (3, 7), (7, 12))
     ),
     resize("bilinear_to_one", "bilinear", "align_corners", (2, 4, 4, 3), (1, 1)),
 ]

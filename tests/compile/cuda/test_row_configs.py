@@ -6,11 +6,21 @@ import pytest
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import VerifyException
 
-from ait.codegen.gpu.dialect import Along, ElementwiseAttr, Plain, RowsAttr, RowsConfig
+from ait.codegen.gpu.dialect import (
+    Along,
+    ElementwiseAttr,
+    Plain,
+    PoolAttr,
+    PoolConfig,
+    RowsAttr,
+    RowsConfig,
+    TransposeAttr,
+)
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
 from ait.ir.context import make_context
+from tests.compile.cuda.cases import ELEMENTWISE
 from tests.compile.cuda.kernels import TARGET, Case
 from tests.compile.cuda.row_cases import ROWS, gather, pool, reduce, rowwise
 
@@ -24,7 +34,7 @@ def best(case: Case) -> RowsConfig:
 def width(case: Case) -> int:
     """Elements that a thread of the best kernel handles at once."""
     config = TARGET.candidates(case.kernel())[0]
-    assert isinstance(config, ElementwiseAttr)
+    assert isinstance(config, ElementwiseAttr | PoolAttr)
     return config.data.vector
 
 
@@ -85,13 +95,48 @@ def test_reductions_over_columns_leave_work_for_all_multiprocessors() -> None:
         (gather("x", "tensor<12x64xf16>", "tensor<9xi64>", "tensor<9x64xf16>"), 8),
         (gather("x", "tensor<12x64xf32>", "tensor<9xi64>", "tensor<9x64xf32>"), 4),
         (gather("x", "tensor<12x5xf16>", "tensor<9xi64>", "tensor<9x5xf16>"), 1),
-        (pool("x", "max", (1, 8, 8, 16), (4, 4)), 8),
-        (pool("x", "max", (1, 8, 8, 16), (4, 4), nchw=True), 1),
+        (pool("x", "max", (64, 112, 112, 64), (56, 56)), 8),
+        (pool("x", "max", (64, 112, 112, 64), (56, 56), nchw=True), 1),
     ],
     ids=["f16", "f32", "odd", "channels_last", "channels_first"],
 )
 def test_accesses_are_16_bytes_where_they_can_be(case: Case, expected: int) -> None:
     assert width(case) == expected
+
+
+def test_only_what_lies_across_changes_sides() -> None:
+    by_name = {case.name: case for case in ELEMENTWISE}
+    for name in ("dense", "uniform", "broadcast", "copy_slice"):
+        candidates = TARGET.candidates(by_name[name].kernel())
+        assert all(isinstance(config, ElementwiseAttr) for config in candidates)
+    for name in ("copy_images_wide", "pointwise_across_77"):
+        assert isinstance(TARGET.candidates(by_name[name].kernel())[0], TransposeAttr)
+
+
+def pooling(case: Case) -> PoolConfig:
+    config = TARGET.candidates(case.kernel())[0]
+    assert isinstance(config, PoolAttr)
+    return config.data
+
+
+def test_windows_that_overlap_much_are_made_several_at_once() -> None:
+    config = pooling(pool("x", "max", (16, 80, 80, 256), (80, 80), 5, 1, (2, 2, 2, 2)))
+    assert config.team == 1 and config.outputs[0] * config.outputs[1] >= 4
+
+
+@pytest.mark.parametrize("batch", [1, 8, 64])
+def test_few_long_windows_are_shared_by_teams(batch: int) -> None:
+    x = (batch, 7, 7, 2048)
+    few = pooling(pool("x", "average", x, (1, 1), flags=", adaptive"))
+    threads = batch * 2048 // few.vector * few.team
+    assert few.team >= 4 and threads >= min(batch, 8) * 8192
+    many = pooling(pool("x", "average", (512, 7, 7, 2048), (1, 1), flags=", adaptive"))
+    assert many.team <= 2
+
+
+def test_a_long_window_of_neighbours_belongs_to_a_block() -> None:
+    config = pooling(pool("x", "average", (64, 56, 56, 256), (1, 1), flags=", adaptive", nchw=True))
+    assert config.vector == 1 and config.team >= 64 and config.teams == 1
 
 
 def test_an_image_of_integers_is_refused() -> None:

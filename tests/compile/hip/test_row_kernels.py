@@ -1,4 +1,4 @@
-"""The kernels on rows, gathers and images compile for AMD GPUs: one of each path."""
+"""The kernels on rows, gathers, images and elements compile for AMD GPUs: one of each path."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import pytest
 
 from ait.codegen.hip.target import make_target
 from ait.codegen.kernel_view import KernelView
+from tests.compile.cuda.cases import ELEMENTWISE
 from tests.compile.cuda.kernels import Case
 from tests.compile.cuda.row_cases import ROWS
 from tests.compile.hip.device_code import MACHINES, compile_device
 
 pytestmark = pytest.mark.compile
 
-# Teams within a warp, between warps, across rows; kept and streamed; packs of each family.
+# Teams within a warp, between warps, across rows; kept and streamed; packs of each family; several
+# outputs a thread; steps under way and what is left, packs that change sides.
 _PATHS = (
     "softmax_block",
     "layer_norm_mixed",
@@ -24,13 +26,19 @@ _PATHS = (
     "sum_columns_8",
     "embedding",
     "max_pool",
+    "max_pool_2x2",
+    "global_average_team_128",
+    "run_of_4103_by_2",
+    "copy_images_wide",
     "bilinear_half_pixel_10",
 )
 _ARCHITECTURE = "gfx90a"
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in ROWS if case.name in _PATHS], ids=lambda case: case.name
+    "case",
+    [case for case in (*ROWS, *ELEMENTWISE) if case.name in _PATHS],
+    ids=lambda case: case.name,
 )
 def test_kernels(case: Case, tmp_path: Path) -> None:
     target = make_target(f"hip:{_ARCHITECTURE}")

@@ -64,6 +64,30 @@ __device__ __forceinline__ std::uint32_t shuffle_word(std::uint32_t word, int ma
   return __shfl_xor_sync(0xffffffffu, word, mask);
 }
 
+/// Whether `maximum_of_pairs` takes two elements of a type.
+template <class Element>
+constexpr bool kComparesPairs = false;
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+template <>
+constexpr bool kComparesPairs<half_t> = true;
+template <>
+constexpr bool kComparesPairs<bfloat16_t> = true;
+#endif
+
+/// The larger of each two 16-bit floats in a word, NaN if either is.
+template <class Element>
+__device__ __forceinline__ std::uint32_t maximum_of_pairs(std::uint32_t a, std::uint32_t b) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  if constexpr (std::is_same_v<Element, half_t>) {
+    asm("max.NaN.f16x2 %0, %0, %1;" : "+r"(a) : "r"(b));
+  } else {
+    asm("max.NaN.bf16x2 %0, %0, %1;" : "+r"(a) : "r"(b));
+  }
+#endif
+  return a;
+}
+
 /// Starts `kernel` on the launch's stream, where it may overlap the end of the kernel before it
 /// (programmatic dependent launch, compute capability 9.0), in clusters of `cluster` blocks along x,
 /// with `shared` bytes of dynamic shared memory. An empty grid is no launch at all.

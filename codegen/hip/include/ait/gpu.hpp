@@ -49,6 +49,15 @@ __device__ __forceinline__ std::uint32_t shuffle_word(std::uint32_t word, int ma
   return static_cast<std::uint32_t>(__shfl_xor(static_cast<int>(word), mask));
 }
 
+/// Whether `maximum_of_pairs` takes two elements of a type: none, the device's maximum drops NaN.
+template <class Element>
+constexpr bool kComparesPairs = false;
+
+template <class Element>
+__device__ __forceinline__ std::uint32_t maximum_of_pairs(std::uint32_t a, std::uint32_t) {
+  return a;
+}
+
 /// Starts `kernel` on the launch's stream. An empty grid is no launch at all.
 template <class... Parameters, class... Arguments>
 Status launch(const Launch& launch, void (*kernel)(Parameters...), dim3 grid, dim3 block,

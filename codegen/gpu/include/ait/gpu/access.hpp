@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 
 #include "ait/gpu.hpp"
@@ -22,6 +23,44 @@ __device__ __forceinline__ Pack<Element, Count> load_pack(const Element* pointer
 template <int Count, class Element>
 __device__ __forceinline__ void store_pack(Element* pointer, const Pack<Element, Count>& pack) {
   *reinterpret_cast<Pack<Element, Count>*>(pointer) = pack;
+}
+
+/// One of two packs, without a branch: no load is waited for to know which.
+template <class Element, int Count>
+__device__ __forceinline__ Pack<Element, Count> choose(bool is_first,
+                                                       const Pack<Element, Count>& first,
+                                                       const Pack<Element, Count>& second) {
+  constexpr int kWords = static_cast<int>((sizeof(first) + 3) / 4);
+  std::uint32_t x[kWords] = {}, y[kWords] = {};
+  memcpy(x, &first, sizeof(first));
+  memcpy(y, &second, sizeof(second));
+#pragma unroll
+  for (int i = 0; i < kWords; ++i) x[i] = is_first ? x[i] : y[i];
+  Pack<Element, Count> chosen;
+  memcpy(&chosen, x, sizeof(chosen));
+  return chosen;
+}
+
+/// The larger of each two elements, NaN if either is: two at once where the device compares so.
+template <class Element, int Count>
+__device__ __forceinline__ Pack<Element, Count> maximum(const Pack<Element, Count>& a,
+                                                        const Pack<Element, Count>& b) {
+  Pack<Element, Count> larger;
+  if constexpr (kComparesPairs<Element> && Count % 2 == 0) {
+    std::uint32_t x[Count / 2], y[Count / 2];
+    memcpy(x, &a, sizeof(a));
+    memcpy(y, &b, sizeof(b));
+#pragma unroll
+    for (int i = 0; i < Count / 2; ++i) x[i] = maximum_of_pairs<Element>(x[i], y[i]);
+    memcpy(&larger, x, sizeof(larger));
+  } else {
+#pragma unroll
+    for (int i = 0; i < Count; ++i) {
+      const auto x = ait::convert<float>(a.value[i]), y = ait::convert<float>(b.value[i]);
+      larger.value[i] = x > y || x != x ? a.value[i] : b.value[i];
+    }
+  }
+  return larger;
 }
 
 /// An error unless `pointer` can be addressed in pieces of `bytes`; `operand` counts ins, then outs.

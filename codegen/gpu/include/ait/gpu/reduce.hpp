@@ -10,9 +10,16 @@
 
 namespace ait::gpu {
 
+/// What a thread reads of a row at once: of the elements from `at[i]` on those with `is_held[i]`.
+template <class T, int Packs, int Lanes>
+struct Run {
+  T value[Packs][Lanes];
+  int64_t at[Packs];
+  bool is_held[Packs];
+};
+
 // Kinds. `State` is what is known of a part, beginning with `nothing`; the call makes one of two
-// parts, `add` extends one by a value, whose elements come in order, and `result` is what the
-// epilogue gets.
+// parts, `add` extends one by elements, which come in order, and `result` is what the epilogue gets.
 
 template <class T>
 constexpr T lowest_value() {
@@ -62,8 +69,18 @@ struct Fold {
   using Result = T;
   static __device__ __forceinline__ State nothing() { return {Operation::start()}; }
   static __device__ __forceinline__ T result(const State& state) { return state.value; }
-  static __device__ __forceinline__ void add(State& state, T value, int64_t, bool is_held) {
-    state.value = is_held ? Operation::apply(state.value, value) : state.value;
+  /// Of floats, the sums of runs are added up, so that the error does not grow with the length.
+  template <int Packs, int Lanes>
+  static __device__ __forceinline__ void add(State& state, const Run<T, Packs, Lanes>& run) {
+    T part = Operation::start();
+#pragma unroll
+    for (int i = 0; i < Packs; ++i) {
+#pragma unroll
+      for (int lane = 0; lane < Lanes; ++lane) {
+        part = run.is_held[i] ? Operation::apply(part, run.value[i][lane]) : part;
+      }
+    }
+    state.value = Operation::apply(state.value, part);
   }
   __device__ __forceinline__ State operator()(const State& a, const State& b) const {
     return {Operation::apply(a.value, b.value)};
@@ -86,10 +103,27 @@ struct Argmax {
   static __device__ __forceinline__ bool exceeds(T a, T b) {
     return a > b || (a != a && b == b);
   }
-  static __device__ __forceinline__ void add(State& state, T value, int64_t index, bool is_held) {
-    const bool is_better = is_held && exceeds(value, state.value);
-    state.value = is_better ? value : state.value;
-    state.index = is_better ? index : state.index;
+  /// Few runs have a new largest element: only then is it worth to know which one it is.
+  template <int Packs, int Lanes>
+  static __device__ __forceinline__ void add(State& state, const Run<T, Packs, Lanes>& run) {
+    T largest = lowest_value<T>();
+#pragma unroll
+    for (int i = 0; i < Packs; ++i) {
+#pragma unroll
+      for (int lane = 0; lane < Lanes; ++lane) {
+        largest = run.is_held[i] ? ait::maximum(largest, run.value[i][lane]) : largest;
+      }
+    }
+    if (!exceeds(largest, state.value)) return;
+    state.value = largest;
+#pragma unroll
+    for (int i = Packs - 1; i >= 0; --i) {
+#pragma unroll
+      for (int lane = Lanes - 1; lane >= 0; --lane) {
+        const bool is_it = run.is_held[i] && !exceeds(largest, run.value[i][lane]);
+        state.index = is_it ? run.at[i] + lane : state.index;
+      }
+    }
   }
   __device__ __forceinline__ State operator()(const State& a, const State& b) const {
     const bool is_a = exceeds(a.value, b.value) ||
@@ -99,8 +133,7 @@ struct Argmax {
   }
 };
 
-/// What a thread has seen of its rows: of floats, sums of `kRun` packs are added up, so that the
-/// error does not grow with the length.
+/// Packs of a run.
 constexpr int kRun = 4;
 
 /// `Kernel` is generated: as for `rowwise`, with `Value`, the type of what is combined, `keep` for a
@@ -121,6 +154,7 @@ __global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
   State states[kRows];
 #pragma unroll
   for (int r = 0; r < kRows; ++r) states[r] = Kind::nothing();
+  constexpr int kLanes = kVector / kRows;  // of one row
   for (int64_t n = 0; element_of<Kernel>(n) < arguments.cols; n += kRun) {
     typename Kernel::Value values[kRun][kVector];
 #pragma unroll
@@ -130,21 +164,18 @@ __global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
       Kernel::prologue(arguments, row, static_cast<Index>(red < arguments.cols ? red : 0),
                        values[i]);
     }
-    State parts[kRows];
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) parts[r] = Kind::nothing();
+    for (int r = 0; r < kRows; ++r) {
+      Run<typename Kernel::Value, kRun, kLanes> run;
 #pragma unroll
-    for (int i = 0; i < kRun; ++i) {
-      const int64_t red = element_of<Kernel>(n + i);
-      const bool is_held = red < arguments.cols;
+      for (int i = 0; i < kRun; ++i) {
+        run.at[i] = element_of<Kernel>(n + i);
+        run.is_held[i] = run.at[i] < arguments.cols;
 #pragma unroll
-      for (int lane = 0; lane < kVector; ++lane) {
-        Kind::add(parts[row_of<Kernel>(lane)], values[i][lane],
-                  Kernel::kAcross ? red : red + lane, is_held);
+        for (int lane = 0; lane < kLanes; ++lane) run.value[i][lane] = values[i][r * kLanes + lane];
       }
+      Kind::add(states[r], run);
     }
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) states[r] = combine(states[r], parts[r]);
   }
   TeamOf<Kernel>::combine(states, combine);
   if (!is_row || TeamOf<Kernel>::rank() != 0) return;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "ait/gpu/access.hpp"
 #include "ait/gpu/team.hpp"
@@ -279,46 +280,85 @@ __device__ __forceinline__ void kept_rows(const typename Kernel::Arguments& argu
   }
 }
 
+/// Packs whose elements a thread has at once of rows that it does not keep.
+template <class Kernel>
+constexpr int kPacksAtOnce = Kernel::kVector > 4 ? 2 : 8 / Kernel::kVector;
+
+/// Calls use(n, integral constant of packs) for the packs from n = 0 on that a thread has of a row.
+template <class Kernel, class Use>
+__device__ __forceinline__ void each_packs(int64_t cols, const Use& use) {
+  constexpr int kPacks = kPacksAtOnce<Kernel>;
+  int64_t n = 0;
+  for (; element_of<Kernel>(n + kPacks - 1) < cols; n += kPacks) {
+    use(n, std::integral_constant<int, kPacks>{});
+  }
+  for (; element_of<Kernel>(n) < cols; ++n) use(n, std::integral_constant<int, 1>{});
+}
+
+/// Elements of packs of rows that are not kept, all of whose loads are under way at once.
+template <class Kernel, int Packs>
+struct StreamedPacks {
+  using Index = typename Kernel::Index;
+  static constexpr int kRows = kRowsPerThread<Kernel>, kLanes = Kernel::kVector / kRows;
+
+  float v[Packs][Kernel::kVector];
+
+  __device__ __forceinline__ StreamedPacks(const typename Kernel::Arguments& arguments, Index row,
+                                           int64_t n) {
+#pragma unroll
+    for (int i = 0; i < Packs; ++i) {
+      Kernel::prologue(arguments, row, static_cast<Index>(element_of<Kernel>(n + i)), v[i]);
+    }
+  }
+
+  /// Those that belong to the r-th row of the thread.
+  __device__ __forceinline__ void of_row(int r, float (&elements)[Packs * kLanes]) const {
+#pragma unroll
+    for (int i = 0; i < Packs; ++i) {
+#pragma unroll
+      for (int lane = 0; lane < kLanes; ++lane) elements[i * kLanes + lane] = v[i][r * kLanes + lane];
+    }
+  }
+};
+
 template <class Kernel, class Kind>
 __device__ __forceinline__ void streamed_rows(const typename Kernel::Arguments& arguments,
                                               int64_t row, bool is_row) {
   using Index = typename Kernel::Index;
   using State = typename Kind::State;
   constexpr int kRows = kRowsPerThread<Kernel>, kVector = Kernel::kVector;
+  const Index first = static_cast<Index>(row);
   State states[kRows];
 #pragma unroll
   for (int r = 0; r < kRows; ++r) states[r] = Kind::nothing();
-#pragma unroll 4
-  for (int64_t n = 0; element_of<Kernel>(n) < arguments.cols; ++n) {
-    float v[kVector];
-    Kernel::prologue(arguments, static_cast<Index>(row), static_cast<Index>(element_of<Kernel>(n)),
-                     v);
-    if constexpr (Kernel::kAcross) {
+  each_packs<Kernel>(arguments.cols, [&](int64_t n, auto packs) {
+    using Packs = StreamedPacks<Kernel, decltype(packs)::value>;
+    const Packs some(arguments, first, n);
 #pragma unroll
-      for (int lane = 0; lane < kVector; ++lane) {
-        const float one[1] = {v[lane]};
-        Kind::add(states[row_of<Kernel>(lane)], one);
-      }
-    } else {
-      Kind::add(states[0], v);
+    for (int r = 0; r < kRows; ++r) {
+      float elements[decltype(packs)::value * Packs::kLanes];
+      some.of_row(r, elements);
+      Kind::add(states[r], elements);
     }
-  }
+  });
   TeamOf<Kernel>::combine(states,
                           [](const State& a, const State& b) { return Kind::merge(a, b); });
 #pragma unroll
   for (int r = 0; r < kRows; ++r) Kind::template close<Kernel>(states[r], arguments.cols);
   if (!is_row) return;
-#pragma unroll 2
-  for (int64_t n = 0; element_of<Kernel>(n) < arguments.cols; ++n) {
-    const Index col = static_cast<Index>(element_of<Kernel>(n));
-    float v[kVector], y[kVector];
-    Kernel::prologue(arguments, static_cast<Index>(row), col, v);
+  each_packs<Kernel>(arguments.cols, [&](int64_t n, auto packs) {
+    const StreamedPacks<Kernel, decltype(packs)::value> some(arguments, first, n);
 #pragma unroll
-    for (int lane = 0; lane < kVector; ++lane) {
-      y[lane] = Kind::make(states[row_of<Kernel>(lane)], v[lane]);
+    for (int i = 0; i < decltype(packs)::value; ++i) {
+      float y[kVector];
+#pragma unroll
+      for (int lane = 0; lane < kVector; ++lane) {
+        y[lane] = Kind::make(states[row_of<Kernel>(lane)], some.v[i][lane]);
+      }
+      Kernel::epilogue(arguments, first, static_cast<Index>(element_of<Kernel>(n + i)), some.v[i],
+                       y);
     }
-    Kernel::epilogue(arguments, static_cast<Index>(row), col, v, y);
-  }
+  });
 }
 
 /// `Kernel` is generated: `Index`, `Arguments` (pointers, extents, `rows` and `cols`), the constants

@@ -1,186 +1,400 @@
-// Pooling and resampling of images: what one thread does for its output pixel and channels.
+// Pooling and resampling of images: what threads do for some output pixels and channels.
 //
-// `load(y, x, values)` is generated; it reads the channels of an input pixel.
+// `load(y, x)` is generated; it gives the stored channels of an input pixel as a Pack.
 #pragma once
 
 #include <cstdint>
 #include <limits>
 
 #include "ait/gpu/elementwise.hpp"
+#include "ait/gpu/team.hpp"
 
 namespace ait::gpu {
 
+/// A position along one dim: of an output, of as many, over an input.
+template <class Index>
+struct Along {
+  Index out, outs, size;
+};
+
 // Windows ---------------------------------------------------------------------------------------
+
+/// The taps of a window that are inside of the image: `count` of them from `begin` on, `step` apart.
+template <class Index>
+struct Span {
+  Index begin, count, step;
+};
 
 /// A window that slides along one dim: from `out * Stride - Before` on, `Size` taps that are
 /// `Dilation` apart.
 template <int Size, int Stride, int Before, int After, int Dilation>
 struct Slide {
-  static constexpr int kUnroll = Size <= 8 ? Size : 1;
+  static constexpr int kStride = Stride;
 
-  /// use(input index, whether it is inside) for each tap.
-  template <class Use>
-  static __device__ __forceinline__ void each(int64_t out, int64_t, int64_t size, const Use& use) {
-#pragma unroll(kUnroll)
-    for (int tap = 0; tap < Size; ++tap) {
-      const int64_t at = out * Stride - Before + tap * Dilation;
-      use(at, at >= 0 && at < size);
+  /// How many inputs the windows of `outputs` neighbours span.
+  static constexpr int reach(int outputs) {
+    return (outputs - 1) * Stride + (Size - 1) * Dilation + 1;
+  }
+
+  /// The first of those that the `output`-th neighbour sees.
+  static constexpr int first_of(int output) { return output * Stride; }
+
+  /// Whether the `output`-th neighbour sees the `input`-th of those.
+  static constexpr bool sees(int output, int input) {
+    const int distance = input - output * Stride;
+    return distance >= 0 && distance % Dilation == 0 && distance / Dilation < Size;
+  }
+
+  static constexpr bool is_seen(int outputs, int input) {
+    for (int output = 0; output < outputs; ++output) {
+      if (sees(output, input)) return true;
     }
+    return false;
+  }
+
+  template <class Index>
+  static __device__ __forceinline__ Index first(const Along<Index>& a) {
+    return a.out * Stride - Before;
+  }
+
+  /// How many taps are before `end`, which is not before the first one.
+  template <class Index>
+  static __device__ __forceinline__ Index taps_before(Index begin, Index end) {
+    const Index taps = (end - begin + Dilation - 1) / Dilation;
+    return taps < 0 ? 0 : taps < Size ? taps : Size;
+  }
+
+  template <class Index>
+  static __device__ __forceinline__ Span<Index> inside(const Along<Index>& a) {
+    const Index begin = first(a);
+    const Index skipped = begin < 0 ? (Dilation - 1 - begin) / Dilation : 0;
+    const Index count = taps_before<Index>(begin, a.size) - skipped;
+    return {begin + skipped * Dilation, count < 0 ? 0 : count, Dilation};
   }
 
   /// How many taps an average counts.
-  template <bool CountPadding>
-  static __device__ __forceinline__ int64_t counted(int64_t out, int64_t, int64_t size) {
-    int64_t count = 0;
-#pragma unroll(kUnroll)
-    for (int tap = 0; tap < Size; ++tap) {
-      const int64_t at = out * Stride - Before + tap * Dilation;
-      count += CountPadding ? at < size + After : at >= 0 && at < size;
-    }
-    return count;
+  template <bool CountPadding, class Index>
+  static __device__ __forceinline__ Index counted(const Along<Index>& a) {
+    return CountPadding ? taps_before<Index>(first(a), a.size + After) : inside(a).count;
   }
 };
 
 /// Windows by the ratio of the sizes.
 struct Adaptive {
-  static __device__ __forceinline__ int64_t begin(int64_t out, int64_t outs, int64_t size) {
-    return out * size / outs;
-  }
-  static __device__ __forceinline__ int64_t end(int64_t out, int64_t outs, int64_t size) {
-    return ((out + 1) * size + outs - 1) / outs;
-  }
-
-  template <class Use>
-  static __device__ __forceinline__ void each(int64_t out, int64_t outs, int64_t size,
-                                              const Use& use) {
-    const int64_t last = end(out, outs, size);
-#pragma unroll 4
-    for (int64_t at = begin(out, outs, size); at < last; ++at) use(at, true);
+  template <class Index>
+  static __device__ __forceinline__ Span<Index> inside(const Along<Index>& a) {
+    const int64_t out = a.out, outs = a.outs, size = a.size;
+    const Index begin = static_cast<Index>(out * size / outs);
+    const Index end = static_cast<Index>(((out + 1) * size + outs - 1) / outs);
+    return {begin, end - begin, 1};
   }
 
-  template <bool>
-  static __device__ __forceinline__ int64_t counted(int64_t out, int64_t outs, int64_t size) {
-    return end(out, outs, size) - begin(out, outs, size);
+  template <bool, class Index>
+  static __device__ __forceinline__ Index counted(const Along<Index>& a) {
+    return inside(a).count;
   }
 };
 
+// Kinds of pools. `State` is what is known of a part of a window, `nothing` or that `of` a pixel; `add`
+// extends it by a pixel, `merge` makes one of two, and `result` gives the values of the channels.
+
+/// Stored elements are compared as they are: only the largest need be converted.
+template <class Element, int Count>
 struct MaxPool {
-  static constexpr float kStart = -std::numeric_limits<float>::infinity();
-  static __device__ __forceinline__ float combine(float a, float b) { return ait::maximum(a, b); }
+  using State = Pack<Element, Count>;
+
+  static __device__ __forceinline__ State nothing() {
+    State state;
+#pragma unroll
+    for (int i = 0; i < Count; ++i) {
+      state.value[i] = ait::convert<Element>(-std::numeric_limits<float>::infinity());
+    }
+    return state;
+  }
+  /// What a pixel outside of the image counts as.
+  static __device__ __forceinline__ State outside() { return nothing(); }
+  static __device__ __forceinline__ State of(const Pack<Element, Count>& pixel) { return pixel; }
+  static __device__ __forceinline__ void add(State& state, const Pack<Element, Count>& pixel) {
+    state = maximum(state, pixel);
+  }
+  static __device__ __forceinline__ State merge(const State& a, const State& b) {
+    return maximum(a, b);
+  }
+  static __device__ __forceinline__ void result(const State& state, float, float (&values)[Count]) {
+#pragma unroll
+    for (int i = 0; i < Count; ++i) values[i] = ait::convert<float>(state.value[i]);
+  }
 };
 
+template <class Element, int Count>
 struct AveragePool {
-  static constexpr float kStart = 0.0f;
-  static __device__ __forceinline__ float combine(float a, float b) { return a + b; }
-};
+  struct State {
+    float sum[Count];
+  };
 
-/// A position along one dim: of an output, of as many, over an input.
-struct Along {
-  int64_t out, outs, size;
-};
-
-template <class Kind, class Vertical, class Horizontal, int Count, class Load>
-__device__ __forceinline__ void pool(const Along& y, const Along& x, const Load& load,
-                                     float (&pooled)[Count]) {
+  static __device__ __forceinline__ State nothing() {
+    State state;
 #pragma unroll
-  for (int lane = 0; lane < Count; ++lane) pooled[lane] = Kind::kStart;
-  if (y.size <= 0 || x.size <= 0) return;
-  Vertical::each(y.out, y.outs, y.size, [&](int64_t row, bool is_row) {
-    Horizontal::each(x.out, x.outs, x.size, [&](int64_t column, bool is_column) {
+    for (int i = 0; i < Count; ++i) state.sum[i] = 0.0f;
+    return state;
+  }
+  static __device__ __forceinline__ Pack<Element, Count> outside() {
+    Pack<Element, Count> zeros;
+#pragma unroll
+    for (int i = 0; i < Count; ++i) zeros.value[i] = ait::convert<Element>(0.0f);
+    return zeros;
+  }
+  static __device__ __forceinline__ State of(const Pack<Element, Count>& pixel) {
+    State state;
+#pragma unroll
+    for (int i = 0; i < Count; ++i) state.sum[i] = ait::convert<float>(pixel.value[i]);
+    return state;
+  }
+  static __device__ __forceinline__ void add(State& state, const Pack<Element, Count>& pixel) {
+#pragma unroll
+    for (int i = 0; i < Count; ++i) state.sum[i] += ait::convert<float>(pixel.value[i]);
+  }
+  static __device__ __forceinline__ State merge(const State& a, const State& b) {
+    State both;
+#pragma unroll
+    for (int i = 0; i < Count; ++i) both.sum[i] = a.sum[i] + b.sum[i];
+    return both;
+  }
+  static __device__ __forceinline__ void result(const State& state, float count,
+                                                float (&values)[Count]) {
+#pragma unroll
+    for (int i = 0; i < Count; ++i) values[i] = state.sum[i] / count;
+  }
+};
+
+/// The windows of `Rows` x `Columns` neighbouring outputs, of one thread: what they share is read once.
+/// `IsInside`: no tap is outside of the image.
+template <bool IsInside, class Kind, class Vertical, class Horizontal, int Rows, int Columns,
+          class Index, class Load>
+__device__ __forceinline__ void add_windows(const Along<Index>& y, const Along<Index>& x,
+                                            const Load& load,
+                                            typename Kind::State (&states)[Rows][Columns]) {
+  constexpr int kHeight = Vertical::reach(Rows), kWidth = Horizontal::reach(Columns);
+  const Index top = Vertical::first(y), left = Horizontal::first(x);
+#pragma unroll
+  for (int row = 0; row < kHeight; ++row) {
+    if (!Vertical::is_seen(Rows, row)) continue;
+    const bool is_row = IsInside || (top + row >= 0 && top + row < y.size);
+    decltype(Kind::outside()) pixels[kWidth];
+    bool is_pixel[kWidth];
+#pragma unroll
+    for (int column = 0; column < kWidth; ++column) {
+      if (!Horizontal::is_seen(Columns, column)) continue;
+      is_pixel[column] = IsInside || (is_row && left + column >= 0 && left + column < x.size);
       // A pixel that is there in place of one outside: then no load waits for a branch.
-      const bool inside = is_row && is_column;
-      float values[Count];
-      load(inside ? row : 0, inside ? column : 0, values);
+      pixels[column] = load(is_pixel[column] ? top + row : 0, is_pixel[column] ? left + column : 0);
+    }
 #pragma unroll
-      for (int lane = 0; lane < Count; ++lane) {
-        pooled[lane] = inside ? Kind::combine(pooled[lane], values[lane]) : pooled[lane];
+    for (int column = 0; column < kWidth; ++column) {
+      if (!Horizontal::is_seen(Columns, column)) continue;
+      pixels[column] = choose(is_pixel[column], pixels[column], Kind::outside());
+    }
+    // The part of a window in one row is the same for all windows above each other.
+    typename Kind::State parts[Columns];
+#pragma unroll
+    for (int j = 0; j < Columns; ++j) {
+      parts[j] = Kind::of(pixels[Horizontal::first_of(j)]);
+#pragma unroll
+      for (int column = Horizontal::first_of(j) + 1; column < kWidth; ++column) {
+        if (Horizontal::sees(j, column)) Kind::add(parts[j], pixels[column]);
       }
-    });
-  });
-}
-
-template <class Vertical, class Horizontal, bool CountPadding, int Count, class Load>
-__device__ __forceinline__ void max_pool(const Along& y, const Along& x, const Load& load,
-                                         float (&pooled)[Count]) {
-  pool<MaxPool, Vertical, Horizontal>(y, x, load, pooled);
-}
-
-template <class Vertical, class Horizontal, bool CountPadding, int Count, class Load>
-__device__ __forceinline__ void average_pool(const Along& y, const Along& x, const Load& load,
-                                             float (&pooled)[Count]) {
-  pool<AveragePool, Vertical, Horizontal>(y, x, load, pooled);
-  const float count =
-      static_cast<float>(Vertical::template counted<CountPadding>(y.out, y.outs, y.size) *
-                         Horizontal::template counted<CountPadding>(x.out, x.outs, x.size));
+    }
 #pragma unroll
-  for (int lane = 0; lane < Count; ++lane) pooled[lane] /= count;
+    for (int i = 0; i < Rows; ++i) {
+      if (!Vertical::sees(i, row)) continue;
+#pragma unroll
+      for (int j = 0; j < Columns; ++j) states[i][j] = Kind::merge(states[i][j], parts[j]);
+    }
+  }
+}
+
+template <class Kind, class Vertical, class Horizontal, int Rows, int Columns, class Index,
+          class Load>
+__device__ __forceinline__ void slide_over(const Along<Index>& y, const Along<Index>& x,
+                                           const Load& load,
+                                           typename Kind::State (&states)[Rows][Columns]) {
+#pragma unroll
+  for (int i = 0; i < Rows; ++i) {
+#pragma unroll
+    for (int j = 0; j < Columns; ++j) states[i][j] = Kind::nothing();
+  }
+  if (y.size <= 0 || x.size <= 0) return;
+  const Index top = Vertical::first(y), left = Horizontal::first(x);
+  if (top >= 0 && top + Vertical::reach(Rows) <= y.size && left >= 0 &&
+      left + Horizontal::reach(Columns) <= x.size) {
+    add_windows<true, Kind, Vertical, Horizontal>(y, x, load, states);
+  } else {
+    add_windows<false, Kind, Vertical, Horizontal>(y, x, load, states);
+  }
+}
+
+/// Loads that a thread has under way.
+constexpr int kTapsAtOnce = 4;
+
+/// The taps of one window that the thread `rank` of `Team` has.
+template <class Kind, int Team, class Index, class Load>
+__device__ __forceinline__ typename Kind::State take_taps(const Span<Index>& rows,
+                                                          const Span<Index>& columns, int rank,
+                                                          const Load& load) {
+  typename Kind::State state = Kind::nothing();
+  const Index taps = rows.count * columns.count;
+  for (Index first = rank; first < taps; first += kTapsAtOnce * Team) {
+    decltype(Kind::outside()) pixels[kTapsAtOnce];
+#pragma unroll
+    for (int i = 0; i < kTapsAtOnce; ++i) {
+      // No branch around the loads, so that all are under way before the first is waited for.
+      const Index tap = first + i * Team < taps ? first + i * Team : first;
+      pixels[i] = load(rows.begin + tap / columns.count * rows.step,
+                       columns.begin + tap % columns.count * columns.step);
+    }
+#pragma unroll
+    for (int i = 0; i < kTapsAtOnce; ++i) {
+      if (first + i * Team < taps) Kind::add(state, pixels[i]);
+    }
+  }
+  return state;
+}
+
+/// The outputs of a step: `Kernel::kOutputRows` x `Kernel::kOutputColumns` of them, from `y.out` and
+/// `x.out` on. `finish(p, q, values)` is generated.
+template <class Kernel, class Kind, class Vertical, class Horizontal, bool CountPadding, class Index,
+          class Load, class Finish>
+__device__ __forceinline__ void pool(const Along<Index>& y, const Along<Index>& x, bool is_step,
+                                     const Load& load, const Finish& finish) {
+  constexpr int kRows = Kernel::kOutputRows, kColumns = Kernel::kOutputColumns;
+  typename Kind::State states[kRows][kColumns];
+  if constexpr (Kernel::kIsUnrolled) {
+    static_assert(Kernel::kTeam == 1, "an unrolled window belongs to one thread");
+    slide_over<Kind, Vertical, Horizontal>(y, x, load, states);
+  } else {
+    static_assert(kRows == 1 && kColumns == 1, "a loop runs over one window");
+    states[0][0] = take_taps<Kind, Kernel::kTeam>(Vertical::inside(y), Horizontal::inside(x),
+                                                  TeamOf<Kernel>::rank(), load);
+    if constexpr (Kernel::kTeam > 1) {
+      TeamOf<Kernel>::combine(states[0],
+                              [](const auto& a, const auto& b) { return Kind::merge(a, b); });
+      if (!is_step || TeamOf<Kernel>::rank() != 0) return;
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) {
+#pragma unroll
+    for (int j = 0; j < kColumns; ++j) {
+      const Along<Index> row{y.out + i, y.outs, y.size}, column{x.out + j, x.outs, x.size};
+      if (row.out >= row.outs || column.out >= column.outs) continue;
+      const Index count = Vertical::template counted<CountPadding>(row) *
+                          Horizontal::template counted<CountPadding>(column);
+      float values[Kernel::kVector];
+      Kind::result(states[i][j], static_cast<float>(count), values);
+      finish(row.out, column.out, values);
+    }
+  }
+}
+
+/// `Kernel` is generated: `Index`, `Element`, `Arguments` (pointers, extents and `count` steps), the
+/// constants used above, and `step(arguments, i, is_step)`, in which all threads of a team take part.
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
+    pools(const __grid_constant__ typename Kernel::Arguments arguments) {
+  wait_for_inputs();
+  let_next_start();
+  const int64_t step = int64_t{blockIdx.x} * Kernel::kRows + TeamOf<Kernel>::row();
+  // The last teams of the last block may have no step: they go along and store nothing.
+  const bool is_step = step < arguments.count;
+  if (Kernel::kTeam == 1 && !is_step) return;
+  Kernel::step(arguments, static_cast<typename Kernel::Index>(is_step ? step : 0), is_step);
+}
+
+template <class Kernel>
+ait::Status run_pool(const ait::Launch& launch, const typename Kernel::Arguments& arguments) {
+  const int64_t blocks = (arguments.count + Kernel::kRows - 1) / Kernel::kRows;
+  if (blocks <= 0) return ait::ok();
+  if (blocks > INT32_MAX) return Status{AIT_INVALID_INPUT, "an image is too large for one launch"};
+  return gpu::launch(launch, pools<Kernel>, dim3(static_cast<unsigned>(blocks)),
+                     dim3(Kernel::kTeam * Kernel::kRows), arguments);
 }
 
 // Resampling ------------------------------------------------------------------------------------
 
 enum class Coordinates { half_pixel, align_corners, asymmetric };
 
-/// Integer arithmetic, so that no rounding decides a tie: half down, or the floor if asymmetric.
-template <Coordinates kCoordinates>
-__device__ __forceinline__ int64_t nearest_pixel(const Along& a) {
-  int64_t pixel = 0;
-  if (kCoordinates == Coordinates::asymmetric) {
-    pixel = a.out * a.size / a.outs;
-  } else if (kCoordinates == Coordinates::half_pixel) {
-    // ceil((2 out + 1) size / (2 outs) - 1)
-    pixel = ((2 * a.out + 1) * a.size + 2 * a.outs - 1) / (2 * a.outs) - 1;
+/// A place between pixels, `numerator / denominator`: integers, so that no rounding decides a tie.
+/// Indices are wide enough for four times the product of the sizes.
+template <class Index>
+struct Place {
+  Index numerator, denominator;
+};
+
+template <Coordinates kCoordinates, class Index>
+__device__ __forceinline__ Place<Index> place_of(const Along<Index>& a) {
+  Place<Index> place{0, 1};
+  if (kCoordinates == Coordinates::half_pixel) {
+    place = {(2 * a.out + 1) * a.size - a.outs, 2 * a.outs};  // (out + 1/2) size / outs - 1/2
+  } else if (kCoordinates == Coordinates::asymmetric) {
+    place = {a.out * a.size, a.outs};
   } else if (a.outs > 1) {
-    // ceil(out (size - 1) / (outs - 1) - 1/2)
-    const int64_t divisor = 2 * (a.outs - 1);
-    pixel = (2 * a.out * (a.size - 1) - (a.outs - 1) + divisor - 1) / divisor;
+    place = {a.out * (a.size - 1), a.outs - 1};
   }
-  return pixel < 0 ? 0 : pixel >= a.size ? a.size - 1 : pixel;
+  const Index most = (a.size - 1) * place.denominator;
+  place.numerator = place.numerator > most ? most : place.numerator;
+  place.numerator = place.numerator < 0 ? 0 : place.numerator;
+  return place;
+}
+
+/// The nearest pixel: of two, the first; or, if asymmetric, that before the place.
+template <Coordinates kCoordinates, class Index>
+__device__ __forceinline__ Index nearest_pixel(const Along<Index>& a) {
+  const Place<Index> place = place_of<kCoordinates>(a);
+  if (kCoordinates == Coordinates::asymmetric) return place.numerator / place.denominator;
+  // ceil(place - 1/2); a place before the first pixel has become the first one.
+  return (2 * place.numerator + place.denominator - 1) / (2 * place.denominator);
 }
 
 /// Two neighbouring pixels and the weight of the second.
+template <class Index>
 struct Sample {
-  int64_t first, second;
+  Index first, second;
   float weight;
 };
 
-template <Coordinates kCoordinates>
-__device__ __forceinline__ Sample two_pixels(const Along& a) {
-  const double out = static_cast<double>(a.out), size = static_cast<double>(a.size);
-  const double outs = static_cast<double>(a.outs);
-  double at = 0.0;
-  if (kCoordinates == Coordinates::half_pixel) {
-    at = (out + 0.5) * size / outs - 0.5;
-  } else if (kCoordinates == Coordinates::asymmetric) {
-    at = out * size / outs;
-  } else if (a.outs > 1) {
-    at = out * (size - 1.0) / (outs - 1.0);
-  }
-  at = at < 0.0 ? 0.0 : at > size - 1.0 ? size - 1.0 : at;
-  const int64_t first = static_cast<int64_t>(at);
-  const int64_t second = first + 1 < a.size ? first + 1 : first;
-  return {first, second, static_cast<float>(at - static_cast<double>(first))};
+template <Coordinates kCoordinates, class Index>
+__device__ __forceinline__ Sample<Index> two_pixels(const Along<Index>& a) {
+  const Place<Index> place = place_of<kCoordinates>(a);
+  const Index first = place.numerator / place.denominator;
+  const Index rest = place.numerator - first * place.denominator;
+  const Index second = first + 1 < a.size ? first + 1 : first;
+  return {first, second, static_cast<float>(rest) / static_cast<float>(place.denominator)};
 }
 
-template <Coordinates kCoordinates, int Count, class Load>
-__device__ __forceinline__ void nearest(const Along& y, const Along& x, const Load& load,
-                                        float (&values)[Count]) {
-  load(nearest_pixel<kCoordinates>(y), nearest_pixel<kCoordinates>(x), values);
+template <Coordinates kCoordinates, int Count, class Index, class Load>
+__device__ __forceinline__ void nearest(const Along<Index>& y, const Along<Index>& x,
+                                        const Load& load, float (&values)[Count]) {
+  const auto pixel = load(nearest_pixel<kCoordinates>(y), nearest_pixel<kCoordinates>(x));
+#pragma unroll
+  for (int lane = 0; lane < Count; ++lane) values[lane] = ait::convert<float>(pixel.value[lane]);
 }
 
-template <Coordinates kCoordinates, int Count, class Load>
-__device__ __forceinline__ void bilinear(const Along& y, const Along& x, const Load& load,
-                                         float (&values)[Count]) {
-  const Sample row = two_pixels<kCoordinates>(y), column = two_pixels<kCoordinates>(x);
-  float top[2][Count], bottom[2][Count];
-  load(row.first, column.first, top[0]);
-  load(row.first, column.second, top[1]);
-  load(row.second, column.first, bottom[0]);
-  load(row.second, column.second, bottom[1]);
+template <Coordinates kCoordinates, int Count, class Index, class Load>
+__device__ __forceinline__ void bilinear(const Along<Index>& y, const Along<Index>& x,
+                                         const Load& load, float (&values)[Count]) {
+  const Sample<Index> row = two_pixels<kCoordinates>(y), column = two_pixels<kCoordinates>(x);
+  const auto top_left = load(row.first, column.first);
+  const auto top_right = load(row.first, column.second);
+  const auto bottom_left = load(row.second, column.first);
+  const auto bottom_right = load(row.second, column.second);
+  const auto mix = [](auto first, auto second, float weight) {
+    return ait::convert<float>(first) * (1.0f - weight) + ait::convert<float>(second) * weight;
+  };
 #pragma unroll
   for (int lane = 0; lane < Count; ++lane) {
-    const float left = top[0][lane] * (1.0f - row.weight) + bottom[0][lane] * row.weight;
-    const float right = top[1][lane] * (1.0f - row.weight) + bottom[1][lane] * row.weight;
-    values[lane] = left * (1.0f - column.weight) + right * column.weight;
+    const float left = mix(top_left.value[lane], bottom_left.value[lane], row.weight);
+    const float right = mix(top_right.value[lane], bottom_right.value[lane], row.weight);
+    values[lane] = mix(left, right, column.weight);
   }
 }
 

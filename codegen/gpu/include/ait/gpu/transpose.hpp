@@ -1,0 +1,65 @@
+// Kernels that read along one axis and write along another.
+#pragma once
+
+#include "ait/gpu/elementwise.hpp"
+
+namespace ait::gpu {
+
+/// A place in a block of `Columns` x `Rows` tiles, one a thread.
+struct TilePlace {
+  int column, row;
+};
+
+/// A warp has 4 x 8 tiles, as far as there are so many, so that it reads and writes long runs.
+template <int Columns, int Rows>
+__device__ __forceinline__ constexpr TilePlace tile_place(int thread) {
+  constexpr int kWarp = 32, kMost = 4;
+  constexpr int kNarrow = Columns < kMost ? Columns : kMost;
+  constexpr int kTall = Rows < kWarp / kNarrow ? Rows : kWarp / kNarrow;
+  constexpr int kWide = kWarp / kTall;  // no more than there are: the block has more than a warp
+  const int lane = thread % kWarp, warp = thread / kWarp;
+  return {warp % (Columns / kWide) * kWide + lane % kWide,
+          warp / (Columns / kWide) * kTall + lane / kWide};
+}
+
+// Elements that cannot be accessed as packs change sides in shared memory -------------------------
+
+constexpr int kTransposeThreads = 256;
+/// Elements of a block's tile along both axes.
+constexpr int kTransposeSide = 64;
+
+/// What a block has read of an operand: `value[column][row]`. Rows are a word longer than they must
+/// be, so that neighbouring columns are in different banks.
+template <class Element>
+struct SharedTile {
+  static constexpr int kWord = sizeof(Element) < 4 ? 4 / static_cast<int>(sizeof(Element)) : 1;
+  Element value[kTransposeSide][kTransposeSide + kWord];
+};
+
+/// `Kernel` is generated: `Index`, `Arguments` (pointers, extents and `count` tiles), `Tiles`, and
+/// `read(arguments, tile, tiles)` and `write(arguments, tile, tiles)`.
+template <class Kernel>
+__global__ void __launch_bounds__(kTransposeThreads)
+    transpose_tiles(const __grid_constant__ typename Kernel::Arguments arguments) {
+  __shared__ typename Kernel::Tiles tiles;
+  wait_for_inputs();
+  let_next_start();
+  const auto tile = static_cast<typename Kernel::Index>(blockIdx.x);
+  Kernel::read(arguments, tile, tiles);
+  __syncthreads();
+  Kernel::write(arguments, tile, tiles);
+}
+
+template <class Kernel>
+ait::Status run_transpose_tiles(const ait::Launch& launch,
+                                const typename Kernel::Arguments& arguments) {
+  if (arguments.count <= 0) return ait::ok();
+  if (arguments.count > INT32_MAX) {
+    return Status{AIT_INVALID_INPUT, "a tensor is too large for one launch"};
+  }
+  return gpu::launch(launch, transpose_tiles<Kernel>,
+                     dim3(static_cast<unsigned>(arguments.count)), dim3(kTransposeThreads),
+                     arguments);
+}
+
+}  // namespace ait::gpu
