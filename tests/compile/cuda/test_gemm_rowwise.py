@@ -37,6 +37,20 @@ def test_candidates_have_whole_rows_and_no_block_too_many() -> None:
             assert config.data.columns >= n > config.data.columns - config.data.tile[1]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "config"),
+    [
+        ((24576, 768, 768), wgmma_rows(64, 384, 2, "pingpong", 3)),
+        ((24576, 768, 3072), wgmma_rows(128, 256, 3, "cooperative", 4)),
+        ((128, 768, 768), wgmma_rows(64, 96, 8, "pingpong", 8)),
+        ((384, 1024, 1024), wgmma_rows(64, 128, 8, "pingpong", 7)),
+    ],
+)
+def test_the_first_choice_is_what_was_fastest(sizes: tuple[int, int, int], config: str) -> None:
+    """On an H100."""
+    assert str(TARGET.candidates(linear_norm(*sizes).kernel())[0]) == config
+
+
 def test_longer_rows_than_a_cluster_has_are_refused() -> None:
     assert TARGET.refusal(linear_norm(64, 3072, 64).kernel()) is None
     for width in (3080, 4096):

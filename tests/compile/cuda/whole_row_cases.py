@@ -192,12 +192,13 @@ WHOLE_ROWS = [
         "f32",
         base=3360 * 3,
     ),
+    # No rows; and so many that addresses have 64 bits.
     *(
         linear_norm(
             rows, 96, 64, config=wgmma_rows(64, 32, 3, "pingpong", 4), name=f"rows_of_{rows}",
-            symbol="rows in [0, 300]",
+            symbol=f"rows in [0, {most}]",
         )
-        for rows in (0, 150)
+        for rows, most in ((0, 300), (150, 10**8))
     ),
     linear_norm(1024, 768, 768, config="WgmmaRowsAttr", name="rows_first_choice"),
 ]  # fmt: skip
@@ -275,7 +276,7 @@ BACK_TO_BACK = [
     back_to_back(65, 31, 64, 24, both(64, 32, 32, 4), "both_odd"),
     back_to_back(1, 8, 8, 256, both(64, 256, 32, 3), "both_one_row"),
     back_to_back(
-        80, 96, 64, 64, both(64, 64, 64, 3), "both_batched", "bf16", batch="batch in [0, 5]"
+        80, 96, 64, 64, both(64, 64, 64, 3), "both_batched", "bf16", batch="batch in [0, 1000000]"
     ),
     back_to_back(4096, 256, 512, 256, "BackToBackAttr", "both_first_choice"),
 ]
