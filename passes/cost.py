@@ -144,9 +144,11 @@ def seconds_in_blocks(
     device: DeviceDescription,
     tile: tuple[int, int | None],
     bound: Callable[[Dim], int],
+    groups: int | None = None,
 ) -> float:
     """The time of a product whose blocks compute tiles of so many rows and columns (None: all), at
-    the sizes that `bound` gives; without its launch.
+    the sizes that `bound` gives; without its launch. `groups`: how many groups of blocks that have
+    the same rows run at once, where they must run together.
 
     Blocks run in waves on the device's units. Each reads its rows of the left factor and its
     columns of the right ones for itself, which is what tiles cost that are few, low or narrow.
@@ -167,8 +169,9 @@ def seconds_in_blocks(
         bound(cost.matrix_operations) / blocks / (peak / device.units),
         traffic / (CACHE_SPEED * device.memory_bandwidth / device.units),
     )
+    waves = ceil(blocks / device.units) if groups is None else ceil(row_blocks / groups)
     return max(
-        ceil(blocks / device.units) * block,
+        waves * block,
         bound(cost.bytes) / device.memory_bandwidth,
     )
 

@@ -75,13 +75,28 @@ class AlignedAccess:
 
 @dataclass(frozen=True)
 class RowTile:
-    """Whole rows that one block of a kernel holds: what a product hands to a row operation or to a
-    second product."""
+    """Whole rows that a unit of the device holds, or a group of units between them: what a product
+    hands to a row operation or to a second product."""
 
-    height: int
-    """How many rows a block has."""
     width: int
     """The most elements of a row, which are f32."""
+    tiles: Sequence[tuple[int, int | None]]
+    """How many rows, and how many of their elements (None: all), one unit may have. A kernel takes
+    the best of these."""
+    groups: Mapping[int, int] = field(default_factory=dict[int, int])
+    """How many groups of so many units that share rows can work at once; of others, none."""
+    seconds: float = 0.0
+    """What such a kernel takes beside the work of its units, which wait for each other."""
+
+    def shares(self, width: int) -> Sequence[tuple[tuple[int, int | None], int | None]]:
+        """The tiles that rows of so many elements may be in, and how many groups of units that have
+        a tile's rows work at once: None where a unit has whole rows."""
+        found: list[tuple[tuple[int, int | None], int | None]] = []
+        for height, columns in self.tiles:
+            units = 1 if columns is None else -(-max(width, 1) // columns)
+            if units == 1 or units in self.groups:
+                found.append(((height, columns), self.groups.get(units)))
+        return found
 
 
 @dataclass(frozen=True)
@@ -103,7 +118,7 @@ class KernelCapability:
     aligned: AlignedAccess | None = None
     """What the fast kernels ask of addresses; None if there is one speed."""
     rows: RowTile | None = None
-    """The rows that a block holds, of kernels that need whole ones: gemm_rowwise, and
+    """The rows that a unit holds, of kernels that need whole ones: gemm_rowwise, and
     back_to_back_gemm its middle and its result."""
     alone: float | None = None
     """Of reductions: how many times its share of the memory's bandwidth a unit reaches while the
@@ -191,7 +206,8 @@ _ANY_DEVICE = DeviceDescription(
 def row_tile(device: DeviceDescription, height: int = 64) -> RowTile:
     """The tile of `height` rows whose f32 elements fit into the scratch memory of a block: a power
     of two of columns, which leaves room for pieces of the factors (512 in 200 KiB)."""
-    return RowTile(height, 1 << (device.shared_bytes // (4 * height)).bit_length() - 1)
+    width = 1 << (device.shared_bytes // (4 * height)).bit_length() - 1
+    return RowTile(width, [(height, None)])
 
 
 class AnyTarget:

@@ -74,7 +74,7 @@ _TEMPLATES: Mapping[type[KernelOp], str] = {
 }
 
 # A block of rows shrinks with their length, down to the rows of a tile of registers.
-_ROWS = RowTile(height=24, width=8192)
+_ROWS = RowTile(width=8192, tiles=[(24, None)])
 
 CAPABILITIES = Capabilities(
     kernels={

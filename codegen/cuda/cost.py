@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from math import ceil
 
-from ait.codegen.cuda.config import ConvConfig, HopperConvConfig, WgmmaConfig
+from ait.codegen.cuda.config import (
+    BackToBackConfig,
+    ConvConfig,
+    HopperConvConfig,
+    WgmmaConfig,
+    WgmmaRowsConfig,
+)
 from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.kernel_view import KernelView
 from ait.passes.target import DeviceDescription
@@ -34,6 +40,19 @@ _BARRIER_CLOCKS = 20.0
 _CLUSTER_UNITS = {1: 1.0, 2: 1.0, 3: 0.95, 4: 0.9, 5: 0.9, 6: 0.9, 7: 0.85, 8: 0.85}
 _CLUSTER_SECONDS = 0.8e-6
 _REMOTE_BYTES_PER_CLOCK = 12
+CLUSTERS = {2: 66, 3: 39, 4: 30, 5: 22, 6: 17, 7: 15, 8: 15}
+"""How many clusters of so many blocks, one to a multiprocessor, an H100 runs at once (measured)."""
+# Of a gemm with a row operation (fits to gemms of 128 to 24576 rows on an H100): bytes a second
+# that a multiprocessor draws beside the ends of other tiles, the part of a tile's end that passes
+# while the other warpgroup multiplies, what comes before the first and after the last product.
+_SHARED_ROWS_BANDWIDTH = 80e9
+_HIDDEN_FINISH = 0.5
+# What a main loop loses that has few steps in flight, and the end of a tile that reads others.
+_SHORT_RING, _SHORT_RING_LOSS = 3, 1.07
+_READS_LOSS = 1.12
+# The share of the peak that is left where the columns of a block are several products.
+_PARTS_RATE = 0.85
+_ROWS_RAMP_SECONDS = 4.7e-6
 # What of the shorter of two times that overlap is not hidden.
 _EXPOSED_PART = 0.1
 # A convolution's first loads and last stores.
@@ -91,10 +110,10 @@ def _instruction_rate(n: int) -> float:
 
 
 def region_operations(view: KernelView) -> int:
-    """Of a product's region, for each element, as instructions."""
-    code = view.region("epilogue").code
-    lengthy = sum(name in _LENGTHY for name in code.operations)
-    return len(code.lines) + lengthy * _LENGTHY_OPERATIONS
+    """Of a product's regions, for each element, as instructions."""
+    codes = [region.code for region in view.regions.values()]
+    lengthy = sum(name in _LENGTHY for code in codes for name in code.operations)
+    return sum(len(code.lines) for code in codes) + lengthy * _LENGTHY_OPERATIONS
 
 
 def hopper_seconds(
@@ -172,6 +191,76 @@ def wgmma_seconds(
         steady = waves * (main + finish)
     drawn = min(device.memory_bandwidth, busy * _LONE_UNIT_BANDWIDTH)
     stream = turned.bytes / drawn
+    return max(steady, stream) + _HINDRANCE * min(steady, stream) + _RAMP_SECONDS
+
+
+def wgmma_rows_seconds(
+    shape: GemmShape,
+    device: DeviceDescription,
+    config: WgmmaRowsConfig,
+    operations: int = 0,
+    holds: bool = False,
+) -> float:
+    """Expected time of a Hopper gemm with a row operation. `operations`: the regions', for each
+    element; `holds`: whether whole tiles that they read come while the product is computed.
+
+    A cluster has one tile after the other. Where its warpgroups take turns, most of the end of a
+    tile passes while the next one is multiplied; else all clusters read and write at once.
+    """
+    m, n, k = config.tile
+    clusters = CLUSTERS.get(config.cluster, device.units)
+    tiles = shape.batch * ceil(shape.m / m)
+    waves = ceil(tiles / clusters)
+    busy = min(tiles, clusters) * config.cluster
+    rows = m * (2 if config.product.pingpong else 1)
+    width = n // config.parts
+    rate = tensor_tile_rate(rows, width) * _instruction_rate(width)
+    if config.parts > 1:
+        rate *= _PARTS_RATE
+    draw = _SHARED_ROWS_BANDWIDTH if 2 * busy > device.units else _LONE_UNIT_BANDWIDTH
+    depth = ceil(shape.k / k) * k
+    multiply = 2.0 * m * n * depth / (device.matrix_peak["f16"] / device.units * rate)
+    main = max(multiply, (m + n) * depth * shape.element_bytes / draw)
+    if config.stages <= _SHORT_RING:
+        main *= _SHORT_RING_LOSS
+    per_element = (_FINISH_OPERATIONS + operations) / (device.vector_peak / device.units)
+    per_element += shape.epilogue_bytes / (device.memory_bandwidth / device.units)
+    finish = m * n * per_element * (1.0 if holds else _READS_LOSS)
+    hidden = _HIDDEN_FINISH if config.product.pingpong else 0.0
+    steady = waves * (main + finish * (1 - hidden)) + finish * hidden
+    drawn = min(device.memory_bandwidth, busy * _LONE_UNIT_BANDWIDTH)
+    stream = shape.bytes / drawn
+    return max(steady, stream) + _HINDRANCE * min(steady, stream) + _ROWS_RAMP_SECONDS
+
+
+def back_to_back_seconds(
+    first: GemmShape,
+    second: GemmShape,
+    device: DeviceDescription,
+    config: BackToBackConfig,
+    operations: int = 0,
+) -> float:
+    """Expected time of two gemms in one kernel. `second`: the shape whose k is the n of `first`.
+    `operations`: the regions', for each element."""
+    m, middle, n = config.tile
+    tiles = first.batch * ceil(first.m / m)
+    busy = min(tiles, device.units)
+    peak = device.matrix_peak["f16"] / device.units
+    draw = _UNIT_BANDWIDTH if 2 * busy > device.units else _LONE_UNIT_BANDWIDTH
+    per_element = (_FINISH_OPERATIONS + operations) / (device.vector_peak / device.units)
+    columns, depth = ceil(second.n / n) * n, ceil(first.k / 64) * 64
+    tile = 0.0
+    for width, steps, brought in (
+        (middle, depth, (m + middle) * depth),
+        (columns, middle, columns * middle),
+    ):
+        rate = tensor_tile_rate(m, min(width, 256)) * _instruction_rate(min(width, 256))
+        multiply = 2.0 * m * width * steps / (peak * rate)
+        tile += max(multiply, brought * first.element_bytes / draw) + m * width * per_element
+    tile += m * columns * second.epilogue_bytes / draw
+    moved = first.batch * (first.m + middle) * first.k * first.element_bytes
+    moved += second.batch * second.n * (middle + second.m * second.epilogue_bytes)
+    steady, stream = ceil(tiles / device.units) * tile, moved / device.memory_bandwidth
     return max(steady, stream) + _HINDRANCE * min(steady, stream) + _RAMP_SECONDS
 
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from ait.codegen.cuda.attention import TensorAttention
 from ait.codegen.cuda.attention_hopper import HopperAttention
+from ait.codegen.cuda.back_to_back import ROWS as BACK_TO_BACK_ROWS
+from ait.codegen.cuda.back_to_back import BackToBackHopper
 from ait.codegen.cuda.conv import TensorConv
 from ait.codegen.cuda.conv_halo import HaloConv
 from ait.codegen.cuda.conv_hopper import HopperConv
 from ait.codegen.cuda.conv_stem import StemConv
 from ait.codegen.cuda.gemm_hopper import GemmHopper
+from ait.codegen.cuda.gemm_rowwise import ROWS, GemmRowwiseHopper
 from ait.codegen.cuda.gemm_sm90 import GemmSm90
 from ait.codegen.gpu.depthwise import Depthwise
 from ait.codegen.gpu.elementwise import Elementwise
@@ -25,11 +28,13 @@ from ait.codegen.gpu.transpose import Transpose
 from ait.codegen.gpu.window import Pool, Resize
 from ait.dialects.kernel import (
     AttentionOp,
+    BackToBackGemmOp,
     ConvOp,
     CopyOp,
     DualGemmOp,
     GatherOp,
     GemmOp,
+    GemmRowwiseOp,
     KernelOp,
     PointwiseOp,
     PoolOp,
@@ -79,6 +84,15 @@ _ATTENTION = KernelCapability(max_ins=10, max_outs=1, aligned=_VECTORS)
 OPS: Mapping[type[KernelOp], OpRow] = {
     GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmHopper(), GemmSm90()]}, {"sm_90a": _TMA}),
     DualGemmOp: OpRow(_GEMM, [], {"sm_90a": [GemmHopper()]}, {"sm_90a": _TMA}),
+    GemmRowwiseOp: OpRow(
+        replace(_GEMM, rows=ROWS), [], {"sm_90a": [GemmRowwiseHopper()]}, {"sm_90a": _TMA}
+    ),
+    BackToBackGemmOp: OpRow(
+        replace(_GEMM, rows=BACK_TO_BACK_ROWS),
+        [],
+        {"sm_90a": [BackToBackHopper()]},
+        {"sm_90a": _TMA},
+    ),
     ConvOp: OpRow(
         _CONV,
         [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)],

@@ -25,7 +25,14 @@ from ait.codegen.gpu.lanes import read_by, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
 from ait.dialects.kernel import DualGemmOp
-from ait.dialects.symbolic import Dim, dim_product, known_divisor, lower_bound, upper_bound
+from ait.dialects.symbolic import (
+    Dim,
+    dim_product,
+    floordiv,
+    known_divisor,
+    lower_bound,
+    upper_bound,
+)
 from ait.passes.target import DeviceDescription
 
 _ALIGNMENT = 16
@@ -109,7 +116,7 @@ class GemmHopper:
     config_type = WgmmaAttr
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
-        _check(view)
+        check_factors(view)
         found: list[Candidate] = []
         reasons: dict[str, None] = {}
         shape = GemmShape.of(view)
@@ -127,7 +134,7 @@ class GemmHopper:
         return found
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
-        _check(view)
+        check_factors(view)
         wgmma = cast(WgmmaAttr, config).data
         product = product_of(view, wgmma)
         region = view.region("epilogue")
@@ -161,8 +168,10 @@ def _factors(view: KernelView) -> int:
     return 2 if isinstance(view.op, DualGemmOp) else 1
 
 
-def _check(view: KernelView) -> None:
-    factors = view.ins[: 1 + _factors(view)]
+def check_factors(view: KernelView) -> None:
+    """Raises Refusal unless the factors are of one type that the kernels multiply, along sizes that
+    they count."""
+    factors = view.ins[: view.op.DATA_OPERANDS]
     names = {operand.element.name for operand in factors}
     if len(names) > 1 or not names <= _FACTOR_TYPES:
         raise Refusal(f"factors of {' and '.join(operand.element.name for operand in factors)}")
@@ -189,25 +198,32 @@ def product_of(view: KernelView, config: WgmmaConfig) -> Product:
     if config.swapped:
         if factors > 1:
             raise Refusal("two right factors cannot be the rows")
-        a = _factor_map(view, rights[0], "n", "row", m, "the right factor")
-        b = _factor_map(view, left, "m", "column", n, "the left factor")
+        a = factor_map(view, rights[0], "n", "row", m, "the right factor")
+        b = factor_map(view, left, "m", "column", n, "the left factor")
         return Product("n", "m", a, (b,))
-    a = _factor_map(view, left, "m", "row", m, "the left factor")
-    bs = tuple(_factor_map(view, right, "n", "column", n, "the right factor") for right in rights)
+    a = factor_map(view, left, "m", "row", m, "the left factor")
+    bs = tuple(factor_map(view, right, "n", "column", n, "the right factor") for right in rights)
     return Product("m", "n", a, bs)
 
 
 # Tensor maps ----------------------------------------------------------------------------------
 
 
-def _factor_map(
-    view: KernelView, operand: Operand, outer: str, variable: str, tile: int, what: str
+def factor_map(
+    view: KernelView,
+    operand: Operand,
+    outer: str,
+    variable: str,
+    tile: int,
+    what: str,
+    depth: str = "k",
 ) -> FactorMap:
-    """Raises Refusal if TMA cannot bring the factor's tiles."""
-    outers, ks = operand.chunks(outer), operand.chunks("k")
+    """How tiles of a factor come: so many indices of the group `outer`, from the C++ variable
+    `variable` on, and of `depth`, from `k` on. Raises Refusal if TMA cannot bring them."""
+    outers, ks = operand.chunks(outer), operand.chunks(depth)
     batches = [chunk for chunk in operand.chunks("batch") if chunk[1] != 0]
     if any(stride == 0 for _, stride in (*outers, *ks)):
-        raise Refusal(f"{what} is the same along {outer} or k")
+        raise Refusal(f"{what} is the same along {outer} or {depth}")
     if any(lower_bound(stride) < 0 for stride in operand.strides):
         raise Refusal(f"{what} has a negative stride")
     along_k = _is_inner(ks) or (not _is_inner(outers) and not ks)
@@ -237,6 +253,41 @@ def _factor_map(
     if len(dims) > _MOST_DIMS:
         raise Refusal(f"{what} has too many dims for TMA")
     return FactorMap(operand, along_k, swizzle, tuple(dims), _loads(along_k, tile, width, height))
+
+
+def ordered_columns(
+    view: KernelView, factor: FactorMap, outer: str, pack: int, columns: int
+) -> FactorMap | None:
+    """The map of a right factor whose `columns`, of the group `outer`, come in such an order that a
+    thread's sums are `pack` neighbours; None if a map cannot have it.
+
+    Of 8 columns of a product a thread has the t-th two. Column 8 i + 2 t + e of 4 * pack ones is
+    taken from the place pack * t + 2 i + e, for which the dim of the columns becomes four.
+    """
+    chunks = factor.operand.chunks(outer)
+    columns_of_map = 4 * pack
+    if (
+        pack == 1
+        or not factor.along_k
+        or len(factor.dims) != 2
+        or len(chunks) != 1
+        or known_divisor(chunks[0][0]) % columns_of_map
+        or columns % columns_of_map
+    ):
+        return None
+    size, stride = chunks[0]
+    inner = [(2, 1), (4, pack), (pack // 2, 2)]
+    dims = [
+        factor.dims[0],
+        *(MapDim(str(n), view.expression(step * stride), n, "0") for n, step in inner),
+        MapDim(
+            view.expression(floordiv(size, columns_of_map)),
+            view.expression(columns_of_map * stride),
+            columns // columns_of_map,
+            f"column / {columns_of_map}",
+        ),
+    ]
+    return replace(factor, dims=tuple(dims), loads=(Load(0, 0, 0),))
 
 
 def _is_inner(chunks: Sequence[tuple[Dim, Dim]]) -> bool:

@@ -237,13 +237,19 @@ class Rowwise(_RowKernel):
         return Rows(view, view.group("row"), view.group("col"), view.ins, view.outs, True)
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
-        kind = str(view.attribute("kind"))
-        eps = view.attribute("eps", 0.0)
         return {
             **self._values(view, cast(RowsAttr, config).data, self.rows(view)),
-            "kind": "".join(word.capitalize() for word in kind.split("_")),
-            "eps": float_literal(cast(float, eps)),
+            **row_kind(view),
         }
+
+
+def row_kind(view: KernelView) -> TemplateValues:
+    """Of an op that does something to rows: the C++ type of the kind (`LayerNorm`), and epsilon."""
+    kind = str(view.attribute("kind"))
+    return {
+        "kind": "".join(word.capitalize() for word in kind.split("_")),
+        "eps": float_literal(cast(float, view.attribute("eps", 0.0))),
+    }
 
 
 def _reduction(kind: str, value: str) -> str:

@@ -108,6 +108,7 @@ def check_profit(
     fewer than the device has units, or so low that they read the right factor too often.
     """
     device = target.description
+    shares = tile.shares(upper_bound(dim_product(fused.group_dims[2])))
     saved: list[float] = []
     for bound in (lower_bound, upper_bound):
         apart = sum(
@@ -115,7 +116,10 @@ def check_profit(
         )
         apart += sum(roofline(op, device, bound) for op in others)
         apart += (len(gemms) + len(others) - 1) * device.launch_seconds
-        saved.append(apart - seconds_in_blocks(fused, device, (tile.height, None), bound))
+        together = min(
+            seconds_in_blocks(fused, device, shape, bound, groups) for shape, groups in shares
+        )
+        saved.append(apart - together - tile.seconds)
     worst = min(saved)
     if worst <= 0:
         raise Refusal(f"blocks of whole rows would lose {-worst * 1e6:.1f} us")

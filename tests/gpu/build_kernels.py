@@ -34,6 +34,7 @@ from tests.compile.cuda.conv_cases import (
 )
 from tests.compile.cuda.kernels import TARGET, Array, Case
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
+from tests.compile.cuda.whole_row_cases import BACK_TO_BACK, WHOLE_ROWS
 
 _HARNESS = Path(__file__).parent / "harness.inc"
 _RUNNER = Path(__file__).parent / "run_prebuilt.py"
@@ -57,6 +58,8 @@ def all_cases() -> list[Case]:
         *TENSOR_ATTENTIONS,
         *HOPPER_ATTENTIONS,
         *ROWS,
+        *WHOLE_ROWS,
+        *BACK_TO_BACK,
         *OUT_OF_RANGE,
     ):
         name, count = case.name, 1

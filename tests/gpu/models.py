@@ -88,6 +88,19 @@ class Classifier(nn.Module):
         return self.head(self.norm(self.mlp(self.attention(tokens)))[:, -1])
 
 
+class WholeRows(nn.Module):
+    """A norm of a product's rows, which blocks share, and two layers that stay in registers between
+    them; each is one kernel where there are rows enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.norm, self.down = nn.Linear(64, 512), nn.LayerNorm(512), nn.Linear(512, 8)
+        self.first, self.second = nn.Linear(64, 128), nn.Linear(128, 8)
+
+    def forward(self, x: nn.Tensor) -> tuple[nn.Tensor, nn.Tensor]:
+        return self.down(self.norm(self.up(x))), self.second(self.first(x).relu())
+
+
 @dataclass(frozen=True)
 class Model:
     """A model, and the values of its dynamic dims to run it at."""
@@ -128,6 +141,12 @@ def self_attention() -> Program:
     return ait.trace(model, {"x": ait.TensorSpec(dims, "f16")})
 
 
+def whole_rows() -> Program:
+    """8192 f16 rows."""
+    model = WholeRows().init_random(seed=4).half()
+    return ait.trace(model, {"x": ait.TensorSpec((8192, 64), "f16")})
+
+
 MODELS = {
     # CUTLASS kernels: every size is a multiple of 8.
     "mlp": Model(
@@ -141,6 +160,7 @@ MODELS = {
         ({"batch": 1, "length": 1}, {"batch": 3, "length": 41}, {"batch": 16, "length": 100}),
     ),
     "classifier": Model(classifier, ({"batch": 1}, {"batch": 8})),
+    "whole_rows": Model(whole_rows, ({},)),
     "convolutions": Model(convolutions, ({"batch": 1}, {"batch": 4})),
     "self_attention": Model(
         self_attention,

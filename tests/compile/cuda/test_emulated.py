@@ -12,17 +12,25 @@ from tests.compile.cuda.cases import ELEMENTWISE, OWN_GEMMS, WGMMA_GEMMS
 from tests.compile.cuda.conv_cases import OWN_CONVS, STEM_CONVS, TENSOR_CONVS
 from tests.compile.cuda.kernels import Case, assert_close, emulated
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
+from tests.compile.cuda.whole_row_cases import BACK_TO_BACK, WHOLE_ROWS
 
 pytestmark = pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 
 # Thousands of tiles are for a GPU.
-_LARGE = {"linear_first_wgmma", "linear_many_tiles", "linear_ragged_tiles"}
+_LARGE = {
+    "linear_first_wgmma",
+    "linear_many_tiles",
+    "linear_ragged_tiles",
+    "rows_first_choice",
+    "both_first_choice",
+}
 
 _CASES = [
     *OWN_GEMMS,
     *(case for case in WGMMA_GEMMS if case.name not in _LARGE),
     *ELEMENTWISE,
     *ROWS,
+    *(case for case in (*WHOLE_ROWS, *BACK_TO_BACK) if case.name not in _LARGE),
     *OWN_CONVS,
     *TENSOR_CONVS,
     *STEM_CONVS,

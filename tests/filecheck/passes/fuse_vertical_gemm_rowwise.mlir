@@ -1,12 +1,12 @@
 // RUN: ait-opt %s -p lower,fuse-vertical --remarks 2>&1 | filecheck %s
-// RUN: ait-opt %s -p lower,fuse-vertical --target cuda:sm_90a --remarks 2>&1 | filecheck %s --check-prefix=CUDA
+// RUN: ait-opt %s -p lower,fuse-vertical --target cuda:sm_80 --remarks 2>&1 | filecheck %s --check-prefix=CUDA
 
 // CHECK: remark: kernel.rowwise (probabilities): kernel.gemm (router) and kernel.rowwise (probabilities) are one kernel: {{.*}} us saved
 // CHECK: remark: kernel.rowwise (other_axis): not one kernel with kernel.gemm (square), which it reads: its row is not all of the product's columns, and nothing but them
 // CHECK: remark: kernel.rowwise (vocabulary): not one kernel with kernel.gemm (logits), which it reads: a row of 4096 elements is more than the 512 that kernel.gemm_rowwise holds on any
 // CHECK: remark: kernel.rowwise (norm): not one kernel with kernel.gemm (deep), which it reads: blocks of whole rows would lose {{.*}} us
 
-// CUDA: remark: kernel.rowwise (probabilities): not one kernel with kernel.gemm (router), which it reads: cuda:sm_90a has no kernel.gemm_rowwise
+// CUDA: remark: kernel.rowwise (probabilities): not one kernel with kernel.gemm (router), which it reads: cuda:sm_80 has no kernel.gemm_rowwise
 // CUDA-NOT: kernel.gemm_rowwise ins
 
 // CHECK-LABEL: @softmax

@@ -14,7 +14,7 @@ from ait.ir.trace import Dim as NamedDim
 from ait.ir.trace import TensorSpec, trace
 from ait.passes.cost import CACHE_SPEED, Cost, cost_of, seconds, seconds_in_blocks
 from ait.passes.pipelines import run_pipeline
-from ait.passes.target import find_target
+from ait.passes.target import RowTile, find_target
 
 BATCH = NamedDim("batch", 1, 8)
 N = symbol("batch", 1, 8)
@@ -91,6 +91,28 @@ def test_blocks_run_in_waves() -> None:
     assert full == pytest.approx(traffic / share)
     assert time(64, None) == pytest.approx(full)  # however few blocks there are
     assert time(64, 64) < full / 3
+
+
+def test_groups_of_units_that_share_rows_run_in_waves() -> None:
+    """As many blocks of rows as there are groups take one wave, one more takes a second."""
+    device = find_target("any").description
+
+    def time(rows: int, groups: int) -> float:
+        specs = {"x": TensorSpec((rows, 2048), "f16"), "w": TensorSpec((2048, 512), "f16")}
+        program = trace(lambda x, w: x @ w, specs)
+        run_pipeline(program.module, ("simplify", "lower", "fuse"))
+        (kernel,) = (op for op in program.module.walk() if isinstance(op, GemmOp))
+        return seconds_in_blocks(kernel, device, (128, 128), upper_bound, groups)
+
+    assert time(128 * 31, 30) == pytest.approx(2 * time(128 * 30, 30), rel=0.02)
+    assert time(128 * 31, 31) == pytest.approx(time(128 * 30, 30), rel=0.02)
+
+
+def test_only_groups_that_a_device_has_share_rows() -> None:
+    tile = RowTile(1024, [(128, 256), (64, 192), (16, None)], {2: 60, 4: 30})
+    assert tile.shares(512) == [((128, 256), 60), ((16, None), None)]
+    assert tile.shares(768) == [((64, 192), 30), ((16, None), None)]
+    assert tile.shares(192) == [((128, 256), None), ((64, 192), None), ((16, None), None)]
 
 
 def test_linear() -> None:

@@ -126,6 +126,39 @@ Status launch_in_clusters(const Launch& launch, void (*kernel)(Parameters...), d
       "kernel launch failed");
 }
 
+/// How many clusters of `cluster` blocks of a kernel the current device runs at once: fewer than
+/// multiprocessors would allow, since a cluster lies within one of the parts that these come in.
+template <auto Kernel>
+Status clusters_at_once(dim3 block, unsigned cluster, unsigned shared, int* count) {
+  constexpr int kDevices = 64;
+  static int counts[kDevices] = {};
+  const int device = current_device();
+  if (device < 0 || device >= kDevices) return status_of(cudaErrorInvalidDevice, "no such device");
+  if (counts[device] == 0) {
+    AIT_TRY(status_of(
+        cudaFuncSetAttribute(reinterpret_cast<const void*>(Kernel),
+                             cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
+        "a kernel needs more shared memory than the device has"));
+    cudaLaunchAttribute attribute{};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = cluster;
+    attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = dim3(cluster);
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    int found = 0;
+    AIT_TRY(status_of(
+        cudaOccupancyMaxActiveClusters(&found, reinterpret_cast<const void*>(Kernel), &config),
+        "clusters of a kernel cannot be counted"));
+    counts[device] = found > 0 ? found : 1;
+  }
+  *count = counts[device];
+  return ok();
+}
+
 /// The same without clusters.
 template <class... Parameters, class... Arguments>
 Status launch_with_shared(const Launch& launch, void (*kernel)(Parameters...), dim3 grid,

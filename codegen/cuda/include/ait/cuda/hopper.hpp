@@ -7,6 +7,7 @@
 #include <cuda.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "ait/cuda/warp.hpp"
 #include "ait/cuda/wgmma.hpp"
@@ -191,6 +192,19 @@ __device__ __forceinline__ std::uint32_t remote_address(const void* pointer, int
       : "=r"(address)
       : "r"(shared_address(pointer)), "r"(block));
   return address;
+}
+
+/// Writes a value of whole words to another block's shared memory, at what `remote_address` gives.
+template <class T>
+__device__ __forceinline__ void store_remote(std::uint32_t address, const T& value) {
+  static_assert(sizeof(T) % 4 == 0);
+  std::uint32_t words[sizeof(T) / 4];
+  memcpy(words, &value, sizeof(T));
+#pragma unroll
+  for (unsigned i = 0; i < sizeof(T) / 4; ++i) {
+    asm volatile("st.shared::cluster.b32 [%0], %1;" ::"r"(address + i * 4), "r"(words[i])
+                 : "memory");
+  }
 }
 
 __device__ __forceinline__ float4 load_remote(std::uint32_t address) {

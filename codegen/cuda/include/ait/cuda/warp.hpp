@@ -45,6 +45,11 @@ __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory");
 }
 
+/// Starts to bring the line of an address to the last-level cache.
+__device__ __forceinline__ void prefetch_cache(const void* pointer) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(pointer));
+}
+
 /// Four 8 x 8 matrices of 16-bit elements: lane i gives the address of row i % 8 of matrix i / 8,
 /// and gets of each matrix the elements (lane / 4, lane % 4 * 2) and the next one.
 __device__ __forceinline__ void load_matrices(std::uint32_t (&to)[4], const void* row) {

@@ -74,6 +74,10 @@ inline void wait_barrier(Barrier* barrier, std::uint32_t parity) {
   }
 }
 
+inline void wait_barrier_cluster(Barrier* barrier, std::uint32_t parity) {
+  wait_barrier(barrier, parity);
+}
+
 inline void fence_shared_for_engines() {}
 inline void fence_products() {}
 inline void commit_products() {}
@@ -103,9 +107,21 @@ inline void sync_threads(int barrier, int threads) {
 
 inline void sync_cluster() { emulation::barrier(emulation::Waits::cluster); }
 
+inline int cluster_rank() { return static_cast<int>(emulation::current->block); }
+
+inline void arrive_remote(Barrier* barrier, int block) {
+  arrive(reinterpret_cast<Barrier*>(shared_of(block) + shared_address(barrier)));
+}
+
 /// The block in the high bits, the address in the low ones.
 inline std::uint32_t remote_address(const void* pointer, int block) {
   return static_cast<std::uint32_t>(block) << 20 | shared_address(pointer);
+}
+
+template <class T>
+void store_remote(std::uint32_t address, const T& value) {
+  if (address % 4 != 0) std::abort();
+  std::memcpy(shared_of(address >> 20) + (address & 0xfffff), &value, sizeof value);
 }
 
 template <int Count>

@@ -58,6 +58,8 @@ void wait_for_copies() {
   }
 }
 
+inline void prefetch_cache(const void*) {}
+
 // What each lane of a warp gives to the others.
 template <class Value>
 struct Exchange {
