@@ -165,13 +165,7 @@ def _is_computed(value: SSAValue) -> bool:
     return isinstance(owner, GraphOp) and not isinstance(owner, GetParameterOp | _MOVEMENT)
 
 
-_MOVEMENT = (
-    graph.ConcatOp
-    | graph.ExpandOp
-    | graph.ReshapeOp
-    | graph.SliceOp
-    | graph.SplitOp
-)
+_MOVEMENT = graph.ConcatOp | graph.ExpandOp | graph.ReshapeOp | graph.SliceOp | graph.SplitOp
 
 
 def _joined(

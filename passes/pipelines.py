@@ -56,8 +56,8 @@ TARGET = (
     "lower-movement",
     "lower-graph",
     "fuse-memory",
-    # 10. Long reductions to few results are done in parts; rows that the fast kernels cannot address
-    # are padded.
+    # 10. Long reductions to few results are done in parts; rows that the fast kernels cannot
+    # address are padded.
     "split-reductions",
     "align-operands",
 )
