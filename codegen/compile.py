@@ -36,6 +36,7 @@ from ait.ir.interpreter.evaluate import prepared_weights
 from ait.ir.program import Program, inputs_of
 from ait.passes.pipelines import PassRun, run_pipeline
 from ait.passes.remarks import Remark, collect_remarks
+from ait.passes.target import with_mode
 from ait.runtime import sources as runtime
 
 _SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
@@ -62,6 +63,9 @@ class CompileOptions:
     stored timings and measures what has none, if this machine has the device, 2 and 3 measure more.
     `tune_at`: values of dynamic dims to tune at; the largest if not given.
     `sanitize`: build with AddressSanitizer and UndefinedBehaviorSanitizer.
+    `f32_products`: how an NVIDIA GPU multiplies f32: as three products of TF32 numbers, which are
+    as accurate as f32 ("tf32x3"), as one, which keeps 10 bits of mantissa ("tf32"), or by
+    multiply-add ("f32"). Others than the first are modes of the target, as `cuda:sm_90a+tf32`.
     """
 
     name: str | None = None
@@ -78,6 +82,7 @@ class CompileOptions:
     tune: int = 1
     tune_at: Mapping[str, int] = field(default_factory=dict[str, int])
     sanitize: bool = False
+    f32_products: Literal["tf32x3", "tf32", "f32"] = "tf32x3"
 
 
 @dataclass
@@ -161,6 +166,9 @@ def compile_program(
     CompileError for what the target cannot run or what fails to build, ToolchainError for missing
     tools, WeightError for missing weights.
     """
+    options = options or CompileOptions()
+    if options.f32_products != "tf32x3":
+        target = with_mode(target, options.f32_products)
     return _Compilation(program, code_target(target), Path(output), options).run()
 
 
@@ -184,13 +192,11 @@ def library_toolchain(target: Target, sanitize: bool = False) -> Toolchain:
 class _Compilation:
     """One compile; the methods are its phases."""
 
-    def __init__(
-        self, program: Program, target: Target, output: Path, options: CompileOptions | None
-    ):
+    def __init__(self, program: Program, target: Target, output: Path, options: CompileOptions):
         self.program = program
         self.target = target
         self.output = output
-        self.options = options or CompileOptions()
+        self.options = options
         self.report = CompileReport(target.name)
         self.recorder = Recorder(target) if self.options.report else None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import AnyFloat, ModuleOp, i8
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, OpResult, SSAValue
 from xdsl.passes import ModulePass
@@ -14,12 +14,22 @@ from xdsl.rewriter import Rewriter
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.functions import PREPARE, functions_of
-from ait.dialects.graph import ConstantOp, GetParameterOp, GraphOp, IotaOp
-from ait.dialects.symbolic import dim_product, dims_of
+from ait.dialects.graph import (
+    CastOp,
+    ConstantOp,
+    GetParameterOp,
+    GraphOp,
+    IotaOp,
+    LinearOp,
+    MatmulOp,
+)
+from ait.dialects.kernel import GemmOp
+from ait.dialects.symbolic import dim_product, dims_of, element_of
 from ait.passes.derived import DerivedParameters
 from ait.passes.lower_movement import VIEWS
 from ait.passes.masks import is_mask_code, only_code_reads
 from ait.passes.remarks import remark
+from ait.passes.target import TargetInfo, find_target
 
 NAME = "fold-constants"
 
@@ -101,11 +111,34 @@ def _worth_storing(value: SSAValue) -> bool:
     return size <= max(_ALWAYS_WORTH, 2 * given)
 
 
+def is_factor_of_integers(value: SSAValue) -> bool:
+    """Whether a value is i8 widened for products whose other factors are too: kernels that multiply
+    integers read the weight itself."""
+    return _is_widened(value) and all(
+        isinstance(use.operation, LinearOp | MatmulOp)
+        and use.index < 2
+        and _is_widened(use.operation.operands[1 - use.index])
+        for use in value.uses
+    )
+
+
+def _is_widened(value: SSAValue) -> bool:
+    """Whether a value is i8 as a float."""
+    op = value.owner
+    return (
+        isinstance(op, CastOp)
+        and element_of(op.x) == i8
+        and isinstance(element_of(value), AnyFloat)
+    )
+
+
 class _Folder:
     """Moves constant computations of one function into `@prepare`."""
 
-    def __init__(self, module: ModuleOp):
+    def __init__(self, module: ModuleOp, target: TargetInfo):
         self.derived = DerivedParameters(module)
+        gemm = target.capabilities.of(GemmOp)
+        self.multiplies_integers = gemm is not None and gemm.integers
         self.copies: dict[SSAValue, SSAValue] = {}
 
     def fold(self, function: FuncOp) -> None:
@@ -119,7 +152,9 @@ class _Folder:
                 if source.owner in found and not _is_free(source):
                     roots[source] = None
         for root in roots:
-            if _worth_storing(root) and not (is_mask_code(root) and only_code_reads(root)):
+            is_mask = is_mask_code(root) and only_code_reads(root)
+            stays = self.multiplies_integers and is_factor_of_integers(root)
+            if _worth_storing(root) and not is_mask and not stays:
                 self._replace(root)
         dce_in(function)
 
@@ -185,14 +220,16 @@ class FoldConstantsPass(ModulePass):
     After:  `%s = graph.get_parameter @w.folded`, and `@prepare` returns the product
 
     Views of weights stay, where they cost nothing. Values much larger than their sources stay too.
-    Masks that compare positions stay code of what they are applied to.
+    Masks that compare positions stay code of what they are applied to. Weights of i8 that are
+    widened for products of integers stay as they are, where the target has such products.
     Literals of distinct elements become parameters whose value is written in the IR.
     """
 
     name = NAME
+    target: str = "any"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        folder = _Folder(op)
+        folder = _Folder(op, find_target(self.target))
         for function in functions_of(op):
             if function.sym_name.data != PREPARE:
                 folder.fold(function)

@@ -115,6 +115,8 @@ class KernelCapability:
     """Whether operands may be read through any access map."""
     strided_results: bool = True
     """Whether results may be written through any access map."""
+    integers: bool = False
+    """Whether factors may be i8, both of them, whose products are added exactly."""
     aligned: AlignedAccess | None = None
     """What the fast kernels ask of addresses; None if there is one speed."""
     rows: RowTile | None = None
@@ -224,6 +226,7 @@ class AnyTarget:
                 kind: KernelCapability(aligned=_ALIGNED if kind in _MULTIPLYING else None)
                 for kind in _KINDS
             },
+            GemmOp: KernelCapability(aligned=_ALIGNED, integers=True),
             **{kind: KernelCapability(rows=row_tile(_ANY_DEVICE)) for kind in _ROW_KINDS},
         },
         groups=dict.fromkeys(_KINDS, GroupCapability()),
@@ -251,6 +254,18 @@ FAMILIES: Mapping[str, str] = {
 """Target families and the modules whose `make_target(name)` builds one."""
 
 
+MODES: Mapping[str, frozenset[str]] = {"cuda": frozenset({"tf32", "f32"})}
+"""By family, what may follow the name of a target after `+`: how it computes where there is more
+than one way. Kernels, timings and caches are those of the target of that name."""
+
+
+def with_mode(name: str, mode: str) -> str:
+    """The target `name` in another mode. Raises CompileError if the name has one already."""
+    if "+" in name:
+        raise CompileError(f"the target '{name}' says already how it computes; it cannot be {mode}")
+    return f"{name}+{mode}"
+
+
 def make_target(name: str) -> TargetInfo:
     """The target `any`."""
     return AnyTarget()
@@ -258,12 +273,17 @@ def make_target(name: str) -> TargetInfo:
 
 @cache
 def find_target(name: str) -> TargetInfo:
-    """The target that `name` ("cpu", "cuda:sm_90a") spells. Raises CompileError on others."""
-    family, _, _ = name.partition(":")
+    """The target that `name` ("cpu", "cuda:sm_90a", "cuda:sm_90a+tf32") spells. Raises CompileError
+    on others."""
+    base, plus, mode = name.partition("+")
+    family, _, _ = base.partition(":")
     module = FAMILIES.get(family)
     if module is None:
         raise CompileError(
             f"unknown target '{name}': the families are {', '.join(sorted(FAMILIES))}, "
             "for example cpu, cuda:sm_90a or hip:gfx942"
         )
+    if plus and mode not in MODES.get(family, ()):
+        modes = ", ".join(sorted(MODES.get(family, ()))) or "none"
+        raise CompileError(f"the target '{base}' has no mode '{mode}'; it has {modes}")
     return cast(TargetInfo, import_module(module).make_target(name))

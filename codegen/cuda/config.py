@@ -5,6 +5,8 @@
 #cuda.wgmma<tile = [64, 32, 64], schedule = cooperative, stages = 8, split = 4, swapped>
 #cuda.wgmma_rows<tile = [128, 192, 64], cluster = 4, schedule = cooperative, stages = 4>
 #cuda.back_to_back<tile = [128, 128, 64], stages = 4>
+#cuda.mma<tile = [128, 64, 16], warps = [2, 2], stages = 4, products = tf32x3>
+#cuda.gemm_sm80<tile = [128, 128, 32], warps = [2, 2], stages = 4>
 #cuda.conv<tile = [128, 64, 32], warps = [2, 2], stages = 4>
 #cuda.hopper_conv<tile = [128, 64, 64], warpgroups = 2, schedule = pingpong, stages = 4, split = 1>
 #cuda.halo_conv<rows = 4, stages = 2>
@@ -101,15 +103,17 @@ class GemmAttr(Data[GemmConfig]):
         print_fields(printer, texts)
 
 
+_STEP_BYTES = 128
+"""Of a row of a tile of factors, along k."""
 _BARRIER_BYTES = 1024
 _MOST_BLOCKS = 4
 
 
 @dataclass(frozen=True)
 class WgmmaConfig:
-    """A gemm of plain CUDA: a block's tile (m, n, k), the schedule, the steps along k in flight,
-    how many blocks of a cluster share the steps of one tile, and whether the kernel computes the
-    transposed product (then the tile is of the transposed problem).
+    """A gemm of plain CUDA: a block's tile (m, n, k: 128 bytes), the schedule, the steps along k
+    in flight, how many blocks of a cluster share the steps of one tile, and whether the kernel
+    computes the transposed product (then the tile is of the transposed problem).
 
     A pingpong's tile is one warpgroup's; a cooperative one has a warpgroup for each 64 rows, or
     two for 256.
@@ -139,8 +143,8 @@ class WgmmaConfig:
 
     def shared_bytes(self, factors: int = 1) -> int:
         """The shared memory of a block with so many right factors."""
-        m, n, k = self.tile
-        return (m + factors * n) * k * 2 * self.stages + _BARRIER_BYTES
+        m, n, _ = self.tile
+        return (m + factors * n) * _STEP_BYTES * self.stages + _BARRIER_BYTES
 
     def resident_blocks(self, shared_bytes: int, factors: int = 1, held_bytes: int = 0) -> int:
         """How many blocks a multiprocessor holds at once, that need so much more memory."""
@@ -158,7 +162,7 @@ class WgmmaConfig:
         checks = (
             (m in ((64, 128) if self.pingpong else (64, 128, 192, 256)), "tile m is 64 to 256"),
             (n in (8, 16) or (n % 32 == 0 and 32 <= n <= 256), "tile n is 8, 16, or 32 to 256"),
-            (k == 64, "tile k is 64"),
+            (k in (32, 64, 128), "tile k is 64, or 32 of TF32, or 128 of 8 bits"),
             (2 <= self.stages <= 32, "stages must be 2 to 32"),
             (1 <= self.split <= 8, "a tile is split into 1 to 8 parts"),
             (self.split == 1 or not self.pingpong, "a pingpong splits no tile"),
@@ -363,47 +367,133 @@ class BackToBackAttr(Data[BackToBackConfig]):
 
 
 _OTHER_REGISTERS = 100
-"""Of a thread of a convolution, beside its sums: addresses and fragments."""
+"""Of a thread of an mma.sync kernel, beside its sums: addresses and fragments."""
+
+
+class Products(StrEnum):
+    """How products of f32 are made of those of tensor cores."""
+
+    TF32 = auto()
+    """Each factor is rounded to TF32, 10 bits of mantissa."""
+    TF32X3 = auto()
+    """Each factor is the sum of two TF32 numbers, three products of which give one of f32."""
 
 
 @dataclass(frozen=True)
-class ConvConfig:
-    """A convolution on tensor cores: the block's tile (m = pixels, n = output channels, k = taps x
-    input channels), how many warps share its m and its n, and the steps along k in flight."""
+class MmaConfig:
+    """A gemm or a convolution on tensor cores: the block's tile (m, n, k; of a convolution m =
+    pixels, n = output channels, k = taps x input channels), how many warps share its m and its n,
+    the steps along k in flight, how factors of f32 are multiplied (None: they are of 16 bits), and
+    how many blocks a multiprocessor has registers for, at least."""
 
     tile: tuple[int, int, int]
     warps: tuple[int, int]
     stages: int
+    products: Products | None = None
+    blocks: int = 1
+
+    @property
+    def splits(self) -> bool:
+        """Whether factors are split."""
+        return self.products is Products.TF32X3
+
+    @property
+    def element_bytes(self) -> int:
+        """Of the factors."""
+        return 2 if self.products is None else 4
+
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return 32 * self.warps[0] * self.warps[1]
 
     @property
     def shared_bytes(self) -> int:
-        """The shared memory of the pipeline."""
+        """The shared memory of the pipeline, with the padding of factors that lie across k."""
         m, n, k = self.tile
-        return (m + n) * k * 2 * self.stages
+        return (m + n + 2 * _PADDING) * k * self.element_bytes * self.stages
 
     def resident_blocks(self, shared_bytes: int) -> int:
         """How many blocks a multiprocessor holds at once."""
         m, n, _ = self.tile
-        threads = 32 * self.warps[0] * self.warps[1]
-        registers = m * n // threads + _OTHER_REGISTERS
-        return max(1, min(shared_bytes // self.shared_bytes, 65536 // (threads * registers)))
+        registers = m * n // self.threads + _OTHER_REGISTERS
+        return max(1, min(shared_bytes // self.shared_bytes, 65536 // (self.threads * registers)))
 
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
         (m, n, k), (rows, columns) = self.tile, self.warps
+        depths = [bytes_ // self.element_bytes for bytes_ in (64, 128)]
         checks = (
             (rows * columns in (1, 2, 4, 8), "a block has 1, 2, 4 or 8 warps"),
-            (m > 0 and m % (16 * max(rows, 1)) == 0, "each warp has a multiple of 16 pixels"),
-            (n > 0 and n % (16 * max(columns, 1)) == 0, "each warp has a multiple of 16 channels"),
-            (k in (32, 64), "tile k must be 32 or 64"),
+            (m > 0 and m % (16 * max(rows, 1)) == 0, "each warp has a multiple of 16 rows"),
+            (n > 0 and n % (16 * max(columns, 1)) == 0, "each warp has a multiple of 16 columns"),
+            (k in depths, f"tile k must be {depths[0]} or {depths[1]}"),
             (2 <= self.stages <= 8, "stages must be 2 to 8"),
             (m * n <= 128 * 32 * rows * columns, "the accumulators do not fit the registers"),
+            (1 <= self.blocks <= 8, "a multiprocessor holds 1 to 8 blocks"),
         )
         return [text for holds, text in checks if not holds]
 
 
+_PADDING = 8
+"""Elements from line to line of a tile that lies across k, beside its own."""
+
+
 @irdl_attr_definition
-class ConvAttr(Data[ConvConfig]):
+class MmaAttr(Data[MmaConfig]):
+    """Config of a gemm on tensor cores (mma.sync, compute capability 8.0 and newer)."""
+
+    name = "cuda.mma"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> MmaConfig:
+        fields = ConfigFields(parser)
+        config = MmaConfig(
+            fields.triple("tile"),
+            fields.pair("warps"),
+            fields.number("stages"),
+            fields.optional_choice("products", Products),
+            fields.optional_number("blocks") or 1,
+        )
+        fields.finish()
+        return config
+
+    def print_parameter(self, printer: Printer) -> None:
+        config = self.data
+        texts = [
+            f"tile = {list(config.tile)}",
+            f"warps = {list(config.warps)}",
+            f"stages = {config.stages}",
+        ]
+        if config.products is not None:
+            texts.append(f"products = {config.products.value}")
+        if config.blocks > 1:
+            texts.append(f"blocks = {config.blocks}")
+        print_fields(printer, texts)
+
+
+@irdl_attr_definition
+class CutlassMmaAttr(Data[MmaConfig]):
+    """Config of a gemm of CUTLASS 2.x (compute capability 8.0 and newer)."""
+
+    name = "cuda.gemm_sm80"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> MmaConfig:
+        return MmaAttr.parse_parameter(parser)
+
+    def print_parameter(self, printer: Printer) -> None:
+        MmaAttr(self.data).print_parameter(printer)
+
+
+@irdl_attr_definition
+class ConvAttr(Data[MmaConfig]):
     """Config of a convolution on tensor cores (mma.sync, compute capability 8.0 and newer)."""
 
     name = "cuda.conv"
@@ -412,16 +502,11 @@ class ConvAttr(Data[ConvConfig]):
         verify_config(self.name, self.data.problems())
 
     @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> ConvConfig:
-        fields = ConfigFields(parser)
-        config = ConvConfig(fields.triple("tile"), fields.pair("warps"), fields.number("stages"))
-        fields.finish()
-        return config
+    def parse_parameter(cls, parser: AttrParser) -> MmaConfig:
+        return MmaAttr.parse_parameter(parser)
 
     def print_parameter(self, printer: Printer) -> None:
-        config = self.data
-        texts = [f"tile = {list(config.tile)}", f"warps = {list(config.warps)}"]
-        print_fields(printer, [*texts, f"stages = {config.stages}"])
+        MmaAttr(self.data).print_parameter(printer)
 
 
 def _spread_pitch(columns: int) -> int:
@@ -797,10 +882,12 @@ Cuda = Dialect(
         AttentionAttr,
         BackToBackAttr,
         ConvAttr,
+        CutlassMmaAttr,
         GemmAttr,
         HaloConvAttr,
         HopperAttentionAttr,
         HopperConvAttr,
+        MmaAttr,
         StemConvAttr,
         WgmmaAttr,
         WgmmaRowsAttr,

@@ -6,12 +6,14 @@ differences between configs matter.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import ceil
 
 from ait.codegen.cuda.config import (
     BackToBackConfig,
-    ConvConfig,
     HopperConvConfig,
+    MmaConfig,
+    Products,
     WgmmaConfig,
     WgmmaRowsConfig,
 )
@@ -86,12 +88,26 @@ _FINISH_OPERATIONS = 16
 _SPLIT_SECONDS = 0.8e-6
 _EXCHANGE_BANDWIDTH = 20e9
 _UNITS_OF_A_PART = 16
-# What mma.sync reaches of the peak that Hopper's own instructions have, at best.
-_MMA_RATE = 0.5
+# What mma.sync reaches of the peak of a device, at best. Hopper's own instructions are faster; the
+# peak of older devices, not measured, is that of mma.sync.
+_MMA_RATES = {"H200": 0.5}
+_MMA_RATE = 0.9
 # The part of a warp, 64 x 64, from which on loads of fragments do not hold up products.
 _MMA_BEST_REUSE = 32.0
 # The share of its rate that a multiprocessor reaches with four warps, which wait together.
-_MMA_LONE_BLOCK = 0.85
+_MMA_LONE_WARPS = 0.85
+_MMA_ENOUGH_THREADS = 256
+# The speed of products, as a part of those of 16-bit factors (measured: 388, 140, 60 TFLOP/s), and
+# by which power of its reuse a small part of a tile is slower.
+_PRODUCT_RATES = {None: 1.0, Products.TF32: 0.36, Products.TF32X3: 0.155}
+_REUSE_POWERS = {None: 0.75, Products.TF32: 0.75, Products.TF32X3: 0.5}
+# The same of CUTLASS 2.x, which reads fragments ahead (468, 141 and 70 TFLOP/s).
+_CUTLASS_PRODUCT_RATES = {None: 1.15, Products.TF32: 0.42, Products.TF32X3: 0.21}
+_CUTLASS_REUSE_POWER = 0.45
+# How much longer a kernel takes whose copies are of so many bytes: 8 is an estimate.
+_SLOWER_COPIES = {2: 4.5, 4: 2.8, 8: 1.3}
+# What the memory gives to blocks that copy a few steps ahead, as a part of what it has.
+_MMA_STREAM_RATE = 0.85
 # The barrier and the addresses of a step along k.
 _MMA_STEP_SECONDS = 0.1e-6
 
@@ -171,7 +187,8 @@ def wgmma_seconds(
     # Blocks that share a multiprocessor share its rates, but even out the last wave.
     waves = ceil(blocks / units) if resident == 1 else max(1.0, blocks / units)
     depth = ceil(ceil(turned.k / k) / config.split) * k
-    peak = device.matrix_peak["f16"] / device.units
+    # The same bytes along k take as long, whatever the factors are.
+    peak = device.matrix_peak["f16"] / device.units * 2 / turned.element_bytes
     # Two warpgroups take turns at a pingpong's instructions: no one waits for itself.
     rate = tensor_tile_rate(2 * m if config.pingpong else m, n) * _instruction_rate(n)
     if config.warpgroups > 2:
@@ -272,8 +289,30 @@ def _units_for(split: int, device: DeviceDescription) -> int:
     return parts * (_UNITS_OF_A_PART // split * split)
 
 
-def mma_seconds(shape: GemmShape, device: DeviceDescription, config: ConvConfig) -> float:
-    """Expected time of an mma.sync kernel of our own, one block a tile.
+def f32_peak(device: DeviceDescription, products: Products | None) -> float:
+    """Operations a second of products of f32, as they are made."""
+    if products is None:
+        return device.vector_peak
+    return _mma_peak(device, products)
+
+
+def _mma_peak(device: DeviceDescription, products: Products | None) -> float:
+    """Operations a second of mma.sync; `products` is None for factors of 16 bits."""
+    rate = _MMA_RATES.get(device.name, _MMA_RATE)
+    return device.matrix_peak["f16"] * rate * _PRODUCT_RATES[products]
+
+
+def slowdown_of_copies(copies: Iterable[int], config: MmaConfig) -> float:
+    """How much longer an mma.sync kernel takes whose narrowest copies, of `copies` bytes, do not
+    bring enough at once. Products of split factors hide some of it."""
+    slower = _SLOWER_COPIES.get(min(copies), 1.0)
+    return slower if config.products is None else slower**0.5
+
+
+def mma_seconds(
+    shape: GemmShape, device: DeviceDescription, config: MmaConfig, is_cutlass: bool = False
+) -> float:
+    """Expected time of an mma.sync kernel of our own, or of CUTLASS 2.x, one block a tile.
 
     Warps with small parts of a tile wait for shared memory: their rate falls with the ratio of
     products to loads. Blocks of a multiprocessor share its rate.
@@ -282,19 +321,23 @@ def mma_seconds(shape: GemmShape, device: DeviceDescription, config: ConvConfig)
     rows, columns = config.warps
     tiles = shape.batch * ceil(shape.m / m) * ceil(shape.n / n)
     reuse = (m / rows) * (n / columns) / (m / rows + n / columns)
-    rate = _MMA_RATE * min(1.0, reuse / _MMA_BEST_REUSE) ** 0.75
+    power = _CUTLASS_REUSE_POWER if is_cutlass else _REUSE_POWERS[config.products]
+    rate = min(1.0, reuse / _MMA_BEST_REUSE) ** power
+    if is_cutlass:
+        rate *= _CUTLASS_PRODUCT_RATES[config.products] / _PRODUCT_RATES[config.products]
     resident = config.resident_blocks(device.shared_bytes)
     sharing = min(resident, ceil(tiles / device.units))
-    per_block = device.matrix_peak["f16"] * rate / device.units / sharing
-    if sharing == 1:
-        per_block *= _MMA_LONE_BLOCK
+    per_block = _mma_peak(device, config.products) * rate / device.units / sharing
+    if sharing * config.threads < _MMA_ENOUGH_THREADS:
+        per_block *= _MMA_LONE_WARPS
     step = 2.0 * m * n * k / per_block + _MMA_STEP_SECONDS
     # Blocks follow each other one by one: a last wave that is not full costs a part of one.
     turns = max(1.0, tiles / (device.units * resident))
     turns = (turns + ceil(turns)) / 2
     finish = m * n * shape.epilogue_bytes * sharing / (device.memory_bandwidth / device.units)
     steady = turns * (ceil(shape.k / k) * step + finish)
-    return max(steady, shape.bytes / device.memory_bandwidth) + _RAMP_SECONDS
+    stream = shape.bytes / (device.memory_bandwidth * _MMA_STREAM_RATE)
+    return max(steady, stream) + _RAMP_SECONDS
 
 
 def hopper_conv_seconds(

@@ -16,7 +16,7 @@ DEVICES: Mapping[str, DeviceDescription] = {
     "sm_80": DeviceDescription(
         name="A100",
         memory_bandwidth=1.8e12,
-        matrix_peak={"f16": 280e12, "bf16": 280e12, "f32": 19.5e12},
+        matrix_peak={"f16": 280e12, "bf16": 280e12, "f32": 40e12},
         vector_peak=19.5e12,
         units=108,
         cache_bytes=40 << 20,
@@ -29,7 +29,7 @@ DEVICES: Mapping[str, DeviceDescription] = {
     "sm_90a": DeviceDescription(
         name="H200",
         memory_bandwidth=4.3e12,
-        matrix_peak={"f16": 790e12, "bf16": 790e12, "f32": 60e12},
+        matrix_peak={"f16": 790e12, "bf16": 790e12, "f32": 60e12, "i8": 1550e12},
         vector_peak=60e12,
         units=132,
         cache_bytes=60 << 20,
@@ -38,7 +38,7 @@ DEVICES: Mapping[str, DeviceDescription] = {
         alignment=256,
     ),
 }
-"""By architecture, oldest first. f32 products are exact f32: no reduced-precision units."""
+"""By architecture, oldest first. The matrix peak of f32 is that of three TF32 products for each."""
 
 _ARCHITECTURE = re.compile(r"sm_(\d{2,3})([af]?)")
 

@@ -9,12 +9,15 @@ from ait.codegen.cuda.attention import TensorAttention
 from ait.codegen.cuda.attention_hopper import HopperAttention
 from ait.codegen.cuda.back_to_back import ROWS as BACK_TO_BACK_ROWS
 from ait.codegen.cuda.back_to_back import BackToBackHopper
+from ait.codegen.cuda.config import Products
 from ait.codegen.cuda.conv import TensorConv
 from ait.codegen.cuda.conv_halo import HaloConv
 from ait.codegen.cuda.conv_hopper import HopperConv
 from ait.codegen.cuda.conv_stem import StemConv
 from ait.codegen.cuda.gemm_hopper import GemmHopper
+from ait.codegen.cuda.gemm_mma import MmaGemm
 from ait.codegen.cuda.gemm_rowwise import ROWS, GemmRowwiseHopper
+from ait.codegen.cuda.gemm_sm80 import GemmSm80
 from ait.codegen.cuda.gemm_sm90 import GemmSm90
 from ait.codegen.gpu.depthwise import Depthwise
 from ait.codegen.gpu.elementwise import Elementwise
@@ -62,6 +65,8 @@ class OpRow:
     )
     aligned: Mapping[str, AlignedAccess] = field(default_factory=dict[str, AlignedAccess])
     """What the families of a single architecture ask of accesses, to be fast."""
+    integers: frozenset[str] = frozenset()
+    """The architectures that multiply i8 exactly."""
 
 
 # What passes may fuse into a gemm is what the fast kernels take: a crowd of operands would leave no
@@ -81,48 +86,67 @@ _VECTORS = AlignedAccess(
 _CONV = replace(_GEMM, max_outs=1, aligned=_VECTORS)
 _ATTENTION = KernelCapability(max_ins=10, max_outs=1, aligned=_VECTORS)
 
-OPS: Mapping[type[KernelOp], OpRow] = {
-    GemmOp: OpRow(_GEMM, [_OWN_GEMM], {"sm_90a": [GemmHopper(), GemmSm90()]}, {"sm_90a": _TMA}),
-    DualGemmOp: OpRow(_GEMM, [], {"sm_90a": [GemmHopper()]}, {"sm_90a": _TMA}),
-    GemmRowwiseOp: OpRow(
-        replace(_GEMM, rows=ROWS), [], {"sm_90a": [GemmRowwiseHopper()]}, {"sm_90a": _TMA}
-    ),
-    BackToBackGemmOp: OpRow(
-        replace(_GEMM, rows=BACK_TO_BACK_ROWS),
-        [],
-        {"sm_90a": [BackToBackHopper()]},
-        {"sm_90a": _TMA},
-    ),
-    ConvOp: OpRow(
-        _CONV,
-        [Depthwise(), TensorConv(), OwnConv(_OWN_GEMM)],
-        {"sm_90a": [HopperConv(), HaloConv(), StemConv()]},
-    ),
-    AttentionOp: OpRow(
-        _ATTENTION, [TensorAttention(), OwnAttention()], {"sm_90a": [HopperAttention()]}
-    ),
-    PointwiseOp: OpRow(KernelCapability(), _ELEMENTWISE),
-    CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), _ELEMENTWISE),
-    RowwiseOp: OpRow(KernelCapability(), [Rowwise()]),
-    # Measured on an H100: a block that works alone reads 53 to 108 GB/s of 3350 GB/s for 132.
-    ReduceOp: OpRow(KernelCapability(alone=2.5), [Reduce()]),
-    GatherOp: OpRow(KernelCapability(), [Gather()]),
-    PoolOp: OpRow(KernelCapability(), [Pool()]),
-    ResizeOp: OpRow(KernelCapability(), [Resize()]),
-}
+
+def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
+    """`products`: how those of f32 are made on tensor cores; None: they are not."""
+    return {
+        GemmOp: OpRow(
+            _GEMM,
+            [MmaGemm(products), GemmSm80(products), _OWN_GEMM],
+            {"sm_90a": [GemmHopper(products), GemmSm90()]},
+            {"sm_90a": _TMA},
+            frozenset({"sm_90a"}),
+        ),
+        DualGemmOp: OpRow(_GEMM, [], {"sm_90a": [GemmHopper(products)]}, {"sm_90a": _TMA}),
+        GemmRowwiseOp: OpRow(
+            replace(_GEMM, rows=ROWS), [], {"sm_90a": [GemmRowwiseHopper()]}, {"sm_90a": _TMA}
+        ),
+        BackToBackGemmOp: OpRow(
+            replace(_GEMM, rows=BACK_TO_BACK_ROWS),
+            [],
+            {"sm_90a": [BackToBackHopper()]},
+            {"sm_90a": _TMA},
+        ),
+        ConvOp: OpRow(
+            _CONV,
+            [Depthwise(), TensorConv(products), OwnConv(_OWN_GEMM)],
+            {"sm_90a": [HopperConv(), HaloConv(), StemConv()]},
+        ),
+        AttentionOp: OpRow(
+            _ATTENTION, [TensorAttention(), OwnAttention()], {"sm_90a": [HopperAttention()]}
+        ),
+        PointwiseOp: OpRow(KernelCapability(), _ELEMENTWISE),
+        CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), _ELEMENTWISE),
+        RowwiseOp: OpRow(KernelCapability(), [Rowwise()]),
+        # Measured on an H100: a block that works alone reads 53 to 108 GB/s of 3350 GB/s for 132.
+        ReduceOp: OpRow(KernelCapability(alone=2.5), [Reduce()]),
+        GatherOp: OpRow(KernelCapability(), [Gather()]),
+        PoolOp: OpRow(KernelCapability(), [Pool()]),
+        ResizeOp: OpRow(KernelCapability(), [Resize()]),
+    }
 
 
-def families(architecture: str) -> Mapping[type[KernelOp], Sequence[KernelFamily]]:
-    """For each op, the families of an architecture."""
-    return {kind: [*row.only.get(architecture, ()), *row.everywhere] for kind, row in OPS.items()}
+def families(
+    architecture: str, products: Products | None
+) -> Mapping[type[KernelOp], Sequence[KernelFamily]]:
+    """For each op, the families of an architecture. `products`: how those of f32 are made on
+    tensor cores; None: they are not."""
+    return {
+        kind: [*row.only.get(architecture, ()), *row.everywhere]
+        for kind, row in _rows(products).items()
+    }
 
 
 def capabilities(architecture: str) -> Capabilities:
-    """What an architecture's kernels can do."""
-    taken = families(architecture)
+    """What an architecture's kernels can do, however they multiply."""
+    rows = _rows(None)
     kernels = {
-        kind: replace(row.capability, aligned=row.aligned.get(architecture, row.capability.aligned))
-        for kind, row in OPS.items()
-        if taken[kind]
+        kind: replace(
+            row.capability,
+            aligned=row.aligned.get(architecture, row.capability.aligned),
+            integers=architecture in row.integers,
+        )
+        for kind, row in rows.items()
+        if row.everywhere or architecture in row.only
     }
     return Capabilities(kernels, packed_weights=frozenset({ConvOp}), products_for_convs=True)

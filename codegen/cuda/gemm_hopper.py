@@ -15,13 +15,14 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import Schedule, WgmmaAttr, WgmmaConfig
+from ait.codegen.cuda.config import Products, Schedule, WgmmaAttr, WgmmaConfig
 from ait.codegen.cuda.cost import region_operations, wgmma_seconds
 from ait.codegen.cuda.gemm_finish import Fragments, finish_of, fragments_of
 from ait.codegen.expressions import in_parentheses
 from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import read_by, shared_values
+from ait.codegen.gpu.own_gemm import check_integers
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
 from ait.dialects.kernel import DualGemmOp
@@ -37,10 +38,10 @@ from ait.passes.target import DeviceDescription
 
 _ALIGNMENT = 16
 _ROW_BYTES = 128
-_STEP_K = 64
 _INT32_MAX = (1 << 31) - 1
 _MOST_DIMS = 5
-_FACTOR_TYPES = frozenset({"f16", "bf16"})
+_HALVES = frozenset({"f16", "bf16"})
+_TF32 = "ait::cuda::Tf32"
 _SHARED_BYTES = 227 << 10
 _SWIZZLE_ROWS = 8
 """Rows of a tile after which the swizzle repeats: boxes are whole numbers of them."""
@@ -110,13 +111,17 @@ class Product:
 
 
 class GemmHopper:
-    """The kernel family; see family.py."""
+    """The kernel family; see family.py. `products`: how those of f32 are made; the family takes
+    TF32 alone."""
 
     template = "gemm_hopper.cu.j2"
     config_type = WgmmaAttr
 
+    def __init__(self, products: Products | None = None):
+        self._types = _HALVES | {"i8"} | ({"f32"} if products is Products.TF32 else set[str]())
+
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
-        check_factors(view)
+        check_factors(view, self._types)
         found: list[Candidate] = []
         reasons: dict[str, None] = {}
         shape = GemmShape.of(view)
@@ -134,7 +139,7 @@ class GemmHopper:
         return found
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
-        check_factors(view)
+        check_factors(view, self._types)
         wgmma = cast(WgmmaAttr, config).data
         product = product_of(view, wgmma)
         region = view.region("epilogue")
@@ -150,6 +155,7 @@ class GemmHopper:
             ),
             "config": wgmma,
             "product": product,
+            "element": _TF32 if product.a.operand.element.name == "f32" else product.a.operand.type,
             "factors": factors,
             "resident": wgmma.resident_blocks(
                 _SHARED_BYTES, len(product.bs), finish.held_bytes(wgmma)
@@ -168,18 +174,25 @@ def _factors(view: KernelView) -> int:
     return 2 if isinstance(view.op, DualGemmOp) else 1
 
 
-def check_factors(view: KernelView) -> None:
-    """Raises Refusal unless the factors are of one type that the kernels multiply, along sizes that
-    they count."""
+def _step_k(view: KernelView) -> int:
+    """The factors along k that are a row of a tile."""
+    return _ROW_BYTES // view.ins[0].element.bytes
+
+
+def check_factors(view: KernelView, types: frozenset[str] = _HALVES) -> None:
+    """Raises Refusal unless the factors are of one type of `types`, along sizes that the kernels
+    count."""
     factors = view.ins[: view.op.DATA_OPERANDS]
     names = {operand.element.name for operand in factors}
-    if len(names) > 1 or not names <= _FACTOR_TYPES:
+    if len(names) > 1 or not names <= types:
         raise Refusal(f"factors of {' and '.join(operand.element.name for operand in factors)}")
     for name, group in view.groups.items():
         if upper_bound(group.dim) > _INT32_MAX:
             raise Refusal(f"{name} may exceed 31 bits")
     if lower_bound(view.group("k").dim) < 1:
         raise Refusal("k may be 0")
+    if names == {"i8"}:
+        check_integers(view)
 
 
 def product_of(view: KernelView, config: WgmmaConfig) -> Product:
@@ -188,10 +201,14 @@ def product_of(view: KernelView, config: WgmmaConfig) -> Product:
     factors = _factors(view)
     if config.shared_bytes(factors) > _SHARED_BYTES:
         raise Refusal("the tiles do not fit shared memory")
-    m, n, _ = config.tile
+    m, n, k = config.tile
+    if k != _step_k(view):
+        raise Refusal(f"a step along k is {_step_k(view)} factors, not {k}")
     rows = m if config.pingpong else m // config.warpgroups
     if rows * n * factors > 128 * 192:
         raise Refusal("the accumulators do not fit the registers")
+    if config.split > 1 and view.ins[0].element.name == "i8":
+        raise Refusal("sums of integers are not split")
     if config.split > 1 and (m + 4) * (n + 8) * 4 * factors > config.shared_bytes(factors):
         raise Refusal("the sums of a split do not fit shared memory")
     left, *rights = view.ins[: 1 + factors]
@@ -221,6 +238,7 @@ def factor_map(
     """How tiles of a factor come: so many indices of the group `outer`, from the C++ variable
     `variable` on, and of `depth`, from `k` on. Raises Refusal if TMA cannot bring them."""
     outers, ks = operand.chunks(outer), operand.chunks(depth)
+    step = _ROW_BYTES // operand.element.bytes
     batches = [chunk for chunk in operand.chunks("batch") if chunk[1] != 0]
     if any(stride == 0 for _, stride in (*outers, *ks)):
         raise Refusal(f"{what} is the same along {outer} or {depth}")
@@ -229,6 +247,8 @@ def factor_map(
     along_k = _is_inner(ks) or (not _is_inner(outers) and not ks)
     if not along_k and not _is_inner(outers) and outers:
         raise Refusal(f"{what} has no dim of unit stride")
+    if not along_k and operand.element.bytes != 2:
+        raise Refusal(f"{what} does not lie along k, as its type must")
     inner = ks if along_k else outers
     _check_alignment(operand, inner, what)
     swizzle = _ROW_BYTES if along_k or tile % 64 == 0 else 64 if tile % 32 == 0 else 32
@@ -237,14 +257,14 @@ def factor_map(
         raise Refusal(f"{what} has too narrow a tile to lie along {outer}")
     if len(inner) > 1 and known_divisor(inner[-1][0]) % width:
         raise Refusal(f"tiles of {what} straddle dims")
-    others, extent = (outers, tile) if along_k else (ks, _STEP_K)
+    others, extent = (outers, tile) if along_k else (ks, step)
     height = extent if len(others) < 2 else gcd(known_divisor(others[-1][0]), extent)
     if height % _SWIZZLE_ROWS:
         raise Refusal(f"tiles of {what} straddle dims")
     inner_variable, other_variable = ("k", variable) if along_k else (variable, "k")
     dims = [
         *_map_dims(view, inner[-1:] or [(1, 1)], inner, inner_variable, width),
-        *_map_dims(view, others[-1:] or [(1, _STEP_K)], others, other_variable, height),
+        *_map_dims(view, others[-1:] or [(1, step)], others, other_variable, height),
         *_outer_dims(view, inner, inner_variable),
         *_outer_dims(view, others, other_variable),
         *_map_dims(view, batches[-1:], batches, "batch", 1),
@@ -252,7 +272,8 @@ def factor_map(
     ]
     if len(dims) > _MOST_DIMS:
         raise Refusal(f"{what} has too many dims for TMA")
-    return FactorMap(operand, along_k, swizzle, tuple(dims), _loads(along_k, tile, width, height))
+    loads = _loads(along_k, tile, width, height, operand.element.bytes)
+    return FactorMap(operand, along_k, swizzle, tuple(dims), loads)
 
 
 def ordered_columns(
@@ -333,16 +354,19 @@ def _outer_dims(
         yield MapDim(view.expression(size), view.expression(stride), 1, at)
 
 
-def _loads(along_k: bool, tile: int, width: int, height: int) -> tuple[Load, ...]:
+def _loads(
+    along_k: bool, tile: int, width: int, height: int, element_bytes: int
+) -> tuple[Load, ...]:
     """Boxes of `height` rows, `width` elements wide. Rows of a tile are swizzled rows: boxes follow
     each other in shared memory."""
-    bytes_ = 2
     if along_k:
-        return tuple(Load(first * width * bytes_, first, 0) for first in range(0, tile, height))
+        row = width * element_bytes
+        return tuple(Load(first * row, first, 0) for first in range(0, tile, height))
+    step = _ROW_BYTES // element_bytes
     return tuple(
-        Load((block * _STEP_K + k * width) * bytes_, block, k)
+        Load((block * step + k * width) * element_bytes, block, k)
         for block in range(0, tile, width)
-        for k in range(0, _STEP_K, height)
+        for k in range(0, step, height)
     )
 
 
@@ -366,7 +390,7 @@ def _configs(
                 if (m > 64 and m >= 2 * turned.m) or (n > 8 and n >= 2 * turned.n):
                     continue
                 for split in _SPLITS if schedule is Schedule.COOPERATIVE else (1,):
-                    config = WgmmaConfig((m, n, _STEP_K), schedule, 1, split, swapped)
+                    config = WgmmaConfig((m, n, _step_k(view)), schedule, 1, split, swapped)
                     yield from _staged(turned, factors, device, config, fragments)
 
 
@@ -386,7 +410,7 @@ def _staged(
     remain; of small tiles also with so many that two blocks share a multiprocessor. None where the
     config cannot be."""
     (m, n, _), split = one.tile, one.split
-    steps = -(-shape.k // _STEP_K)
+    steps = -(-shape.k // one.tile[2])
     if split > 1 and steps < 2 * split:
         return
     tiles = shape.batch * -(-shape.m // m) * -(-shape.n // n)

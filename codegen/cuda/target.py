@@ -1,4 +1,4 @@
-"""The targets `cuda:sm_90a` (H100, H200) and `cuda:sm_80` (A100).
+"""The targets `cuda:sm_90a` (H100, H200) and `cuda:sm_80` (A100), and how they multiply f32.
 
 `$AIT_RANKER` says whose order candidates are tried in: `analytic` (ours, the default) or
 `nvidia-matmul-heuristics`, a package of NVIDIA's that must be installed for it.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from ait.codegen.cuda import probe, toolchain
-from ait.codegen.cuda.config import GemmAttr
+from ait.codegen.cuda.config import GemmAttr, Products
+from ait.codegen.cuda.cost import f32_peak
 from ait.codegen.cuda.devices import DEFAULT, find_device
 from ait.codegen.cuda.families import capabilities, families
 from ait.codegen.cuda.matmul_heuristics import PACKAGE, MatmulHeuristicsRanker
@@ -24,21 +26,33 @@ _RANKERS: Mapping[str, Callable[[], Ranker]] = {
     PACKAGE: MatmulHeuristicsRanker,
 }
 
+_PRODUCTS: Mapping[str, Products | None] = {
+    "": Products.TF32X3,
+    "tf32": Products.TF32,
+    "f32": None,
+}
+"""By the mode of a target's name, how products of f32 are made (None: by multiply-add)."""
+
 
 def make_target(name: str) -> GpuTarget:
-    """The target that `cuda` or `cuda:<architecture>` spells.
+    """The target that `cuda`, `cuda:<architecture>` or `cuda:<architecture>+<mode>` spells.
 
     Raises CompileError for an architecture or a ranker that is not supported. Warns for an unknown
     architecture, for which the nearest older one stands in.
     """
-    architecture, description = find_device(name.partition(":")[2] or DEFAULT)
+    base, _, mode = name.partition("+")
+    products = _PRODUCTS[mode]
+    architecture, description = find_device(base.partition(":")[2] or DEFAULT)
+    if mode:
+        peaks = {**description.matrix_peak, "f32": f32_peak(description, products)}
+        description = replace(description, matrix_peak=peaks)
     return GpuTarget(
-        name=f"cuda:{architecture}",
+        name=f"cuda:{architecture}" + (f"+{mode}" if mode else ""),
         device="cuda",
         kernel_suffix=".cu",
         description=description,
         capabilities=capabilities(architecture),
-        families=families(architecture),
+        families=families(architecture, products),
         package="ait.codegen.cuda",
         find_toolchain=partial(toolchain.find, architecture),
         present_device=partial(probe.present_device, architecture),

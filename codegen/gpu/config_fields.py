@@ -68,6 +68,9 @@ class ConfigFields:
             self._parser.raise_error(f"{name} must be one of {', '.join(kind)}")
         return kind(word)
 
+    def optional_choice(self, name: str, kind: type[_E]) -> _E | None:
+        return self.choice(name, kind) if name in self._values else None
+
     def numbers(self, name: str, count: int) -> tuple[int, ...]:
         values = cast(tuple[int, ...], self._take(name, tuple))
         if len(values) != count:

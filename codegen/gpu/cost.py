@@ -73,7 +73,7 @@ def own_gemm_seconds(
     `slowdown`: how much longer steps along k take where they do not wait for memory."""
     m, n, k = tile
     tiles = shape.batch * ceil(shape.m / m) * ceil(shape.n / n)
-    peak = device.matrix_peak["f16"] * 0.2 if tensor else device.vector_peak * 0.5
+    peak = device.matrix_peak["f16"] * 0.11 if tensor else device.vector_peak * 0.5
     # Two blocks hide each other's waits; a lone one waits for memory in every step along k.
     per_unit = peak / device.units
     waves = ceil(tiles / (2 * device.units)) * 2 if tiles > device.units else 1

@@ -14,9 +14,12 @@ from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import Lanes, aligned_to, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
+from ait.dialects.symbolic import upper_bound
 from ait.passes.target import DeviceDescription
 
 _FACTOR_TYPES = frozenset({"f32", "f16", "bf16"})
+_MOST_INTEGERS = (1 << 31) // (1 << 14) - 1
+"""The longest sum of products of 8-bit integers that 32 bits surely hold."""
 _VECTOR_BYTES = 16
 
 TILES = {
@@ -103,9 +106,19 @@ class OwnGemm:
 
 
 def _check(view: KernelView) -> None:
-    for operand in view.ins[:2]:
-        if operand.element.name not in _FACTOR_TYPES:
-            raise Refusal(f"a factor of {operand.element.name}")
+    names = [operand.element.name for operand in view.ins[:2]]
+    if names == ["i8", "i8"]:
+        check_integers(view)
+        return
+    for name in names:
+        if name not in _FACTOR_TYPES:
+            raise Refusal(f"a factor of {name}")
+
+
+def check_integers(view: KernelView) -> None:
+    """Raises Refusal if sums of products of 8-bit integers may be too long to be exact."""
+    if upper_bound(view.group("k").dim) > _MOST_INTEGERS:
+        raise Refusal(f"sums of more than {_MOST_INTEGERS} products of integers may overflow")
 
 
 def _has_tensor_types(view: KernelView) -> bool:

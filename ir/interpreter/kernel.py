@@ -317,7 +317,10 @@ def _multiplied(a: Array, b: Array, batch: int, rows: int) -> Array:
     inner = batch + (a.ndim - outer)
     lead, m, k = prod(a.shape[:batch]), prod(a.shape[batch:outer]), prod(a.shape[outer:])
     columns = b.shape[inner:]
-    total = np.matmul(a.reshape(lead, m, k), b.reshape(lead, k, prod(columns)))
+    if a.dtype.kind == "i":
+        # Exact: products of 8 bits are far from the limits of f64.
+        a, b = a.astype(np.float64), b.astype(np.float64)
+    total = np.matmul(a.reshape(lead, m, k), b.reshape(lead, k, prod(columns))).astype(np.float32)
     return total.reshape(*a.shape[:outer], *columns)
 
 

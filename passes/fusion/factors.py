@@ -1,7 +1,8 @@
 """What only copies, widens or scales the factors of products disappears into the products.
 
 A scale commutes with the sum, so it becomes code of the gemm's epilogue or of the score region: its
-factor is then what computed it, and may merge with siblings. A copy is read through by splitting
+factor is then what computed it, and may merge with siblings. Two factors that were both widened
+from i8 are read as they are: products of integers are exact. A copy is read through by splitting
 batch dims: heads that are repeated for grouped queries have a dim with stride 0, which no map over
 all heads could express.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import AnyFloat, FloatAttr
+from xdsl.dialects.builtin import AnyFloat, FloatAttr, f32, i8
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
@@ -71,17 +72,43 @@ def preparation_of(value: SSAValue) -> Preparation | None:
         return None
     if stage.moves_only or is_identity(stage.body):
         return Preparation(stage, order, None)
-    scales = isinstance(element_of(value), AnyFloat) and _is_scale(stage.body)
-    return Preparation(stage, order, stage.body) if scales else None
+    if not isinstance(element_of(value), AnyFloat):
+        return None
+    body = stage.body if stage.reads[0].element != i8 else _after_widening(stage.body)
+    if body is None or is_identity(body):
+        return None if body is None else Preparation(stage, order, None)
+    return Preparation(stage, order, body) if _is_scale(body) else None
+
+
+def _after_widening(body: Region) -> Region | None:
+    """A region of an i8 as one of the f32 that it begins with making of it; None for any other."""
+    (argument,) = body.block.args
+    first = argument.get_user_of_unique_use()
+    if not isinstance(first, arith.SIToFPOp) or first.result.type != f32:
+        return None
+    # Rounding to another float and back changes no i8.
+    widened, steps = first.result, [first]
+    while isinstance(rounding := widened.get_user_of_unique_use(), arith.TruncFOp):
+        back = rounding.result.get_user_of_unique_use()
+        if not isinstance(back, arith.ExtFOp) or back.result.type != f32:
+            break
+        widened, steps = back.result, [*steps, rounding, back]
+    block = Block(arg_types=[f32])
+    values: dict[SSAValue, SSAValue] = {widened: block.args[0]}
+    for op in body.block.ops:
+        if op not in steps:
+            block.add_op(op.clone(values))
+    return Region(block)
 
 
 def _widens(given: Attribute, wanted: Attribute) -> bool:
     """Whether each value of one type is one of the other."""
     if given == wanted:
         return True
-    if not isinstance(given, AnyFloat) or not isinstance(wanted, AnyFloat):
+    if not isinstance(wanted, AnyFloat):
         return False
-    return given.bitwidth < wanted.bitwidth
+    # Every float has the eight bits of mantissa of an i8.
+    return given == i8 or (isinstance(given, AnyFloat) and given.bitwidth < wanted.bitwidth)
 
 
 def _is_scale(body: Region) -> bool:
@@ -162,6 +189,17 @@ def gemm_without(op: GemmOp, index: int, prepared: Preparation) -> KernelOp | No
     if split is not None:
         split.erase()
     return new
+
+
+def _gemm_of_integers(op: GemmOp, prepared: dict[int, Preparation]) -> KernelOp | None:
+    """`op` with the sources of both factors, which are i8."""
+    left = gemm_without(op, 0, prepared[0])
+    if not isinstance(left, GemmOp):
+        return None
+    # The batch dims that the left factor split may be others for the right one.
+    both = gemm_without(left, 1, prepared[1])
+    left.erase()
+    return both
 
 
 # Into an attention ------------------------------------------------------------------------------
@@ -265,6 +303,8 @@ def _found(op: GemmOp | AttentionOp, index: int) -> Preparation | None:
     scaled = prepared is not None and prepared.code is not None
     if prepared is None or not _accepts(op, index, scaled):
         return None
+    if prepared.source.element == i8 and not isinstance(op, GemmOp):
+        return None
     uses = op.ins[index].uses
     if prepared.stage.moves_only or all(_accepts(u.operation, u.index, scaled) for u in uses):
         return prepared
@@ -278,12 +318,14 @@ class FoldPreparations(RewritePattern):
     def __init__(self, target: TargetInfo, pass_name: str):
         self.target = target
         self.pass_name = pass_name
+        gemm = target.capabilities.of(GemmOp)
+        self.multiplies_integers = gemm is not None and gemm.integers
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, GemmOp | AttentionOp):
             return
         refusals: dict[Operation, str] = {}
-        for prepared, new in _attempts(op):
+        for prepared, new in _attempts(op, self.multiplies_integers):
             reason = "no map over its domain reaches what was copied"
             if new is not None:
                 refusal = self.target.refusal(new)
@@ -317,14 +359,18 @@ class FoldPreparations(RewritePattern):
 
 
 def _attempts(
-    op: GemmOp | AttentionOp,
+    op: GemmOp | AttentionOp, multiplies_integers: bool
 ) -> Iterator[tuple[Sequence[Preparation], KernelOp | None]]:
     """What may go, and the op without it or None."""
     factors = 2 if isinstance(op, GemmOp) else 3
     found = {i: p for i in range(factors) if (p := _found(op, i)) is not None}
     if isinstance(op, GemmOp):
+        integers = [i for i, p in found.items() if p.source.element == i8]
+        if len(integers) == 2 and multiplies_integers:
+            yield list(found.values()), _gemm_of_integers(op, found)
         for index, prepared in found.items():
-            yield [prepared], gemm_without(op, index, prepared)
+            if index not in integers or element_of(op.ins[index]) == i8:
+                yield [prepared], gemm_without(op, index, prepared)
         return
     for together in _ATTENDED:
         if all(i in found for i in together):

@@ -488,7 +488,9 @@ def gated(m: int, n: int, k: int, config: str, element: str = "f16", pad: int = 
     )
 
 
-def layouts(config: str, sizes: tuple[int, int, int, int] = (2, 136, 104, 80)) -> list[Case]:
+def layouts(
+    config: str, sizes: tuple[int, int, int, int] = (2, 136, 104, 80), element: str = "bf16"
+) -> list[Case]:
     """Each factor along k or across, the result by rows or by columns, all with padding."""
     batch, m, n, k = sizes
     cases: list[Case] = []
@@ -503,7 +505,7 @@ def layouts(config: str, sizes: tuple[int, int, int, int] = (2, 136, 104, 80)) -
         ]
         bases = [first + batch * step for first, step in zip((8, 16, 8), steps, strict=True)]
         name = f"layout_{number}"
-        case = product(name, sizes, tuple(maps), "bf16", config, tuple(bases))  # pyright: ignore
+        case = product(name, sizes, tuple(maps), element, config, tuple(bases))  # pyright: ignore
         cases.append(case)
     return cases
 
@@ -522,9 +524,9 @@ HOPPER_GEMMS = [
 ]
 
 
-def wgmma(m: int, n: int, schedule: str, stages: int, *more: str) -> str:
+def wgmma(m: int, n: int, schedule: str, stages: int, *more: str, k: int = 64) -> str:
     """The text of a config."""
-    fields = [f"tile = [{m}, {n}, 64]", f"schedule = {schedule}", f"stages = {stages}", *more]
+    fields = [f"tile = [{m}, {n}, {k}]", f"schedule = {schedule}", f"stages = {stages}", *more]
     return f"#cuda.wgmma<{', '.join(fields)}>"
 
 
@@ -643,4 +645,158 @@ WGMMA_GEMMS = [
     linear(1024, 3072, 768, config="WgmmaAttr", name="linear_first_wgmma"),
     linear(2100, 768, 768, config=wgmma(128, 256, "cooperative", 3), name="linear_many_tiles"),
     linear(2100, 776, 136, config=wgmma(128, 128, "pingpong", 5), name="linear_ragged_tiles"),
+]
+
+
+def mma(tile: tuple[int, int, int], warps: tuple[int, int], stages: int = 3, more: str = "") -> str:
+    """The text of a config."""
+    fields = f"tile = {list(tile)}, warps = {list(warps)}, stages = {stages}"
+    return f"#cuda.mma<{fields}{more and ', '}{more}>"
+
+
+def not_finite(config: str) -> Case:
+    """A product of f32 where a few factors are infinite, NaN, or too large to be rounded."""
+    maps = ("offset 0, strides [0, 32, 1]", "offset 0, strides [0, 40, 1]")
+    case = product(
+        "mma_not_finite",
+        (1, 80, 40, 32),
+        (*maps, "offset 0, strides [0, 40, 1]"),
+        "f32",
+        config,
+        (80 * 32, 32 * 40, 80 * 40),
+    )
+    infinity = float("inf")
+    rows = {32 * 3: infinity, 32 * 3 + 1: -infinity, 32 * 7 + 2: 3.4028e38, 32 * 70: infinity}
+    case.special = {"a": rows, "b": {5: float("nan"), 40 * 2 + 9: -3.4028e38, 40 * 31: 2.0}}
+    return case
+
+
+_HALVES = mma((64, 64, 32), (2, 2))
+_SPLIT_TF32 = mma((64, 32, 16), (2, 2), 4, "products = tf32x3")
+_TF32 = mma((32, 64, 32), (1, 2), 2, "products = tf32, blocks = 2")
+
+MMA_GEMMS = [
+    linear(100, 72, 80, config=_HALVES, name="mma_linear"),
+    linear(65, 33, 47, "bf16", _HALVES, "mma_odd"),
+    linear(70, 40, 64, "f32", _SPLIT_TF32, "mma_split"),
+    linear(65, 33, 47, "f32", _SPLIT_TF32, "mma_split_odd"),
+    linear(70, 40, 64, "f32", _TF32, "mma_tf32"),
+    linear(1, 1, 1, "f32", _TF32, "mma_one"),
+    *layouts(_HALVES),
+    *layouts(_SPLIT_TF32, (2, 72, 40, 33), "f32"),
+    *layouts(_TF32, (2, 72, 40, 32), "f32")[2:6],
+    all_leaves(mma((64, 64, 64), (2, 2))),
+    heads(mma((64, 64, 64), (2, 2))),
+    merged_heads(_HALVES),
+    grouped_dims(_HALVES),
+    dynamic(3, _HALVES),
+    dynamic(0, _HALVES, low=0),
+    not_finite(_SPLIT_TF32),
+    # Neighbours in memory are neighbours along no dim; one factor is that of the whole batch.
+    product(
+        "mma_strided",
+        (2, 33, 35, 16),
+        (
+            "offset 46, strides [1600, 48, -3]",
+            "offset 0, strides [0, 70, 2]",
+            "offset 0, strides [1200, 35, 1]",
+        ),
+        "f32",
+        _SPLIT_TF32,
+        result="f16",
+    ),
+]
+
+
+def cutlass_mma(tile: tuple[int, int, int], warps: tuple[int, int], more: str = "") -> str:
+    """The text of a config."""
+    return mma(tile, warps, 3, more).replace("cuda.mma", "cuda.gemm_sm80")
+
+
+_CUTLASS = cutlass_mma((64, 64, 32), (2, 2))
+_CUTLASS_SPLIT = cutlass_mma((64, 64, 16), (2, 2), "products = tf32x3")
+_CUTLASS_TF32 = cutlass_mma((64, 64, 16), (2, 2), "products = tf32")
+
+
+def on_a100(case: Case) -> Case:
+    """The same kernel for compute capability 8.0, under a name of its own."""
+    case.target, case.name = "cuda:sm_80", f"a100_{case.name}"
+    return case
+
+
+A100_GEMMS = [
+    on_a100(case)
+    for case in (
+        linear(100, 72, 80, config=_CUTLASS),
+        linear(130, 66, 72, "bf16", _CUTLASS, "linear_pairs"),
+        linear(70, 40, 64, "f32", _CUTLASS_SPLIT, "linear_split"),
+        linear(65, 33, 47, "f32", _CUTLASS_SPLIT, "linear_split_odd"),
+        linear(70, 40, 64, "f32", _CUTLASS_TF32, "linear_tf32"),
+        *layouts(_CUTLASS),
+        *layouts(_CUTLASS_SPLIT, (2, 72, 40, 32), "f32")[2:6],
+        all_leaves(_CUTLASS),
+        heads(_CUTLASS),
+        dynamic(3, _CUTLASS),
+        dynamic(0, _CUTLASS, low=0),
+        grouped_dims(_CUTLASS),
+        not_finite(_CUTLASS_SPLIT),
+    )
+]
+
+
+def in_tf32(case: Case) -> Case:
+    """The same kernel for the target that multiplies f32 as TF32."""
+    case.target = "cuda:sm_90a+tf32"
+    return case
+
+
+TF32_GEMMS = [
+    in_tf32(case)
+    for case in (
+        linear(136, 104, 80, "f32", wgmma(128, 64, "pingpong", 3, k=32), "tf32_pingpong"),
+        linear(65, 40, 36, "f32", wgmma(64, 32, "cooperative", 3, k=32), "tf32_odd_results"),
+        linear(
+            40, 136, 200, "f32", wgmma(64, 16, "cooperative", 4, "swapped", k=32), "tf32_swapped"
+        ),
+        linear(
+            200, 72, 1000, "f32", wgmma(128, 32, "cooperative", 4, "split = 4", k=32), "tf32_split"
+        ),
+        gated(136, 80, 72, wgmma(64, 64, "pingpong", 3, k=32), "f32"),
+        # Both factors lie along k.
+        layouts(wgmma(128, 64, "pingpong", 3, k=32), (2, 136, 104, 80), "f32")[3],
+        layouts(wgmma(128, 64, "pingpong", 3, k=32), (2, 136, 104, 80), "f32")[7],
+    )
+]
+
+
+def integers(m: int, n: int, k: int, config: str, name: str) -> Case:
+    """x [m, k] @ w [n, k]^T of i8, times one scale a column, plus bias [n]."""
+    x, w, s, o = f"tensor<{m}x{k}xi8>", f"tensor<{n}x{k}xi8>", f"tensor<{n}xf32>", (m, n)
+    along = f"<offset 0, sizes [{m}, {n}], strides [0, 1]>"
+    out = f"tensor<{o[0]}x{o[1]}xf16>"
+    case = Case(
+        name,
+        {"x": x, "w": w, "s": s, "b": s, "o": out},
+        f"""kernel.gemm ins(%x : {x}, %w <offset 0, sizes [{k}, {n}], strides [1, {k}]> : {w},
+          %s {along} : {s}, %b {along} : {s})
+          outs(%o : {out}) {{groups = array<i64: 0, 1, 1, 1>}} epilogue {{
+          ^bb0(%acc : f32, %scale : f32, %bias : f32):
+            %small = arith.constant 0.001 : f32
+            %0 = arith.mulf %acc, %scale : f32
+            %1 = arith.mulf %0, %small : f32
+            %2 = arith.addf %1, %bias : f32
+            kernel.yield %2 : f32
+          }}""",
+        config=config,
+    )
+    case.ranges = {"x": (-128, 128), "w": (-128, 128)}
+    return case
+
+
+INTEGER_GEMMS = [
+    integers(65, 33, 47, "OwnGemmAttr", "integers_anywhere"),
+    integers(136, 104, 144, wgmma(128, 64, "pingpong", 3, k=128), "integers_pingpong"),
+    integers(65, 40, 272, wgmma(64, 32, "cooperative", 3, k=128), "integers_tails"),
+    integers(200, 96, 4112, wgmma(128, 96, "cooperative", 3, k=128), "integers_long"),
+    integers(3, 80, 160, wgmma(64, 8, "cooperative", 3, "swapped", k=128), "integers_swapped"),
 ]

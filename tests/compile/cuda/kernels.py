@@ -18,6 +18,7 @@ from ait.codegen.cuda.config import Cuda
 from ait.codegen.cuda.target import make_target
 from ait.codegen.gpu.dialect import Plain
 from ait.codegen.kernel_view import KernelView
+from ait.codegen.target import Target, code_target
 from ait.dialects.kernel import KernelOp
 from ait.dialects.symbolic import dims_of, element_of, evaluate
 from ait.ir.context import make_context
@@ -60,6 +61,7 @@ class Case:
     `op` is the op without its result. `dims`: values of symbols. `config`: text of a config, or the
     first candidate of the class of that name, or the first of all. `ranges`: [low, high) of random
     integers. `special`: values at flat positions. `error`: what the kernel reports, if it does.
+    `target`: whose kernel it is.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Case:
     )
 
     error: str = ""
+    target: str = "cuda:sm_90a"
 
     @property
     def text(self) -> str:
@@ -94,7 +97,7 @@ class Case:
 
     def kernel(self) -> KernelOp:
         (found,) = (op for op in self.program().module.walk() if isinstance(op, KernelOp))
-        found.properties["config"] = self._pick(TARGET.candidates(found))
+        found.properties["config"] = self._pick(self.code_target().candidates(found))
         return found
 
     def _pick(self, candidates: Sequence[Attribute]) -> Attribute:
@@ -108,8 +111,11 @@ class Case:
     def view(self) -> KernelView:
         return KernelView(self.kernel())
 
+    def code_target(self) -> Target:
+        return code_target(self.target)
+
     def source(self) -> str:
-        return TARGET.render(self.view(), "kernel")
+        return self.code_target().render(self.view(), "kernel")
 
     def inputs(self, seed: int = 0) -> dict[str, Array]:
         """Random operands by name: eighths of small integers, exact in every float type."""

@@ -10,7 +10,7 @@ from ait.codegen.cuda.attention_hopper import HopperAttention
 from ait.codegen.cuda.config import AttentionAttr, ConvAttr, Cuda, HopperAttentionAttr
 from ait.codegen.cuda.target import make_target
 from ait.codegen.gpu.attention import AttentionProblem
-from ait.codegen.gpu.dialect import DepthwiseAttr, OwnAttentionAttr, OwnConvAttr, Plain
+from ait.codegen.gpu.dialect import DepthwiseAttr, OwnAttentionAttr, Plain
 from ait.codegen.gpu.family import Refusal
 from ait.ir.context import make_context
 from tests.compile.cuda.attention_cases import (
@@ -37,7 +37,8 @@ def chosen(case: Case) -> type:
     [
         (conv("odd_channels", Conv(8, 28, 28, 12, 64)), ConvAttr),
         (conv("small_groups", GROUPED), ConvAttr),
-        (conv("f32", SAME, "f32"), OwnConvAttr),
+        (conv("f32", SAME, "f32"), ConvAttr),
+        (conv("f32_odd", Conv(2, 7, 6, 15, 24), "f32"), ConvAttr),
         (conv("depthwise", Conv(8, 28, 28, 64, 64, groups=64)), DepthwiseAttr),
         (attention("short", Heads(1, 12, 128, 128, 64)), HopperAttentionAttr),
         (attention("unaligned", Heads(1, 12, 128, 128, 20)), AttentionAttr),
@@ -228,9 +229,13 @@ def test_configs_round_trip(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("#cuda.conv<tile = [40, 64, 32], warps = [2, 2], stages = 4>", "16 pixels"),
-        ("#cuda.conv<tile = [64, 24, 32], warps = [1, 1], stages = 4>", "16 channels"),
+        ("#cuda.conv<tile = [40, 64, 32], warps = [2, 2], stages = 4>", "16 rows"),
+        ("#cuda.conv<tile = [64, 24, 32], warps = [1, 1], stages = 4>", "16 columns"),
         ("#cuda.conv<tile = [64, 64, 48], warps = [2, 2], stages = 4>", "32 or 64"),
+        (
+            "#cuda.conv<tile = [64, 64, 64], warps = [2, 2], stages = 4, products = tf32>",
+            "16 or 32",
+        ),
         ("#cuda.conv<tile = [256, 256, 32], warps = [2, 2], stages = 2>", "do not fit"),
         (hopper_conv((96, 64, 64), "cooperative"), "64 pixels"),
         (hopper_conv((128, 40, 64), "cooperative"), "multiple of 16"),

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, TENSOR_ATTENTIONS
-from tests.compile.cuda.cases import ELEMENTWISE, OWN_GEMMS, WGMMA_GEMMS
+from tests.compile.cuda.cases import (
+    ELEMENTWISE,
+    INTEGER_GEMMS,
+    MMA_GEMMS,
+    OWN_GEMMS,
+    TF32_GEMMS,
+    WGMMA_GEMMS,
+)
 from tests.compile.cuda.conv_cases import OWN_CONVS, STEM_CONVS, TENSOR_CONVS
 from tests.compile.cuda.kernels import Case, assert_close, emulated
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
@@ -27,6 +34,9 @@ _LARGE = {
 
 _CASES = [
     *OWN_GEMMS,
+    *MMA_GEMMS,
+    *TF32_GEMMS,
+    *INTEGER_GEMMS,
     *(case for case in WGMMA_GEMMS if case.name not in _LARGE),
     *ELEMENTWISE,
     *ROWS,

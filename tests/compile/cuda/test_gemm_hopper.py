@@ -291,7 +291,7 @@ def test_configs_round_trip(text: str) -> None:
         ("tile = [128, 256, 64], schedule = pingpong, stages = 4", "do not fit"),
         ("tile = [192, 64, 64], schedule = pingpong, stages = 4", "tile m"),
         ("tile = [128, 40, 64], schedule = cooperative, stages = 4", "tile n"),
-        ("tile = [128, 128, 32], schedule = pingpong, stages = 4", "tile k"),
+        ("tile = [128, 128, 16], schedule = pingpong, stages = 4", "tile k"),
         ("tile = [128, 128, 64], schedule = pingpong, stages = 1", "stages"),
         ("tile = [128, 64, 64], schedule = pingpong, stages = 4, split = 2", "splits no tile"),
         ("tile = [128, 64, 64], schedule = cooperative, stages = 4, split = 9", "1 to 8 parts"),

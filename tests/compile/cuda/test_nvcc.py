@@ -17,9 +17,19 @@ from tests.compile.cuda.attention_cases import (
     attention,
     packed,
 )
-from tests.compile.cuda.cases import ELEMENTWISE, OWN_GEMMS, all_leaves
+from tests.compile.cuda.cases import (
+    A100_GEMMS,
+    ELEMENTWISE,
+    OWN_GEMMS,
+    all_leaves,
+    in_tf32,
+    integers,
+    layouts,
+    linear,
+    mma,
+)
 from tests.compile.cuda.conv_cases import OWN_CONVS, Conv, conv
-from tests.compile.cuda.kernels import TARGET, Case
+from tests.compile.cuda.kernels import Case
 from tests.compile.cuda.row_cases import ROWS
 
 pytestmark = pytest.mark.compile
@@ -64,6 +74,22 @@ _DEFAULTS = [
     conv(
         "conv_mma_stem", Conv(64, 224, 224, 3, 64, (7, 7), (2, 2), (3, 3, 3, 3)), config="ConvAttr"
     ),
+    conv("conv_mma_f32", Conv(64, 28, 28, 128, 128), "f32", "ConvAttr", block=True),
+    linear(4096, 4096, 4096, "f32", "MmaAttr", "linear_split_tf32"),
+    linear(128, 768, 768, "f32", "MmaAttr", "linear_split_tf32_small"),
+    linear(
+        4096,
+        4096,
+        4096,
+        "f32",
+        mma((128, 128, 32), (2, 2), 3, "products = tf32"),
+        "linear_tf32",
+    ),
+    layouts(mma((128, 128, 16), (2, 2), 4, "products = tf32x3"), (1, 4096, 4096, 4096), "f32")[4],
+    linear(4096, 4096, 4096, "f16", "MmaAttr", "linear_mma"),
+    in_tf32(linear(4096, 4096, 4096, "f32", "WgmmaAttr", "linear_tf32_hopper")),
+    integers(4096, 4096, 4096, "WgmmaAttr", "linear_integers"),
+    integers(100, 100, 100, "OwnGemmAttr", "linear_integers_anywhere"),
     conv("conv_224", Conv(64, 224, 224, 3, 64, (7, 7), (2, 2), (3, 3, 3, 3))),
     *(
         attention(f"attention_{depth}", Heads(4, 16, 1024, 1024, depth), causal=depth == 128)
@@ -81,17 +107,18 @@ _DEFAULTS = [
 ]
 
 
-def compile_kernel(case: Case, folder: Path, text: str = "") -> str:
+def compile_kernel(case: Case, folder: Path, text: str = "", only_device: bool = False) -> str:
     """Compiles the case's translation unit, or `text` in its place; returns what ptxas says. Skips
-    without a toolchain."""
+    without a toolchain. `only_device`: without the code for the host."""
     try:
-        compiler = TARGET.toolchain().compilers[".cu"]
+        compiler = case.code_target().toolchain().compilers[".cu"]
     except ToolchainError as error:
         pytest.skip(str(error))
     source = folder / f"{case.name}.cu"
     source.write_text(text or case.source())
     command = [*compiler.arguments(), "--ptxas-options=-v", "-Werror=all-warnings"]
-    command += ["-c", str(source), "-o", str(source.with_suffix(".o"))]
+    command += ["-cubin" if only_device else "-c", str(source)]
+    command += ["-o", str(source.with_suffix(".o"))]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stderr
@@ -134,6 +161,16 @@ def test_hopper_attention(case: Case, tmp_path: Path) -> None:
 
 def test_hopper_gemm_with_every_kind_of_operand(tmp_path: Path) -> None:
     assert_clean(compile_kernel(all_leaves(), tmp_path))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in A100_GEMMS if case.name in ("a100_all_leaves", "a100_linear_split")],
+    ids=lambda case: case.name,
+)
+def test_a100_gemm(case: Case, tmp_path: Path) -> None:
+    """Device code alone: PTX is compiled for the device, the host's half is left out."""
+    assert_clean(compile_kernel(case, tmp_path, only_device=True))
 
 
 def test_missing_nvcc_says_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from ait import nn
-from ait.ir.trace import Dim, TensorSpec
+from ait.dialects.kernel import GemmOp
+from ait.dialects.symbolic import element_of
+from ait.ir.dtypes import dtype_of
+from ait.ir.interpreter import evaluate
+from ait.ir.trace import Dim, TensorSpec, trace
+from ait.passes.pipelines import run_pipeline
+from tests.compile.cuda.cases import integers
 from tests.unit.passes.launches import launches
 
 Tensor = nn.Tensor
@@ -81,3 +87,95 @@ def run(model: Any, specs: dict[str, TensorSpec]) -> list[str]:
         for name, spec in specs.items()
     }
     return launches(model, specs, inputs, copies=True)
+
+
+# Integers ---------------------------------------------------------------------------------------
+
+_WIDENED: dict[str, Callable[[Tensor], Tensor]] = {
+    "f32": lambda x: x.to("f32"),
+    "scaled": lambda x: x.to("f32") * 0.125,
+    "transposed": lambda x: x.transpose(-1, -2).to("f32"),
+    "moved": lambda x: x.to("f32").transpose(-1, -2),
+    "bf16": lambda x: x.to("bf16").to("f32"),
+    "f16": lambda x: x.to("f16").to("f32") * 0.5,
+}
+
+
+@pytest.mark.parametrize("left", _WIDENED)
+@pytest.mark.parametrize("right", _WIDENED)
+def test_products_of_widened_integers_read_the_integers(left: str, right: str) -> None:
+    def model(a: Tensor, b: Tensor, scale: Tensor) -> Tensor:
+        return _WIDENED[left](a) @ _WIDENED[right](b) * scale
+
+    rng = np.random.default_rng(0)
+    inputs: dict[str, Any] = {
+        name: rng.integers(-128, 128, (2, 6, 6)).astype(np.int8) for name in "ab"
+    }
+    specs = {name: TensorSpec((BATCH, 6, 6), "i8") for name in "ab"}
+    specs["scale"], inputs["scale"] = TensorSpec((6,)), rng.random(6, np.float32)
+    assert launches(model, specs, inputs, copies=True) == ["gemm"]
+
+
+_OTHERS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "float": (lambda x: x, "f32"),
+    "shifted": (lambda x: x.to("f32") + 1, "i8"),
+    "wide": (lambda x: x.to("f32"), "i32"),
+}
+
+
+@pytest.mark.parametrize("other", _OTHERS)
+def test_other_factors_keep_both_wide(other: str) -> None:
+    prepare, element = _OTHERS[other]
+
+    def model(a: Tensor, b: Tensor) -> Tensor:
+        return a.to("f32") @ prepare(b)
+
+    rng = np.random.default_rng(0)
+    inputs: dict[str, Any] = {
+        "a": rng.integers(-128, 128, (6, 6)).astype(np.int8),
+        "b": rng.integers(-128, 128, (6, 6)).astype(dtype_of(element).numpy),
+    }
+    specs = {"a": TensorSpec((6, 6), "i8"), "b": TensorSpec((6, 6), element)}
+    assert "pointwise" in "+".join(launches(model, specs, inputs, copies=True))
+
+
+class Quantised(nn.Module):
+    """A linear of 8-bit integers whose result is scaled."""
+
+    def __init__(self) -> None:
+        self.weight = nn.Parameter((16, 32), "i8")
+        self.scale = nn.Parameter((16,), "f32")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x.to("f32"), self.weight.to("f32")) * self.scale
+
+
+@pytest.mark.parametrize(
+    ("target", "element"), [("any", "i8"), ("cuda:sm_90a", "i8"), ("cuda:sm_80", "f32")]
+)
+def test_weights_stay_integers_where_they_are_multiplied(target: str, element: str) -> None:
+    """Elsewhere they are widened once, by @prepare."""
+    rng = np.random.default_rng(0)
+    model = Quantised()
+    weight = rng.integers(-128, 128, (16, 32)).astype(np.int8)
+    model.load_state_dict({"weight": weight, "scale": rng.random(16, np.float32)})
+    program = trace(model, {"x": TensorSpec((BATCH, 32), "i8")})
+    x = rng.integers(-128, 128, (3, 32)).astype(np.int8)
+    expected = evaluate(program, {"x": x})["output"]
+    run_pipeline(program.module, target=target, verify=True)
+    np.testing.assert_allclose(evaluate(program, {"x": x})["output"], expected, rtol=1e-6)
+    (gemm,) = (op for op in program.main.walk() if isinstance(op, GemmOp))
+    assert str(element_of(gemm.ins[1])) == element
+
+
+def test_long_sums_are_exact() -> None:
+    """2^24 + 1 is no f32, but a sum on the way to one that is."""
+    case = integers(1, 1, 2000, "", "long")
+    inputs = case.inputs()
+    inputs["x"][...] = 127
+    inputs["w"][...] = 127
+    inputs["x"][0, 1000:], inputs["w"][0, -1] = -127, 126
+    inputs["s"][...], inputs["b"][...] = 1000, 0
+    (result,) = case.expected(inputs)
+    # 1000 sums of 127 * 127, 999 that undo them, and -127 * 126.
+    assert result == np.float16(127)

@@ -20,6 +20,7 @@
 #define __device__
 #define __global__
 #define __forceinline__ inline
+#define __noinline__
 #define __grid_constant__
 #define __launch_bounds__(...)
 #define __shared__ static
@@ -140,8 +141,32 @@ inline std::uint32_t shown[8192];
 
 }  // namespace emulation
 
+inline float __uint_as_float(std::uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+inline std::uint32_t __float_as_uint(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+
 inline void __syncthreads() { emulation::barrier(emulation::Waits::block); }
 inline void __syncwarp() { emulation::barrier(emulation::Waits::warp); }
+
+inline int __syncthreads_or(int mine) {
+  static int any[2];
+  static std::vector<int> rounds(8192);
+  // Two cells by turns: nobody is still in the round before the last one.
+  int& cell = any[rounds[emulation::self()]++ % 2];
+  cell |= mine != 0;
+  __syncthreads();
+  const int result = cell;
+  __syncthreads();
+  cell = 0;
+  return result;
+}
 
 inline std::uint32_t __shfl_xor_sync(unsigned, std::uint32_t value, int mask) {
   const unsigned self = emulation::self();

@@ -26,8 +26,11 @@
 
 namespace ait::cuda {
 
-/// Steps along k of a tile in shared memory: rows of 128 bytes.
-constexpr int kStepK = 64;
+/// Steps along k of a tile in shared memory: rows of 128 bytes, which are so many factors of 16 bits.
+constexpr int kStepBytes = 128, kStepK = 64;
+/// The same of a kernel's factors.
+template <class Kernel>
+constexpr int kDepthOfStep = kStepBytes / static_cast<int>(sizeof(typename Kernel::Element));
 
 /// Sizes that follow from a kernel's constants, and its shared memory.
 template <class Kernel>
@@ -35,8 +38,8 @@ struct HopperGemm {
   static constexpr int kThreads = kWarpgroup * (1 + Kernel::kConsumers);
   static constexpr int kConsumerRows = GemmPart<Kernel>::kRows;
   static constexpr int kBlocks = GemmPart<Kernel>::kBlocks;
-  static constexpr int kBytesA = Kernel::kTileM * kStepK * 2;
-  static constexpr int kBytesB = Kernel::kTileN * kStepK * 2;
+  static constexpr int kBytesA = Kernel::kTileM * kStepBytes;
+  static constexpr int kBytesB = Kernel::kTileN * kStepBytes;
   static constexpr int kBytes = kBytesA + Kernel::kFactors * kBytesB;
   static constexpr int kSums = GemmPart<Kernel>::kSums;
   using Sums = typename GemmPart<Kernel>::Sums;
@@ -124,11 +127,11 @@ __device__ __forceinline__ void load_tiles(const typename Kernel::Arguments& arg
   using Gemm = HopperGemm<Kernel>;
   const auto load_a = [&](int stage, const auto& tile, int step) {
     Kernel::load_a(arguments, maps, &shared.full[stage], shared.tiles[stage], tile.batch, tile.row,
-                   (steps.first + step) * kStepK);
+                   (steps.first + step) * kDepthOfStep<Kernel>);
   };
   const auto load_b = [&](int stage, const auto& tile, int step) {
     Kernel::load_b(arguments, maps, &shared.full[stage], shared.tiles[stage] + Gemm::kBytesA,
-                   tile.batch, tile.column, (steps.first + step) * kStepK);
+                   tile.batch, tile.column, (steps.first + step) * kDepthOfStep<Kernel>);
   };
   Place<Kernel::kStages> place;
   int step = 0;
@@ -163,6 +166,39 @@ __device__ __forceinline__ void load_tiles(const typename Kernel::Arguments& arg
   }
 }
 
+/// Where products of a kernel's factors are added: in its sums, or, of integers, exactly, before they
+/// become its sums.
+template <class Kernel, bool Integers = std::is_integral_v<typename Kernel::Element>>
+struct ProductSums {
+  typename HopperGemm<Kernel>::Sums& sums;
+
+  __device__ __forceinline__ auto& at(int block, int factor) { return sums.value[block][factor]; }
+  __device__ __forceinline__ void finish() {}
+};
+
+template <class Kernel>
+struct ProductSums<Kernel, true> {
+  using Gemm = HopperGemm<Kernel>;
+  static_assert(Kernel::kSplits == 1, "parts of a sum would be rounded before they are added");
+  typename Gemm::Sums& sums;
+  int integers[Gemm::kBlocks][Kernel::kFactors][Gemm::kSums];
+
+  __device__ __forceinline__ explicit ProductSums(typename Gemm::Sums& sums) : sums(sums) {}
+  __device__ __forceinline__ auto& at(int block, int factor) { return integers[block][factor]; }
+  __device__ __forceinline__ void finish() {
+#pragma unroll
+    for (int block = 0; block < Gemm::kBlocks; ++block) {
+#pragma unroll
+      for (int factor = 0; factor < Kernel::kFactors; ++factor) {
+#pragma unroll
+        for (int i = 0; i < Gemm::kSums; ++i) {
+          sums.value[block][factor][i] = static_cast<float>(integers[block][factor][i]);
+        }
+      }
+    }
+  }
+};
+
 /// sums = the products of a tile's steps along k, of which the warpgroup has the rows from 64 *
 /// `first_block` on. `issued` runs when the last products are on their way. Where
 /// there is no step, which only a split tile can have, the sums are undefined.
@@ -179,22 +215,23 @@ __device__ __forceinline__ void multiply_tile(typename HopperGemm<Kernel>::Sums&
       Kernel::kMajorB == Major::K || Kernel::kTileN % 64 == 0 ? 128 : Kernel::kTileN % 32 == 0 ? 64 : 32;
   using TileB = SharedMatrix<kSwizzleB, Kernel::kMajorB>;
   const bool releases = threadIdx.x % 32 == 0;
+  ProductSums<Kernel> products{sums};
   int last = 0;
   for (int step = 0; step < steps; ++step) {
     wait_barrier(&shared.full[place.stage], place.parity);
     const char* tile = shared.tiles[place.stage];
-    const std::uint64_t a = TileA::describe(tile + first_block * 64 * kStepK * 2, kStepK * 128);
+    const std::uint64_t a = TileA::describe(tile + first_block * 64 * kStepBytes, kStepK * 128);
     const std::uint64_t b = TileB::describe(tile + Gemm::kBytesA, kStepK * kSwizzleB);
     fence_products();
 #pragma unroll
-    for (int k = 0; k < kStepK / 16; ++k) {
+    for (int k = 0; k < kStepBytes / 32; ++k) {
 #pragma unroll
       for (int block = 0; block < Gemm::kBlocks; ++block) {
 #pragma unroll
         for (int factor = 0; factor < Kernel::kFactors; ++factor) {
           multiply_shared<Element, Kernel::kTileN, Kernel::kMajorA, Kernel::kMajorB>(
-              sums.value[block][factor],
-              a + (block * 64 * kStepK * 2 >> 4) + k * TileA::kNextK,
+              products.at(block, factor),
+              a + (block * 64 * kStepBytes >> 4) + k * TileA::kNextK,
               b + (factor * Gemm::kBytesB >> 4) + k * TileB::kNextK, step > 0 || k > 0);
         }
       }
@@ -210,6 +247,7 @@ __device__ __forceinline__ void multiply_tile(typename HopperGemm<Kernel>::Sums&
   issued();
   wait_for_products<0>();
   if (releases && steps > 0) arrive(&shared.empty[last]);
+  products.finish();
 }
 
 /// Adds up the sums of the cluster's blocks, which share the steps along k of one tile, and runs the
@@ -365,7 +403,7 @@ __global__ void __launch_bounds__(HopperGemm<Kernel>::kThreads, 1)
   const int split = Kernel::kSplits == 1 ? 0 : static_cast<int>(blockIdx.x) % Kernel::kSplits;
   const int first_tile = static_cast<int>(blockIdx.x) / Kernel::kSplits;
   const int tile_step = static_cast<int>(gridDim.x) / Kernel::kSplits;
-  const Steps steps(static_cast<int>((arguments.depth + kStepK - 1) / kStepK), split,
+  const Steps steps(static_cast<int>((arguments.depth + kDepthOfStep<Kernel> - 1) / kDepthOfStep<Kernel>), split,
                     Kernel::kSplits);
   // The same in all threads of a warp, and known to be.
   const int warpgroup = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / kWarpgroup, 0);

@@ -410,7 +410,7 @@ struct SharedMatrix {
            kSwizzle << 62;
   }
 
-  /// What to add to a descriptor for the next 16 steps of k (within the row, where k is inner).
+  /// What to add to a descriptor for the k of the next instruction (within the row, where k is inner).
   static constexpr std::uint64_t kNextK = (MajorT == Major::K ? 32 : 16 * Bytes) >> 4;
 };
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <type_traits>
 
+#include "ait/cuda/tf32.hpp"
 #include "ait/gpu.hpp"
 
 namespace ait::cuda {
@@ -43,6 +44,10 @@ constexpr CUtensorMapDataType map_type() {
     return CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
   } else if constexpr (std::is_same_v<Element, bfloat16_t>) {
     return CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  } else if constexpr (std::is_same_v<Element, std::int8_t>) {
+    return CU_TENSOR_MAP_DATA_TYPE_UINT8;  // bytes are bytes
+  } else if constexpr (std::is_same_v<Element, Tf32>) {
+    return CU_TENSOR_MAP_DATA_TYPE_TFLOAT32;
   } else {
     static_assert(std::is_same_v<Element, float>, "TMA moves f16, bf16 and f32 here");
     return CU_TENSOR_MAP_DATA_TYPE_FLOAT32;

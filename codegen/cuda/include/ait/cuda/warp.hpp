@@ -51,7 +51,8 @@ __device__ __forceinline__ void prefetch_cache(const void* pointer) {
 }
 
 /// Four 8 x 8 matrices of 16-bit elements: lane i gives the address of row i % 8 of matrix i / 8,
-/// and gets of each matrix the elements (lane / 4, lane % 4 * 2) and the next one.
+/// and gets of each matrix the elements (lane / 4, lane % 4 * 2) and the next one. Of 32-bit elements
+/// the matrices are 8 x 4, and a lane gets the element (lane / 4, lane % 4).
 __device__ __forceinline__ void load_matrices(std::uint32_t (&to)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
@@ -87,6 +88,26 @@ __device__ __forceinline__ void multiply(float (&sums)[4], const std::uint32_t (
         : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
   }
+}
+
+/// The TF32 number (8 bits of exponent, 10 of mantissa) nearest to `x`, as the bits of an f32.
+__device__ __forceinline__ std::uint32_t tf32_of(float x) {
+  std::uint32_t bits;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+  return bits;
+}
+
+/// sums [16, 8] = more + a [16, 8] b [8, 8] of TF32 numbers; other low bits are ignored. A lane has the
+/// sums as in `multiply`, and, with t = lane % 4, of a the elements (g, t), (g + 8, t), (g, t + 4),
+/// (g + 8, t + 4), of b (t, g) and (t + 4, g).
+__device__ __forceinline__ void multiply_tf32(float (&sums)[4], const std::uint32_t (&a)[4],
+                                              const std::uint32_t (&b)[2],
+                                              const float (&more)[4]) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%10, %11, %12, %13};"
+      : "=f"(sums[0]), "=f"(sums[1]), "=f"(sums[2]), "=f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(more[0]),
+        "f"(more[1]), "f"(more[2]), "f"(more[3]));
 }
 
 /// Two values as 16-bit elements, the first in the low half.

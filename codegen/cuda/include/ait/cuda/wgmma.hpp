@@ -1,11 +1,12 @@
-// wgmma m64nNk16: the tensor cores of Hopper, 16-bit factors and f32 sums (PTX ISA, section "wgmma
-// instructions"; compute capability 9.0a). An instruction names all registers of its sums, so there is
+// wgmma m64nN: the tensor cores of Hopper, 16-bit or TF32 factors and f32 sums, or 8-bit integers and their
+// exact sums (PTX ISA, section "wgmma instructions"; compute capability 9.0a). An instruction names all registers of its sums, so there is
 // one text for each N; the macros below make them from the texts of eight columns.
 #pragma once
 
 #include <cstdint>
 #include <type_traits>
 
+#include "ait/cuda/tf32.hpp"
 #include "ait/scalar.hpp"
 
 namespace ait::cuda {
@@ -79,6 +80,38 @@ enum class Major { K = 0, MN = 1 };
 #define AIT_WGMMA_SUMS_30 AIT_WGMMA_SUMS_29, "+f"(d[116]), "+f"(d[117]), "+f"(d[118]), "+f"(d[119])
 #define AIT_WGMMA_SUMS_31 AIT_WGMMA_SUMS_30, "+f"(d[120]), "+f"(d[121]), "+f"(d[122]), "+f"(d[123])
 #define AIT_WGMMA_SUMS_32 AIT_WGMMA_SUMS_31, "+f"(d[124]), "+f"(d[125]), "+f"(d[126]), "+f"(d[127])
+#define AIT_WGMMA_INTEGERS_1 "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+#define AIT_WGMMA_INTEGERS_2 AIT_WGMMA_INTEGERS_1, "+r"(d[4]), "+r"(d[5]), "+r"(d[6]), "+r"(d[7])
+#define AIT_WGMMA_INTEGERS_3 AIT_WGMMA_INTEGERS_2, "+r"(d[8]), "+r"(d[9]), "+r"(d[10]), "+r"(d[11])
+#define AIT_WGMMA_INTEGERS_4 AIT_WGMMA_INTEGERS_3, "+r"(d[12]), "+r"(d[13]), "+r"(d[14]), "+r"(d[15])
+#define AIT_WGMMA_INTEGERS_5 AIT_WGMMA_INTEGERS_4, "+r"(d[16]), "+r"(d[17]), "+r"(d[18]), "+r"(d[19])
+#define AIT_WGMMA_INTEGERS_6 AIT_WGMMA_INTEGERS_5, "+r"(d[20]), "+r"(d[21]), "+r"(d[22]), "+r"(d[23])
+#define AIT_WGMMA_INTEGERS_7 AIT_WGMMA_INTEGERS_6, "+r"(d[24]), "+r"(d[25]), "+r"(d[26]), "+r"(d[27])
+#define AIT_WGMMA_INTEGERS_8 AIT_WGMMA_INTEGERS_7, "+r"(d[28]), "+r"(d[29]), "+r"(d[30]), "+r"(d[31])
+#define AIT_WGMMA_INTEGERS_9 AIT_WGMMA_INTEGERS_8, "+r"(d[32]), "+r"(d[33]), "+r"(d[34]), "+r"(d[35])
+#define AIT_WGMMA_INTEGERS_10 AIT_WGMMA_INTEGERS_9, "+r"(d[36]), "+r"(d[37]), "+r"(d[38]), "+r"(d[39])
+#define AIT_WGMMA_INTEGERS_11 AIT_WGMMA_INTEGERS_10, "+r"(d[40]), "+r"(d[41]), "+r"(d[42]), "+r"(d[43])
+#define AIT_WGMMA_INTEGERS_12 AIT_WGMMA_INTEGERS_11, "+r"(d[44]), "+r"(d[45]), "+r"(d[46]), "+r"(d[47])
+#define AIT_WGMMA_INTEGERS_13 AIT_WGMMA_INTEGERS_12, "+r"(d[48]), "+r"(d[49]), "+r"(d[50]), "+r"(d[51])
+#define AIT_WGMMA_INTEGERS_14 AIT_WGMMA_INTEGERS_13, "+r"(d[52]), "+r"(d[53]), "+r"(d[54]), "+r"(d[55])
+#define AIT_WGMMA_INTEGERS_15 AIT_WGMMA_INTEGERS_14, "+r"(d[56]), "+r"(d[57]), "+r"(d[58]), "+r"(d[59])
+#define AIT_WGMMA_INTEGERS_16 AIT_WGMMA_INTEGERS_15, "+r"(d[60]), "+r"(d[61]), "+r"(d[62]), "+r"(d[63])
+#define AIT_WGMMA_INTEGERS_17 AIT_WGMMA_INTEGERS_16, "+r"(d[64]), "+r"(d[65]), "+r"(d[66]), "+r"(d[67])
+#define AIT_WGMMA_INTEGERS_18 AIT_WGMMA_INTEGERS_17, "+r"(d[68]), "+r"(d[69]), "+r"(d[70]), "+r"(d[71])
+#define AIT_WGMMA_INTEGERS_19 AIT_WGMMA_INTEGERS_18, "+r"(d[72]), "+r"(d[73]), "+r"(d[74]), "+r"(d[75])
+#define AIT_WGMMA_INTEGERS_20 AIT_WGMMA_INTEGERS_19, "+r"(d[76]), "+r"(d[77]), "+r"(d[78]), "+r"(d[79])
+#define AIT_WGMMA_INTEGERS_21 AIT_WGMMA_INTEGERS_20, "+r"(d[80]), "+r"(d[81]), "+r"(d[82]), "+r"(d[83])
+#define AIT_WGMMA_INTEGERS_22 AIT_WGMMA_INTEGERS_21, "+r"(d[84]), "+r"(d[85]), "+r"(d[86]), "+r"(d[87])
+#define AIT_WGMMA_INTEGERS_23 AIT_WGMMA_INTEGERS_22, "+r"(d[88]), "+r"(d[89]), "+r"(d[90]), "+r"(d[91])
+#define AIT_WGMMA_INTEGERS_24 AIT_WGMMA_INTEGERS_23, "+r"(d[92]), "+r"(d[93]), "+r"(d[94]), "+r"(d[95])
+#define AIT_WGMMA_INTEGERS_25 AIT_WGMMA_INTEGERS_24, "+r"(d[96]), "+r"(d[97]), "+r"(d[98]), "+r"(d[99])
+#define AIT_WGMMA_INTEGERS_26 AIT_WGMMA_INTEGERS_25, "+r"(d[100]), "+r"(d[101]), "+r"(d[102]), "+r"(d[103])
+#define AIT_WGMMA_INTEGERS_27 AIT_WGMMA_INTEGERS_26, "+r"(d[104]), "+r"(d[105]), "+r"(d[106]), "+r"(d[107])
+#define AIT_WGMMA_INTEGERS_28 AIT_WGMMA_INTEGERS_27, "+r"(d[108]), "+r"(d[109]), "+r"(d[110]), "+r"(d[111])
+#define AIT_WGMMA_INTEGERS_29 AIT_WGMMA_INTEGERS_28, "+r"(d[112]), "+r"(d[113]), "+r"(d[114]), "+r"(d[115])
+#define AIT_WGMMA_INTEGERS_30 AIT_WGMMA_INTEGERS_29, "+r"(d[116]), "+r"(d[117]), "+r"(d[118]), "+r"(d[119])
+#define AIT_WGMMA_INTEGERS_31 AIT_WGMMA_INTEGERS_30, "+r"(d[120]), "+r"(d[121]), "+r"(d[122]), "+r"(d[123])
+#define AIT_WGMMA_INTEGERS_32 AIT_WGMMA_INTEGERS_31, "+r"(d[124]), "+r"(d[125]), "+r"(d[126]), "+r"(d[127])
 // For each N: N / 8, N, and the numbers of the operands after the sums.
 #define AIT_WGMMA_EACH(CASE) \
   CASE(1, 8, 4, 5, 6, 7, 8, 9, 10) \
@@ -123,6 +156,36 @@ enum class Major { K = 0, MN = 1 };
                : AIT_WGMMA_SUMS_##J                                                          \
                : "l"(a), "l"(b), "r"(accumulate), "n"(int(MajorA)), "n"(int(MajorB)))
 
+// Factors that are not of 16 bits have no direction to choose.
+#define AIT_WGMMA_TF32(J, N, A, B, USE)                                                      \
+  asm volatile("{\n.reg .pred use;\nsetp.ne.b32 use, %" #USE                                 \
+               ", 0;\nwgmma.mma_async.sync.aligned.m64n" #N "k8.f32.tf32.tf32"               \
+               " {" AIT_WGMMA_TEXT_##J "}, %" #A ", %" #B ", use, 1, 1;\n}"                  \
+               : AIT_WGMMA_SUMS_##J                                                          \
+               : "l"(a), "l"(b), "r"(accumulate))
+
+#define AIT_WGMMA_INTEGERS_CASE(J, N, A, B, USE, ...)                                        \
+  if constexpr (Columns == N) {                                                              \
+    asm volatile("{\n.reg .pred use;\nsetp.ne.b32 use, %" #USE                               \
+                 ", 0;\nwgmma.mma_async.sync.aligned.m64n" #N "k32.s32.s8.s8"                \
+                 " {" AIT_WGMMA_TEXT_##J "}, %" #A ", %" #B ", use;\n}"                      \
+                 : AIT_WGMMA_INTEGERS_##J                                                    \
+                 : "l"(a), "l"(b), "r"(accumulate));                                         \
+  }
+
+// The instructions of integers come for fewer N.
+#define AIT_WGMMA_EACH_INTEGER(CASE) \
+  CASE(1, 8, 4, 5, 6) \
+  CASE(2, 16, 8, 9, 10) \
+  CASE(4, 32, 16, 17, 18) \
+  CASE(8, 64, 32, 33, 34) \
+  CASE(12, 96, 48, 49, 50) \
+  CASE(16, 128, 64, 65, 66) \
+  CASE(20, 160, 80, 81, 82) \
+  CASE(24, 192, 96, 97, 98) \
+  CASE(28, 224, 112, 113, 114) \
+  CASE(32, 256, 128, 129, 130)
+
 #define AIT_WGMMA_REGISTERS(TYPE, J, N, A0, A1, A2, A3, B, USE, TB)                          \
   asm volatile("{\n.reg .pred use;\nsetp.ne.b32 use, %" #USE                                 \
                ", 0;\nwgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE         \
@@ -136,6 +199,8 @@ enum class Major { K = 0, MN = 1 };
   if constexpr (Columns == N) {                                \
     if constexpr (std::is_same_v<Element, half_t>) {           \
       AIT_WGMMA_SHARED("f16", J, N, A, B, USE, TA, TB);        \
+    } else if constexpr (std::is_same_v<Element, Tf32>) {      \
+      AIT_WGMMA_TF32(J, N, A, B, USE);                         \
     } else {                                                   \
       AIT_WGMMA_SHARED("bf16", J, N, A, B, USE, TA, TB);       \
     }                                                          \
@@ -150,16 +215,26 @@ enum class Major { K = 0, MN = 1 };
     }                                                                  \
   }
 
-/// d [64, Columns] = a [64, 16] b [16, Columns] (+ d, if `accumulate`), both factors in shared memory
-/// (see `SharedMatrix`). The 128 threads of a warpgroup call it together; nobody may touch d until
+/// d [64, Columns] = a [64, K] b [K, Columns] (+ d, if `accumulate`), both factors in shared memory
+/// (see `SharedMatrix`); K is 32 bytes of elements. The 128 threads of a warpgroup call it together; nobody may touch d until
 /// `wait_for_products`. Thread t has, with row = t / 32 * 16 + t % 32 / 4 and column = t % 4 * 2:
 /// d[4 j + 0, 1] at (row, 8 j + column + 0, 1), d[4 j + 2, 3] at (row + 8, 8 j + column + 0, 1).
 template <class Element, int Columns, Major MajorA = Major::K, Major MajorB = Major::K>
 __device__ __forceinline__ void multiply_shared(float (&d)[Columns / 2], std::uint64_t a,
                                                 std::uint64_t b, int accumulate) {
   static_assert(Columns % 8 == 0 && Columns >= 8 && Columns <= 256);
-  static_assert(std::is_same_v<Element, half_t> || std::is_same_v<Element, bfloat16_t>);
+  static_assert(std::is_same_v<Element, half_t> || std::is_same_v<Element, bfloat16_t> ||
+                (std::is_same_v<Element, Tf32> && MajorA == Major::K && MajorB == Major::K));
   AIT_WGMMA_EACH(AIT_WGMMA_SHARED_CASE)
+}
+
+/// The same of 8-bit integers, both along k (K is 32): sums are exact.
+template <class Element, int Columns, Major MajorA, Major MajorB>
+__device__ __forceinline__ void multiply_shared(int (&d)[Columns / 2], std::uint64_t a,
+                                                std::uint64_t b, int accumulate) {
+  static_assert(Columns == 8 || Columns == 16 || (Columns % 32 == 0 && Columns <= 256));
+  static_assert(std::is_same_v<Element, std::int8_t> && MajorA == Major::K && MajorB == Major::K);
+  AIT_WGMMA_EACH_INTEGER(AIT_WGMMA_INTEGERS_CASE)
 }
 
 /// The same with a in registers: a[0] and a[1] are at rows `row` and `row + 8` the pair of k from
@@ -175,6 +250,9 @@ __device__ __forceinline__ void multiply_registers(float (&d)[Columns / 2],
 
 #undef AIT_WGMMA_EACH
 #undef AIT_WGMMA_SHARED
+#undef AIT_WGMMA_TF32
+#undef AIT_WGMMA_INTEGERS_CASE
+#undef AIT_WGMMA_EACH_INTEGER
 #undef AIT_WGMMA_REGISTERS
 #undef AIT_WGMMA_SHARED_CASE
 #undef AIT_WGMMA_REGISTERS_CASE

@@ -64,33 +64,45 @@ struct FactorTile {
         store_pack<Vector>(to, pieces[i]);
       } else {
 #pragma unroll
-        for (int v = 0; v < Vector; ++v) to[v] = ait::convert<float>(pieces[i].value[v]);
+        for (int v = 0; v < Vector; ++v) to[v] = ait::convert<Stored>(pieces[i].value[v]);
       }
     }
   }
 };
 
-/// f32 multiply-add: a thread owns (TileM / 16) x (TileN / 16) results, 16 apart.
+/// f32 multiply-add, or exact sums of products of 8-bit integers: a thread owns (TileM / 16) x (TileN / 16)
+/// results, 16 apart.
 template <class Kernel>
 struct ScalarEngine {
   static constexpr int kM = Kernel::kTileM, kN = Kernel::kTileN, kK = Kernel::kTileK;
   static constexpr int kRows = kM / 16, kColumns = kN / 16;
+  static constexpr bool kIntegers = std::is_same_v<typename Kernel::ElementA, std::int8_t> &&
+                                    std::is_same_v<typename Kernel::ElementB, std::int8_t>;
+  using Value = std::conditional_t<kIntegers, std::int32_t, float>;
   // Pieces of an f32 tile are stored whole only where the padding keeps them aligned.
-  using TileA = FactorTile<typename Kernel::ElementA, float, kM, kK, Kernel::kAContiguousK,
+  using TileA = FactorTile<typename Kernel::ElementA, Value, kM, kK, Kernel::kAContiguousK,
                            Kernel::kVectorA, 4>;
-  using TileB = FactorTile<typename Kernel::ElementB, float, kN, kK, !Kernel::kBContiguousN,
+  using TileB = FactorTile<typename Kernel::ElementB, Value, kN, kK, !Kernel::kBContiguousN,
                            Kernel::kVectorB, 4>;
-  using StoredA = float;
-  using StoredB = float;
+  using StoredA = Value;
+  using StoredB = Value;
   struct Scratch {};
 
-  float sums[kRows][kColumns] = {};
+  Value sums[kRows][kColumns] = {};
 
-  __device__ __forceinline__ void multiply(const float* a, const float* b) {
+  static __device__ __forceinline__ float multiply_add(float a, float b, float c) {
+    return fmaf(a, b, c);
+  }
+  static __device__ __forceinline__ std::int32_t multiply_add(std::int32_t a, std::int32_t b,
+                                                              std::int32_t c) {
+    return a * b + c;
+  }
+
+  __device__ __forceinline__ void multiply(const Value* a, const Value* b) {
     const int row = threadIdx.x / 16, column = threadIdx.x % 16;
 #pragma unroll
     for (int k = 0; k < kK; ++k) {
-      float left[kRows], right[kColumns];
+      Value left[kRows], right[kColumns];
 #pragma unroll
       for (int i = 0; i < kRows; ++i) {
         const int m = row + i * 16;
@@ -104,7 +116,7 @@ struct ScalarEngine {
 #pragma unroll
       for (int i = 0; i < kRows; ++i) {
 #pragma unroll
-        for (int j = 0; j < kColumns; ++j) sums[i][j] = fmaf(left[i], right[j], sums[i][j]);
+        for (int j = 0; j < kColumns; ++j) sums[i][j] = multiply_add(left[i], right[j], sums[i][j]);
       }
     }
   }
@@ -115,7 +127,7 @@ struct ScalarEngine {
     for (int i = 0; i < kRows; ++i) {
 #pragma unroll
       for (int j = 0; j < kColumns; ++j) {
-        use(threadIdx.x / 16 + i * 16, threadIdx.x % 16 + j * 16, sums[i][j]);
+        use(threadIdx.x / 16 + i * 16, threadIdx.x % 16 + j * 16, static_cast<float>(sums[i][j]));
       }
     }
   }

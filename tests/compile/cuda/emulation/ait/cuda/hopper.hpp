@@ -186,6 +186,12 @@ void load_tile(void* to, const CUtensorMap* map, Barrier* barrier, Coordinates..
     char* place = dynamic_shared_tiles() + address;
     inside ? (void)std::memcpy(place, from, map->element_bytes)
            : (void)std::memset(place, 0, map->element_bytes);
+    if (map->rounds) {
+      float value;
+      std::memcpy(&value, place, sizeof value);
+      const std::uint32_t rounded = tf32_of(value);
+      std::memcpy(place, &rounded, sizeof rounded);
+    }
   }
   expected_bytes()[barrier] -= elements * map->element_bytes;
   change_barrier(barrier, [](BarrierState&) {});

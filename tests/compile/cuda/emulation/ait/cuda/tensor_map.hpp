@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "ait/cuda/tf32.hpp"
+#include "ait/cuda/warp.hpp"
 #include "ait/gpu.hpp"
 
 struct CUtensorMap {
@@ -11,6 +13,7 @@ struct CUtensorMap {
   int element_bytes, rank, swizzle;
   std::int64_t sizes[5], strides[5];  // strides in bytes
   int box[5];
+  bool rounds;  // to TF32
 };
 
 namespace ait::cuda {
@@ -26,7 +29,8 @@ struct Tiles {
 template <class Element, int Rank>
 Status make_map(CUtensorMap* map, const Element* data, const Tiles<Rank>& tiles) {
   constexpr int kBytes = sizeof(Element);
-  *map = {reinterpret_cast<const char*>(data), kBytes, Rank, tiles.swizzle, {}, {}, {}};
+  *map = {reinterpret_cast<const char*>(data), kBytes, Rank, tiles.swizzle, {}, {}, {},
+          std::is_same_v<Element, Tf32>};
   bool valid = reinterpret_cast<std::uintptr_t>(data) % 16 == 0;
   for (int i = 0; i < Rank; ++i) {
     map->sizes[i] = tiles.sizes[i];

@@ -118,6 +118,28 @@ void multiply(float (&sums)[4], const std::uint32_t (&a)[4], std::uint32_t b0, s
   }
 }
 
+inline std::uint32_t tf32_of(float x) {
+  const std::uint32_t bits = __float_as_uint(x);
+  // Numbers that are not finite stay what they are; ties go away from zero.
+  return std::isfinite(x) ? (bits + 0x1000u) & ~0x1fffu : bits;
+}
+
+inline void multiply_tf32(float (&sums)[4], const std::uint32_t (&a)[4],
+                          const std::uint32_t (&b)[2], const float (&more)[4]) {
+  const Exchange<Factors> factors(Factors{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}});
+  const auto number = [](std::uint32_t bits) { return __uint_as_float(bits & ~0x1fffu); };
+  const int lane = threadIdx.x % 32;
+  for (int i = 0; i < 4; ++i) {
+    const int m = lane / 4 + i / 2 * 8, n = lane % 4 * 2 + i % 2;
+    float sum = more[i];
+    for (int k = 0; k < 8; ++k) {
+      const float left = number(factors[m % 8 * 4 + k % 4].a[k / 4 * 2 + m / 8]);
+      sum += left * number(factors[n * 4 + k % 4].b[k / 4]);
+    }
+    sums[i] = sum;
+  }
+}
+
 template <class Element>
 std::uint32_t pair_of(float low, float high) {
   return convert<Element>(low).bits | std::uint32_t{convert<Element>(high).bits} << 16;

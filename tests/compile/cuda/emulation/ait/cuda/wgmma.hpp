@@ -7,6 +7,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "ait/cuda/tf32.hpp"
 #include "ait/cuda/warp.hpp"
 
 namespace ait::cuda {
@@ -35,23 +36,29 @@ float factor_at(std::uint64_t descriptor, int i, int k) {
   const std::uint32_t start = field(0), leading = field(16), stride = field(32);
   const int mode = static_cast<int>(descriptor >> 62), bytes = mode == 0 ? 0 : 256 >> mode;
   if (mode == 0) std::abort();
+  constexpr int kBytes = sizeof(Element);
   const int width = bytes / 2;
   const std::uint32_t address =
-      MajorT == Major::K ? start + i % 8 * bytes + i / 8 * stride + k * 2
+      MajorT == Major::K ? start + i % 8 * bytes + i / 8 * stride + k * kBytes
                          : start + i / width * leading + k / 8 * stride + k % 8 * bytes + i % width * 2;
   const char* at = shared_of(emulation::current->block) + swizzled_address(address, bytes);
-  return convert<float>(*reinterpret_cast<const Element*>(at));
+  if constexpr (std::is_same_v<Element, Tf32>) {
+    // Tensor cores ignore the low bits.
+    return __uint_as_float(*reinterpret_cast<const std::uint32_t*>(at) & ~0x1fffu);
+  } else {
+    return convert<float>(*reinterpret_cast<const Element*>(at));
+  }
 }
 
 /// Adds products with the two rows of a thread, `left`.
-template <class Element, int Columns, Major MajorB>
-void add_products(float (&d)[Columns / 2], const float (&left)[2][16], std::uint64_t b,
+template <class Element, int Columns, Major MajorB, int Depth>
+void add_products(float (&d)[Columns / 2], const float (&left)[2][Depth], std::uint64_t b,
                   int accumulate) {
   const int lane = threadIdx.x % 32;
   for (int j = 0; j < Columns / 4; ++j) {
     const int column = j / 2 * 8 + lane % 4 * 2 + j % 2;
     float sums[2] = {};
-    for (int k = 0; k < 16; ++k) {
+    for (int k = 0; k < Depth; ++k) {
       const float right = factor_at<Element, MajorB>(b, column, k);
       sums[0] += left[0][k] * right;
       sums[1] += left[1][k] * right;
@@ -67,13 +74,29 @@ template <class Element, int Columns, Major MajorA = Major::K, Major MajorB = Ma
 void multiply_shared(float (&d)[Columns / 2], std::uint64_t a, std::uint64_t b, int accumulate) {
   static_assert(Columns % 8 == 0 && Columns >= 8 && Columns <= 256);
   const int lane = threadIdx.x % 32, first = threadIdx.x / 32 % 4 * 16 + lane / 4;
-  float left[2][16];
-  for (int k = 0; k < 16; ++k) {
+  constexpr int kDepth = 32 / sizeof(Element);
+  float left[2][kDepth];
+  for (int k = 0; k < kDepth; ++k) {
     for (int half = 0; half < 2; ++half) {
       left[half][k] = factor_at<Element, MajorA>(a, first + half * 8, k);
     }
   }
   add_products<Element, Columns, MajorB>(d, left, b, accumulate);
+}
+
+template <class Element, int Columns, Major MajorA, Major MajorB>
+void multiply_shared(int (&d)[Columns / 2], std::uint64_t a, std::uint64_t b, int accumulate) {
+  static_assert(std::is_same_v<Element, std::int8_t> && MajorA == Major::K && MajorB == Major::K);
+  const int lane = threadIdx.x % 32, first = threadIdx.x / 32 % 4 * 16 + lane / 4;
+  for (int i = 0; i < Columns / 2; ++i) {
+    const int row = first + i / 2 % 2 * 8, column = i / 4 * 8 + lane % 4 * 2 + i % 2;
+    int sum = accumulate ? d[i] : 0;
+    for (int k = 0; k < 32; ++k) {
+      sum += static_cast<int>(factor_at<Element, MajorA>(a, row, k)) *
+             static_cast<int>(factor_at<Element, MajorB>(b, column, k));
+    }
+    d[i] = sum;
+  }
 }
 
 /// The left factor's 64 x 16 elements are in the registers of the warpgroup, as fragments.
