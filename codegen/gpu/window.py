@@ -28,6 +28,9 @@ _MOST_UNROLLED = 49
 """Taps of a window whose loads are written one by one."""
 _OUTPUTS = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 4), (4, 2), (2, 4))
 _LARGEST_TEAM = 256
+_SHORT = 16
+"""Taps of a window that slides, of which one thread reads all (9, and few outputs: in half of the
+time that teams take)."""
 _LONG = 512
 """Taps of a window of neighbours from which on two warps are faster than one (3136: a tenth)."""
 _TAPS_AT_ONCE = 4
@@ -236,6 +239,8 @@ class PoolProblem:
         )
 
     def _team_sizes(self) -> list[int]:
+        if self.is_unrolled(1) and self.taps <= _SHORT:
+            return []
         most = power_of_two(self.taps)
         if self.is_across:
             sizes = [2 << i for i in range(int(log2(_LARGEST_TEAM)))]

@@ -42,7 +42,13 @@ _ROWS = [
     "argmax_columns_2",
     "embedding",
     "max_pool",
+    "max_pool_2x2",
+    "global_average_team_128",
     "bilinear_half_pixel_10",
+    "bilinear_nchw_12",
+    "run_of_4103_by_2",
+    "copy_images_wide",
+    "pointwise_across_77",
 ]
 _PLAIN = [
     "linear_odd",

@@ -134,6 +134,11 @@ def test_few_long_windows_are_shared_by_teams(batch: int) -> None:
     assert many.team <= 2
 
 
+def test_short_windows_have_narrow_threads_where_outputs_are_few() -> None:
+    few = pooling(pool("x", "max", (1, 112, 112, 64), (56, 56)))
+    assert (few.vector, few.team, few.outputs) == (2, 1, (1, 1))
+
+
 def test_a_long_window_of_neighbours_belongs_to_a_block() -> None:
     config = pooling(pool("x", "average", (64, 56, 56, 256), (1, 1), flags=", adaptive", nchw=True))
     assert config.vector == 1 and config.team >= 64 and config.teams == 1
