@@ -211,6 +211,36 @@ _BOXES: Mapping[type[GraphOp], Callable[[Any, Box], Boxes]] = {
 _TO_DIMS = (graph.ExpandOp, graph.ReshapeOp)
 """Those that are told the dims of their result."""
 
+_PRODUCTS = (graph.Conv2dOp, graph.ConvTranspose2dOp, graph.LinearOp, graph.MatmulOp)
+"""Ops whose kernels run code on their results before they store them."""
+_BEHIND_PRODUCTS = (ElementwiseOp, graph.ExpandOp, graph.PermuteOp, graph.ReshapeOp)
+"""What such code, and the movement in between, is made of."""
+
+
+def _boxes_of(op: GraphOp, box: Box) -> Boxes:
+    rule = next((rule for kind, rule in _BOXES.items() if isinstance(op, kind)), None)
+    return None if rule is None else rule(op, box)
+
+
+def _leaves_product(op: GraphOp, box: Box) -> bool:
+    """Whether code on all of a product, which its kernel runs, would become code on a part of what
+    the product has stored: one kernel more."""
+    if _covers(box, dims_of(op.results[0])):
+        return False
+    boxes = _boxes_of(op, box)
+    if isinstance(op, _PRODUCTS):
+        return boxes is None
+    if boxes is None or not isinstance(op, _BEHIND_PRODUCTS):
+        return False
+    return any(
+        isinstance(operand.owner, GraphOp)
+        and len(operand.owner.results) == 1
+        and operand.has_one_use()
+        and _leaves_product(operand.owner, part)
+        for operand, part in zip(op.operands, boxes, strict=True)
+    )
+
+
 _BoxAndValue: TypeAlias = tuple[Box, SSAValue]
 
 
@@ -290,9 +320,8 @@ def _narrowed(op: GraphOp, box: Box, like: Operation) -> tuple[list[Operation], 
     passed = _passed_on(op, box)
     if passed is not None:
         return _sliced(passed[1], passed[0], like)
-    rule = next((rule for kind, rule in _BOXES.items() if isinstance(op, kind)), None)
-    boxes = rule(op, box) if rule is not None else None
-    if boxes is None:
+    boxes = _boxes_of(op, box)
+    if boxes is None or _leaves_product(op, box):
         return None
     ops: list[Operation] = []
     operands: list[SSAValue] = []
@@ -343,7 +372,7 @@ class BubbleUpSlicesPass(ModulePass):
 
     All uses of a result must be slices; where they differ, what lies between them is computed, too.
     An op that needs all of a dim (the row of a norm, the keys of an attention) keeps it whole, and
-    an op of another kind is where slices stay.
+    an op of another kind is where slices stay. Code on a product stays with it.
     """
 
     name = NAME

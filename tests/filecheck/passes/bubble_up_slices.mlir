@@ -81,6 +81,20 @@ func.func @kept(%x: tensor<4x9x8xf32>) -> (tensor<4x9x8xf32>, tensor<4x1x8xf32>,
   func.return %0, %1, %3, %5 : tensor<4x9x8xf32>, tensor<4x1x8xf32>, tensor<4x8x8xf32>, tensor<4x1x8xf32>
 }
 
+// Code that the kernel of a product runs on its result stays there, unless the product is cut as well.
+// CHECK-LABEL: @code
+// CHECK-NEXT:    %[[L:.*]] = graph.linear %x, %w
+// CHECK-NEXT:    %[[G:.*]] = graph.gelu %[[L]] {{.*}} : tensor<4x9x8xf32>
+// CHECK-NEXT:    %[[A:.*]] = graph.add %[[G]], %x
+// CHECK-NEXT:    graph.slice %[[A]]
+func.func @code(%x: tensor<4x9x8xf32>, %w: tensor<8x8xf32>) -> tensor<4x9x2xf32> {
+  %0 = graph.linear %x, %w : (tensor<4x9x8xf32>, tensor<8x8xf32>) -> tensor<4x9x8xf32>
+  %1 = graph.gelu %0 {approximate = "none"} : tensor<4x9x8xf32>
+  %2 = graph.add %1, %x : tensor<4x9x8xf32>
+  %3 = graph.slice %2 {offsets = [0, 0, 2], steps = [1, 1, 1]} : (tensor<4x9x8xf32>) -> tensor<4x9x2xf32>
+  func.return %3 : tensor<4x9x2xf32>
+}
+
 // The last of some tokens, at any length.
 // CHECK-LABEL: @dynamic
 // CHECK-NEXT:    graph.slice %x {offsets = #sym.dims<[0, n - 1, 0], n in [1, 64]>
