@@ -173,7 +173,7 @@ def test_dynamic_rows_are_extents() -> None:
 def test_the_region_is_the_epilogue_functor() -> None:
     text = rendered(mlp(200, 136, 104))
     assert "const float v_acc = ck_sum;" in text
-    assert "ait::erf(v_scaled)" in text
+    assert "const float v_gelu = ait::gelu_rough(v_biased);" in text
     assert "ck_result = ait::hip::stored<ait::half_t>(v_r);" in text
     assert text.startswith('#include "ait/hip/gemm.hpp"')
 
