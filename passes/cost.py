@@ -145,10 +145,12 @@ def seconds_in_blocks(
     tile: tuple[int, int | None],
     bound: Callable[[Dim], int],
     groups: int | None = None,
+    rate: float = 1.0,
 ) -> float:
     """The time of a product whose blocks compute tiles of so many rows and columns (None: all), at
     the sizes that `bound` gives; without its launch. `groups`: how many groups of blocks that have
-    the same rows run at once, where they must run together.
+    the same rows run at once, where they must run together; `rate`: the share of the usual speed at
+    which they multiply.
 
     Blocks run in waves on the device's units. Each reads its rows of the left factor and its
     columns of the right ones for itself, which is what tiles cost that are few, low or narrow.
@@ -166,7 +168,7 @@ def seconds_in_blocks(
     peak = _matrix_peak(op, device)
     traffic = left / row_blocks + right / column_blocks + others / blocks
     block = max(
-        bound(cost.matrix_operations) / blocks / (peak / device.units),
+        bound(cost.matrix_operations) / blocks / (peak * rate / device.units),
         traffic / (CACHE_SPEED * device.memory_bandwidth / device.units),
     )
     waves = ceil(blocks / device.units) if groups is None else ceil(row_blocks / groups)

@@ -87,6 +87,8 @@ class RowTile:
     """How many groups of so many units that share rows can work at once; of others, none."""
     seconds: float = 0.0
     """What such a kernel takes beside the work of its units, which wait for each other."""
+    rate: float = 1.0
+    """The share of a plain product's speed at which it multiplies."""
 
     def shares(self, width: int) -> Sequence[tuple[tuple[int, int | None], int | None]]:
         """The tiles that rows of so many elements may be in, and how many groups of units that have

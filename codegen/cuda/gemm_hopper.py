@@ -17,7 +17,7 @@ from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import Products, Schedule, WgmmaAttr, WgmmaConfig
 from ait.codegen.cuda.cost import region_operations, wgmma_seconds
-from ait.codegen.cuda.gemm_finish import Fragments, finish_of, fragments_of
+from ait.codegen.cuda.gemm_finish import Fragments, Packs, finish_of, fragments_of
 from ait.codegen.expressions import in_parentheses
 from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
@@ -59,6 +59,9 @@ _LONE_TILES = tuple((64, n) for n in (8, 16, 32, 64, 96, 128, 192, 256))
 _SPLITS = (1, 2, 3, 4, 5, 6, 8)
 _MOST_STAGES = 16
 _FEW_STAGES = 3
+_MOST_SUMS = 128 * 192
+"""Of a warpgroup, where tiles end in fragments; packs need more registers."""
+_MOST_SUMS_IN_PACKS = 128 * 128
 _SWAPPED_ROWS = 256
 """Up to so many rows the transposed product is worth considering."""
 
@@ -146,6 +149,8 @@ class GemmHopper:
         read = read_by(region)
         room = _SHARED_BYTES - wgmma.shared_bytes(len(product.bs))
         finish = finish_of(view, product.rows, product.columns, wgmma, room)
+        if isinstance(finish, Packs) and _sums(wgmma, len(product.bs)) > _MOST_SUMS_IN_PACKS:
+            raise Refusal("the accumulators leave no registers to end in packs")
         factors = (product.a, *product.bs)
         aligned = [(factor.operand, _ALIGNMENT) for factor in factors]
         groups = (product.rows, product.columns, "k", "batch")
@@ -195,6 +200,11 @@ def check_factors(view: KernelView, types: frozenset[str] = _HALVES) -> None:
         check_integers(view)
 
 
+def _sums(config: WgmmaConfig, factors: int) -> int:
+    """Of a warpgroup."""
+    return config.part_rows * config.tile[1] * factors
+
+
 def product_of(view: KernelView, config: WgmmaConfig) -> Product:
     """The op's product for a config. Raises Refusal with the reason if TMA cannot bring a factor,
     or the config does not fit."""
@@ -204,8 +214,7 @@ def product_of(view: KernelView, config: WgmmaConfig) -> Product:
     m, n, k = config.tile
     if k != _step_k(view):
         raise Refusal(f"a step along k is {_step_k(view)} factors, not {k}")
-    rows = m if config.pingpong else m // config.warpgroups
-    if rows * n * factors > 128 * 192:
+    if _sums(config, factors) > _MOST_SUMS:
         raise Refusal("the accumulators do not fit the registers")
     if config.split > 1 and view.ins[0].element.name == "i8":
         raise Refusal("sums of integers are not split")
@@ -417,15 +426,18 @@ def _staged(
     if split > 1 and tiles > 4 * device.units:
         return
     stage = one.shared_bytes(factors) - replace(one, stages=0).shared_bytes(factors)
-    helds = [0]
+    helds: list[int] = []
     if fragments is not None and fragments.suits(one):
-        helds = [*(ring.held_bytes(one) for ring in fragments.rings(one)), 0]
+        helds = [ring.held_bytes(one) for ring in fragments.rings(one)]
+    if _sums(one, factors) <= _MOST_SUMS_IN_PACKS:
+        helds.append(0)
     for blocks in (1, 2) if one.warpgroups == 1 else (1,):
         room = device.shared_bytes // blocks - 2048
-        stages = next(
-            s for held in helds if (s := (room - held) // stage) >= _FEW_STAGES or not held
-        )
+        fitting = ((room - held) // stage for held in helds)
+        stages = next((s for s in fitting if s >= _FEW_STAGES), 0)
+        if stages == 0 and 0 in helds:
+            stages = room // stage
         most = _MOST_STAGES if blocks == 1 else _MOST_STAGES // 2
         config = replace(one, stages=min(stages, most))
-        if not config.problems():
+        if stages > 0 and not config.problems():
             yield config

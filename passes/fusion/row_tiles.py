@@ -117,7 +117,8 @@ def check_profit(
         apart += sum(roofline(op, device, bound) for op in others)
         apart += (len(gemms) + len(others) - 1) * device.launch_seconds
         together = min(
-            seconds_in_blocks(fused, device, shape, bound, groups) for shape, groups in shares
+            seconds_in_blocks(fused, device, shape, bound, groups, tile.rate)
+            for shape, groups in shares
         )
         saved.append(apart - together - tile.seconds)
     worst = min(saved)
