@@ -207,7 +207,8 @@ def wgmma_seconds(
     else:
         steady = waves * (main + finish)
     drawn = min(device.memory_bandwidth, busy * _LONE_UNIT_BANDWIDTH)
-    stream = turned.bytes / drawn
+    others = (factors - 1) * turned.batch * turned.k * turned.n * turned.element_bytes
+    stream = (turned.bytes + others) / drawn
     return max(steady, stream) + _HINDRANCE * min(steady, stream) + _RAMP_SECONDS
 
 
