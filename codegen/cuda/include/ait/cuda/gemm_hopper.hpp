@@ -31,6 +31,8 @@ constexpr int kStepBytes = 128, kStepK = 64;
 /// The same of a kernel's factors.
 template <class Kernel>
 constexpr int kDepthOfStep = kStepBytes / static_cast<int>(sizeof(typename Kernel::Element));
+/// Bytes of weights that a block asks for before the kernel before has ended.
+constexpr int kEarlyBytes = 32 << 10;
 
 /// Sizes that follow from a kernel's constants, and its shared memory.
 template <class Kernel>
@@ -135,11 +137,15 @@ __device__ __forceinline__ void load_tiles(const typename Kernel::Arguments& arg
   };
   Place<Kernel::kStages> place;
   int step = 0;
-  // Weights do not depend on the kernel before: they are on their way while it ends.
+  // Weights do not depend on the kernel before: they are on their way while it ends. They are no
+  // more than what the wait for memory hides: the first products wait for all that was asked for.
   if constexpr (Kernel::kConstantA || Kernel::kConstantB) {
     if (first_tile < order.tiles) {
       const auto tile = order.at(first_tile);
-      const int early = min(steps.count, Kernel::kStages);
+      constexpr int kWeights = (Kernel::kConstantA ? Gemm::kBytesA : 0) +
+                               (Kernel::kConstantB ? Kernel::kFactors * Gemm::kBytesB : 0);
+      constexpr int kEarly = std::clamp(kEarlyBytes / kWeights, 1, Kernel::kStages);
+      const int early = min(steps.count, kEarly);
       for (int i = 0; i < early; ++i) {
         arrive_expecting(&shared.full[i], Gemm::kBytes);
         if constexpr (Kernel::kConstantA) load_a(i, tile, i);
