@@ -583,6 +583,12 @@ def all_reads(config: str, by_columns: bool = False) -> Case:
     )
 
 
+def of_weights(case: Case) -> Case:
+    """A linear whose weight and bias are known to be weights: they may be read early."""
+    case.constants = ("w", "b")
+    return case
+
+
 _LONE = wgmma(64, 32, "cooperative", 3)
 _LONE_SWAPPED = wgmma(64, 32, "cooperative", 3, "split = 2", "swapped")
 _PINGPONG = wgmma(64, 64, "pingpong", 3)
@@ -642,6 +648,16 @@ WGMMA_GEMMS = [
         200, 72, 1000, config=wgmma(128, 32, "cooperative", 8, "split = 8"), name="linear_split"
     ),
     linear(300, 200, 64, config=wgmma(128, 128, "pingpong", 4), name="linear_short"),
+    of_weights(linear(300, 72, 600, config=wgmma(64, 32, "pingpong", 8), name="linear_early")),
+    of_weights(
+        linear(
+            70,
+            200,
+            600,
+            config=wgmma(64, 32, "cooperative", 8, "split = 3", "swapped"),
+            name="linear_early_split",
+        )
+    ),
     linear(1024, 3072, 768, config="WgmmaAttr", name="linear_first_wgmma"),
     linear(2100, 768, 768, config=wgmma(128, 256, "cooperative", 3), name="linear_many_tiles"),
     linear(2100, 776, 136, config=wgmma(128, 128, "pingpong", 5), name="linear_ragged_tiles"),
@@ -868,6 +884,7 @@ GEMVS = [
     linear(2, 50, 47, config="GemvAttr", name="gemv_odd"),
     linear(1, 1, 8, config="GemvAttr", name="gemv_one"),
     linear(4, 40, 1, config="GemvAttr", name="gemv_outer_product"),
+    of_weights(linear(2, 50, 1000, config=gemv("inner", 8, 32, 4, 2, 2), name="gemv_early")),
     # Rows and columns exchanged
     linear(150, 3, 136, config=gemv("inner", 8, 32, 4, 2, 2), name="gemv_columns"),
     linear(150, 1, 40, config="GemvAttr", name="gemv_one_column"),
