@@ -20,18 +20,20 @@ _RAMP_SECONDS = 0.75e-6
 # By the elements of a copy: 3.0 was measured, of a network's first convolution.
 _SLOWER_COPIES = {1: 3.0, 2: 2.0, 4: 1.3}
 # A product with few rows, fits to an H100: the time before its first and after its last load, what
-# each pack of a thread adds to it, the time of a load where all draw, what one multiprocessor draws
-# at most, what of a last wave's empty places counts, how much of the lesser of moving and
-# multiplying is not hidden, what the first cache gives to tensor units, how much longer their loads
-# take, which are less regular, and registers beside packs and sums.
+# each pack of a thread adds to it, from the start of a block to that of the next one on the same
+# multiprocessor, the time of a load where all draw, what one multiprocessor draws at most, what of
+# a last wave's empty places counts, how much of the lesser of moving and multiplying is not hidden,
+# what the first cache gives to tensor units, how much longer their loads take, which are less
+# regular, and registers beside packs and sums.
 _GEMV_RAMP_SECONDS = 1.1e-6
 _GEMV_PACK_SECONDS = 4e-9
+_GEMV_BLOCK_SECONDS = 0.13e-6
 _GEMV_LATENCY = 2.7e-6
 _GEMV_UNIT_BANDWIDTH = 50e9
-_GEMV_TAIL = 0.3
-_GEMV_HINDRANCE = 0.06
+_GEMV_TAIL = 0.2
+_GEMV_HINDRANCE = 0.03
 _GEMV_CACHE_BANDWIDTH = 60e9
-_GEMV_TENSOR_LOSS = 1.03
+_GEMV_TENSOR_LOSS = 1.02
 _GEMV_REGISTERS = 14
 # Words of rows that a thread reads ahead, as in the kernel.
 _GEMV_ROW_WORDS = 32
@@ -144,6 +146,7 @@ def gemv_seconds(
         a_column = 2 + shape.m * (1 + 2 / config.own_columns)
         multiply = a_unit / shape.element_bytes * a_column / (device.vector_peak / 2 / device.units)
     longer, shorter = max(stream, multiply), min(stream, multiply)
+    longer = max(longer, ceil(blocks / device.units) * _GEMV_BLOCK_SECONDS)
     start = _GEMV_RAMP_SECONDS + packs * _GEMV_PACK_SECONDS
     return longer + _GEMV_HINDRANCE * shorter + start
 

@@ -34,7 +34,7 @@ _LARGEST = 1 << 30
 _PARTS_BYTES = 48 << 10
 """The shared memory for the parts of sums."""
 _BLOCK_REGISTERS = 1 << 16
-_THREADS = (64, 128, 256, 512, 1024)
+_THREADS = (128, 256, 64, 512, 1024)
 _MOST_THREADS = {
     (Along.INNER, Units.SCALAR): 256,
     (Along.INNER, Units.TENSOR): 512,
@@ -46,7 +46,7 @@ _TEAMS = {
     Units.TENSOR: (32, 64, 128, 256, 512),
 }
 _FULL_TEAM = 32
-_COLUMNS = (1, 2, 4)
+_COLUMNS = (1, 2)
 _ITEMS = (2, 4, 8)
 _PACKS = 8
 """That a thread has under way: more leave no room for other blocks."""
@@ -229,6 +229,9 @@ def _configs(
             for team in _TEAMS[unit]:
                 ranks = team // sharers
                 if team > threads or ranks > max(_FULL_TEAM // sharers, 2 * steps):
+                    continue
+                # Half a warp's loads are shorter runs of memory.
+                if team < min(_FULL_TEAM, steps) and not across:
                     continue
                 for columns in (1,) if across else _COLUMNS:
                     for items in _ITEMS:
