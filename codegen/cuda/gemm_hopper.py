@@ -209,7 +209,8 @@ def product_of(view: KernelView, config: WgmmaConfig) -> Product:
         raise Refusal("the accumulators do not fit the registers")
     if config.split > 1 and view.ins[0].element.name == "i8":
         raise Refusal("sums of integers are not split")
-    if config.split > 1 and (m + 4) * (n + 8) * 4 * factors > config.shared_bytes(factors):
+    sums = (m + 4) * (config.split_columns + 8) * 4 * factors
+    if config.split > 1 and sums > config.ring_bytes(factors):
         raise Refusal("the sums of a split do not fit shared memory")
     left, *rights = view.ins[: 1 + factors]
     if config.swapped:
@@ -416,14 +417,14 @@ def _staged(
     tiles = shape.batch * -(-shape.m // m) * -(-shape.n // n)
     if split > 1 and tiles > 4 * device.units:
         return
-    stage = one.shared_bytes(factors) - replace(one, stages=0).shared_bytes(factors)
+    stage, inbox = replace(one, stages=1).ring_bytes(factors), one.inbox_bytes(factors)
     helds = [0]
     if fragments is not None and fragments.suits(one):
         helds = [*(ring.held_bytes(one) for ring in fragments.rings(one)), 0]
     for blocks in (1, 2) if one.warpgroups == 1 else (1,):
         room = device.shared_bytes // blocks - 2048
         stages = next(
-            s for held in helds if (s := (room - held) // stage) >= _FEW_STAGES or not held
+            s for held in helds if (s := (room - inbox - held) // stage) >= _FEW_STAGES or not held
         )
         most = _MOST_STAGES if blocks == 1 else _MOST_STAGES // 2
         config = replace(one, stages=min(stages, most))

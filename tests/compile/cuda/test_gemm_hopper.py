@@ -257,6 +257,7 @@ def test_candidates_fit_and_are_distinct() -> None:
         assert len(set(configs)) == len(configs)
         for config in configs:
             assert isinstance(config, WgmmaAttr) and not config.data.problems()
+            assert config.data.shared_bytes(2 if case.name == "gated" else 1) <= _BLOCK_BYTES
 
 
 def test_a_config_that_does_not_fit_is_an_error() -> None:
