@@ -318,6 +318,8 @@ __global__ void __launch_bounds__(HopperGemm<Kernel>::kThreads, 1)
     fence_barriers();
   }
   __syncthreads();
+  // Others write to this block's memory once they know that it is there: see finish_split.
+  if constexpr (Kernel::kSplits > 1) arrive_cluster();
 
   const TileOrder<Kernel> order(arguments);
   const int split = Kernel::kSplits == 1 ? 0 : static_cast<int>(blockIdx.x) % Kernel::kSplits;
@@ -334,6 +336,7 @@ __global__ void __launch_bounds__(HopperGemm<Kernel>::kThreads, 1)
     }
     if constexpr (Kernel::kSplits > 1) {
       __syncwarp();
+      wait_cluster();
       sync_cluster();
     }
   } else {

@@ -60,8 +60,9 @@ struct SplitTile {
 };
 
 /// Adds up the sums of the cluster's blocks and runs the region on this block's columns. `lines` has
-/// kBytes of shared memory that nobody uses once the cluster has multiplied. All threads that multiply
-/// call it; the others call sync_cluster once.
+/// kBytes of shared memory that nobody uses once the cluster has multiplied. All threads of the cluster
+/// have called arrive_cluster at their begin. All that multiply call this; the others call wait_cluster
+/// and sync_cluster instead.
 template <class Kernel, class Sums>
 __device__ __forceinline__ void finish_split(const typename Kernel::Arguments& arguments,
                                              const Sums& sums,
@@ -74,6 +75,8 @@ __device__ __forceinline__ void finish_split(const typename Kernel::Arguments& a
   using Index = typename Kernel::Index;
   constexpr int kPack = Kernel::kPack, kThreads = Tile::kThreads;
   const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
+  // All blocks have begun.
+  wait_cluster();
   const auto own_sum = [&](int block, int factor, int chunk, int i) {
     return has_steps ? sums.value[block][factor][chunk * 4 + i] : 0.0f;
   };

@@ -105,7 +105,9 @@ inline void sync_threads(int barrier, int threads) {
   while (meeting.round == round) emulation::poll();
 }
 
-inline void sync_cluster() { emulation::barrier(emulation::Waits::cluster); }
+inline void arrive_cluster() {}
+inline void wait_cluster() { emulation::barrier(emulation::Waits::cluster); }
+inline void sync_cluster() { wait_cluster(); }
 
 inline int cluster_rank() { return static_cast<int>(emulation::current->block); }
 
