@@ -107,6 +107,8 @@ _STEP_BYTES = 128
 """Of a row of a tile of factors, along k."""
 _BARRIER_BYTES = 1024
 _MOST_BLOCKS = 4
+_CHUNK = 8
+"""Columns of which a thread has neighbours, as products leave their sums."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,21 @@ class WgmmaConfig:
 
     def shared_bytes(self, factors: int = 1) -> int:
         """The shared memory of a block with so many right factors."""
+        return self.ring_bytes(factors) + self.inbox_bytes(factors) + _BARRIER_BYTES
+
+    def ring_bytes(self, factors: int = 1) -> int:
+        """The shared memory for steps along k in flight."""
         m, n, _ = self.tile
-        return (m + factors * n) * _STEP_BYTES * self.stages + _BARRIER_BYTES
+        return (m + factors * n) * _STEP_BYTES * self.stages
+
+    def inbox_bytes(self, factors: int = 1) -> int:
+        """The shared memory for the sums that the other blocks of a split tile send."""
+        return (self.split - 1) * factors * self.tile[0] * self.split_columns * 4
+
+    @property
+    def split_columns(self) -> int:
+        """Columns of a tile that one of the blocks which share its steps finishes."""
+        return -(-self.tile[1] // _CHUNK // self.split) * _CHUNK
 
     def resident_blocks(self, shared_bytes: int, factors: int = 1, held_bytes: int = 0) -> int:
         """How many blocks a multiprocessor holds at once, that need so much more memory."""

@@ -85,7 +85,7 @@ _LENGTHY_OPERATIONS = 16
 _FINISH_OPERATIONS = 16
 # The blocks of a cluster wait for each other, and exchange their sums at so many bytes a second; a
 # cluster lies within one of the parts that multiprocessors come in, not all of which are whole.
-_SPLIT_SECONDS = 0.8e-6
+_SPLIT_SECONDS = 0.5e-6
 _EXCHANGE_BANDWIDTH = 20e9
 _UNITS_OF_A_PART = 16
 # What mma.sync reaches of the peak of a device, at best. Hopper's own instructions are faster; the
@@ -199,7 +199,8 @@ def wgmma_seconds(
     per_element = (_FINISH_OPERATIONS + operations) / (device.vector_peak / device.units)
     finish = m * n * (turned.epilogue_bytes / draw + per_element)
     if config.split > 1:
-        exchange = factors * m * n * 4 / _EXCHANGE_BANDWIDTH
+        sent = factors * m * n * 4 * (config.split - 1) / config.split
+        exchange = sent / _EXCHANGE_BANDWIDTH
         finish = finish / config.split + exchange + _SPLIT_SECONDS
     if config.pingpong:
         turns = (waves - 1) * _TURN_SECONDS
@@ -207,7 +208,8 @@ def wgmma_seconds(
     else:
         steady = waves * (main + finish)
     drawn = min(device.memory_bandwidth, busy * _LONE_UNIT_BANDWIDTH)
-    stream = turned.bytes / drawn
+    others = (factors - 1) * turned.batch * turned.k * turned.n * turned.element_bytes
+    stream = (turned.bytes + others) / drawn
     return max(steady, stream) + _HINDRANCE * min(steady, stream) + _RAMP_SECONDS
 
 

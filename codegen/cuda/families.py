@@ -23,6 +23,7 @@ from ait.codegen.gpu.depthwise import Depthwise
 from ait.codegen.gpu.elementwise import Elementwise
 from ait.codegen.gpu.family import KernelFamily
 from ait.codegen.gpu.gather import Gather
+from ait.codegen.gpu.gemv import Gemv
 from ait.codegen.gpu.own_attention import OwnAttention
 from ait.codegen.gpu.own_conv import OwnConv
 from ait.codegen.gpu.own_gemm import Engine, OwnGemm
@@ -48,6 +49,7 @@ from ait.dialects.kernel import (
 from ait.passes.target import AlignedAccess, Capabilities, KernelCapability
 
 _ELEMENTWISE = [Elementwise(), Transpose()]
+_GEMV = Gemv(Engine("ait/cuda/gemv_tensor.hpp", "ait::cuda::TensorGemv"))
 _OWN_GEMM = OwnGemm(Engine("ait/cuda/tensor_engine.hpp", "ait::cuda::TensorEngine"))
 
 
@@ -92,12 +94,12 @@ def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
     return {
         GemmOp: OpRow(
             _GEMM,
-            [MmaGemm(products), GemmSm80(products), _OWN_GEMM],
+            [MmaGemm(products), GemmSm80(products), _OWN_GEMM, _GEMV],
             {"sm_90a": [GemmHopper(products), GemmSm90()]},
             {"sm_90a": _TMA},
             frozenset({"sm_90a"}),
         ),
-        DualGemmOp: OpRow(_GEMM, [], {"sm_90a": [GemmHopper(products)]}, {"sm_90a": _TMA}),
+        DualGemmOp: OpRow(_GEMM, [], {"sm_90a": [GemmHopper(products), _GEMV]}, {"sm_90a": _TMA}),
         GemmRowwiseOp: OpRow(
             replace(_GEMM, rows=ROWS), [], {"sm_90a": [GemmRowwiseHopper()]}, {"sm_90a": _TMA}
         ),

@@ -218,7 +218,8 @@ def product_of(view: KernelView, config: WgmmaConfig) -> Product:
         raise Refusal("the accumulators do not fit the registers")
     if config.split > 1 and view.ins[0].element.name == "i8":
         raise Refusal("sums of integers are not split")
-    if config.split > 1 and (m + 4) * (n + 8) * 4 * factors > config.shared_bytes(factors):
+    sums = (m + 4) * (config.split_columns + 8) * 4 * factors
+    if config.split > 1 and sums > config.ring_bytes(factors):
         raise Refusal("the sums of a split do not fit shared memory")
     left, *rights = view.ins[: 1 + factors]
     if config.swapped:
@@ -425,7 +426,7 @@ def _staged(
     tiles = shape.batch * -(-shape.m // m) * -(-shape.n // n)
     if split > 1 and tiles > 4 * device.units:
         return
-    stage = one.shared_bytes(factors) - replace(one, stages=0).shared_bytes(factors)
+    stage, inbox = replace(one, stages=1).ring_bytes(factors), one.inbox_bytes(factors)
     helds: list[int] = []
     if fragments is not None and fragments.suits(one):
         helds = [ring.held_bytes(one) for ring in fragments.rings(one)]
@@ -433,10 +434,10 @@ def _staged(
         helds.append(0)
     for blocks in (1, 2) if one.warpgroups == 1 else (1,):
         room = device.shared_bytes // blocks - 2048
-        fitting = ((room - held) // stage for held in helds)
+        fitting = ((room - inbox - held) // stage for held in helds)
         stages = next((s for s in fitting if s >= _FEW_STAGES), 0)
         if stages == 0 and 0 in helds:
-            stages = room // stage
+            stages = (room - inbox) // stage
         most = _MOST_STAGES if blocks == 1 else _MOST_STAGES // 2
         config = replace(one, stages=min(stages, most))
         if stages > 0 and not config.problems():

@@ -4,6 +4,7 @@
 #plain.gemm<tile = [64, 64, 32], units = tensor>
 #plain.elementwise<vector = 8, steps = 2>
 #plain.rows<lanes = inner, vector = 8, team = 32, rows = 4, items = 2>
+#plain.gemv<lanes = inner, vector = 8, team = 32, teams = 4, columns = 2, items = 4, units = scalar>
 #plain.conv<tile = [64, 64, 32], units = tensor>
 #plain.depthwise<vector = 8>
 #plain.transpose<vector = 8, others = 8, threads = [16, 16]>
@@ -162,6 +163,72 @@ class RowsConfig:
         return found
 
 
+_POWERS = tuple(1 << i for i in range(11))
+_MOST_COLUMNS = 8
+_MOST_PACKS = 16
+TENSOR_COLUMNS = 16
+"""Columns of a matrix that a warp multiplies at once on tensor units."""
+
+
+@dataclass(frozen=True)
+class GemvConfig:
+    """A product of a matrix with a few vectors.
+
+    `lanes`: whether a pack of the matrix lies along k (inner) or is of neighbouring columns, which
+    are what each vector's results are called. `vector`: elements of a pack. `team`: threads that
+    share the steps along k of their columns. `teams`: of a block. `columns`: of a team whose packs
+    lie along k; on tensor units, sixteen times as many. `items`: packs of a column that a thread
+    has under way. `units`: what multiplies.
+    """
+
+    lanes: Along
+    vector: int
+    team: int
+    teams: int
+    columns: int
+    items: int
+    units: Units = Units.SCALAR
+
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return self.team * self.teams
+
+    @property
+    def tile(self) -> int:
+        """Columns of a block."""
+        return self.teams * self.own_columns
+
+    @property
+    def packs(self) -> int:
+        """Packs of a matrix that a thread has under way."""
+        return self.items * self.columns * (2 if self.units is Units.TENSOR else 1)
+
+    @property
+    def own_columns(self) -> int:
+        """Columns of a team."""
+        if self.units is Units.TENSOR:
+            return TENSOR_COLUMNS * self.columns
+        return self.columns if self.lanes is Along.INNER else self.vector
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        across, tensor = self.lanes is Along.OUTER, self.units is Units.TENSOR
+        checks = (
+            (self.vector in (1, 2, 4, 8), "vector must be 1, 2, 4 or 8"),
+            (self.team in _POWERS and self.teams in _POWERS, "team and teams are powers of two"),
+            (32 <= self.threads <= 1024, f"a block has 32 to 1024 threads, not {self.threads}"),
+            (1 <= self.columns <= _MOST_COLUMNS, f"a team has 1 to {_MOST_COLUMNS} columns"),
+            (not across or self.columns == 1, "packs across k are the columns of a team"),
+            (not (across and tensor), "tensor units take packs along k"),
+            (not tensor or self.vector == 8, "tensor units take packs of 8"),
+            (not tensor or self.team % 32 == 0, "a team on tensor units has whole warps"),
+            (self.items in _POWERS, "items is a power of two"),
+            (self.items * self.columns <= _MOST_PACKS, f"up to {_MOST_PACKS} packs are under way"),
+        )
+        return [text for holds, text in checks if not holds]
+
+
 @irdl_attr_definition
 class OwnGemmAttr(Data[OwnGemmConfig]):
     """Config of the gemm kernel that takes any strides, alignment and types."""
@@ -280,6 +347,33 @@ class RowsAttr(Data[RowsConfig]):
 
 
 @irdl_attr_definition
+class GemvAttr(Data[GemvConfig]):
+    """Config of the product of a matrix with a few vectors."""
+
+    name = "plain.gemv"
+
+    def verify(self) -> None:
+        verify_config(self.name, self.data.problems())
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> GemvConfig:
+        fields = ConfigFields(parser)
+        lanes, units = fields.choice("lanes", Along), fields.choice("units", Units)
+        names = ("vector", "team", "teams", "columns", "items")
+        vector, team, teams, columns, items = (fields.number(name) for name in names)
+        config = GemvConfig(lanes, vector, team, teams, columns, items, units)
+        fields.finish()
+        return config
+
+    def print_parameter(self, printer: Printer) -> None:
+        c = self.data
+        numbers = {"vector": c.vector, "team": c.team, "teams": c.teams, "columns": c.columns}
+        texts = [f"{name} = {value}" for name, value in numbers.items()]
+        texts += [f"items = {c.items}", f"units = {c.units.value}"]
+        print_fields(printer, [f"lanes = {c.lanes.value}", *texts])
+
+
+@irdl_attr_definition
 class OwnConvAttr(Data[OwnGemmConfig]):
     """Config of the convolution that takes any strides, alignment and types: the gemm of
     m = pixels, n = output channels and k = taps x input channels, whose left factor is read from
@@ -328,6 +422,7 @@ Plain = Dialect(
     [
         DepthwiseAttr,
         ElementwiseAttr,
+        GemvAttr,
         OwnAttentionAttr,
         OwnConvAttr,
         OwnGemmAttr,

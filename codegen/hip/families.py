@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ait.codegen.gpu.elementwise import Elementwise
 from ait.codegen.gpu.family import KernelFamily
 from ait.codegen.gpu.gather import Gather
+from ait.codegen.gpu.gemv import Gemv
 from ait.codegen.gpu.own_gemm import OwnGemm
 from ait.codegen.gpu.rows import Reduce, Rowwise
 from ait.codegen.gpu.transpose import Transpose
@@ -28,7 +29,7 @@ from ait.passes.target import AlignedAccess, Capabilities, KernelCapability
 _ELEMENTWISE = [Elementwise(), Transpose()]
 
 FAMILIES: Mapping[type[KernelOp], Sequence[KernelFamily]] = {
-    GemmOp: [CkGemmFamily(), OwnGemm()],
+    GemmOp: [CkGemmFamily(), OwnGemm(), Gemv()],
     PointwiseOp: _ELEMENTWISE,
     CopyOp: _ELEMENTWISE,
     RowwiseOp: [Rowwise()],

@@ -27,6 +27,7 @@ from tests.compile.cuda.attention_cases import (
 from tests.compile.cuda.cases import (
     A100_GEMMS,
     ELEMENTWISE,
+    GEMVS,
     HOPPER_GEMMS,
     INTEGER_GEMMS,
     MMA_GEMMS,
@@ -65,6 +66,7 @@ def all_cases() -> list[Case]:
         *A100_GEMMS,
         *TF32_GEMMS,
         *INTEGER_GEMMS,
+        *GEMVS,
         *ELEMENTWISE,
         *OWN_CONVS,
         *TENSOR_CONVS,

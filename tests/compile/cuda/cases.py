@@ -583,6 +583,12 @@ def all_reads(config: str, by_columns: bool = False) -> Case:
     )
 
 
+def of_weights(case: Case) -> Case:
+    """A linear whose weight and bias are known to be weights: they may be read early."""
+    case.constants = ("w", "b")
+    return case
+
+
 _LONE = wgmma(64, 32, "cooperative", 3)
 _LONE_SWAPPED = wgmma(64, 32, "cooperative", 3, "split = 2", "swapped")
 _PINGPONG = wgmma(64, 64, "pingpong", 3)
@@ -642,6 +648,16 @@ WGMMA_GEMMS = [
         200, 72, 1000, config=wgmma(128, 32, "cooperative", 8, "split = 8"), name="linear_split"
     ),
     linear(300, 200, 64, config=wgmma(128, 128, "pingpong", 4), name="linear_short"),
+    of_weights(linear(300, 72, 600, config=wgmma(64, 32, "pingpong", 8), name="linear_early")),
+    of_weights(
+        linear(
+            70,
+            200,
+            600,
+            config=wgmma(64, 32, "cooperative", 8, "split = 3", "swapped"),
+            name="linear_early_split",
+        )
+    ),
     linear(1024, 3072, 768, config="WgmmaAttr", name="linear_first_wgmma"),
     linear(2100, 768, 768, config=wgmma(128, 256, "cooperative", 3), name="linear_many_tiles"),
     linear(2100, 776, 136, config=wgmma(128, 128, "pingpong", 5), name="linear_ragged_tiles"),
@@ -799,4 +815,110 @@ INTEGER_GEMMS = [
     integers(65, 40, 272, wgmma(64, 32, "cooperative", 3, k=128), "integers_tails"),
     integers(200, 96, 4112, wgmma(128, 96, "cooperative", 3, k=128), "integers_long"),
     integers(3, 80, 160, wgmma(64, 8, "cooperative", 3, "swapped", k=128), "integers_swapped"),
+]
+
+
+def gemv(
+    lanes: str, vector: int, team: int, teams: int, columns: int, items: int, units: str = "scalar"
+) -> str:
+    """The text of a config."""
+    numbers = f"vector = {vector}, team = {team}, teams = {teams}, columns = {columns}"
+    return f"#plain.gemv<lanes = {lanes}, {numbers}, items = {items}, units = {units}>"
+
+
+def few_rows(config: str, rows: int = 2) -> Case:
+    """x [batch, 48] @ w [48, 56] of a few rows or none, beside their number."""
+    symbol = "batch in [0, 4]"
+    x = f"tensor<?x48xbf16, #sym.dims<[batch, 48], {symbol}>>"
+    o = f"tensor<?x56xf16, #sym.dims<[batch, 56], {symbol}>>"
+    w = "tensor<48x56xf16>"
+    return Case(
+        "few_rows",
+        {"x": x, "w": w, "o": o},
+        f"""kernel.gemm ins(%x : {x}, %w : {w}) outs(%o : {o})
+          {{groups = array<i64: 0, 1, 1, 1>}} epilogue {{
+          ^bb0(%acc : f32):
+            %n = kernel.extent <batch, {symbol}>
+            %f = arith.sitofp %n : i64 to f32
+            %0 = arith.addf %acc, %f : f32
+            kernel.yield %0 : f32
+          }}""",
+        dims={"batch": rows},
+        config=config,
+    )
+
+
+def few_heads(config: str) -> Case:
+    """A row of each of two heads, whose k is two dims apart in memory: [2, 3, 16] by [3, 16, 40],
+    with two results, one of them by columns."""
+    x, w, o, p = "tensor<4096xf16>", "tensor<4096xf16>", "tensor<80xf32>", "tensor<160xbf16>"
+    return Case(
+        "few_heads",
+        {"x": x, "w": w, "o": o, "p": p},
+        f"""kernel.gemm ins(
+          %x <offset 8, sizes [2, 1, 3, 16], strides [64, 0, 256, 1]> : {x},
+          %w <offset 16, sizes [2, 3, 16, 40], strides [2000, 640, 40, 1]> : {w})
+          outs(%o <offset 0, sizes [2, 1, 40], strides [40, 0, 1]> : {o},
+               %p <offset 0, sizes [2, 1, 40], strides [1, 0, 4]> : {p})
+          {{groups = array<i64: 1, 1, 1, 2>}} epilogue {{
+          ^bb0(%acc : f32):
+            %0 = arith.negf %acc : f32
+            kernel.yield %acc, %0 : f32, f32
+          }}""",
+        outs=("o", "p"),
+        config=config,
+    )
+
+
+def _few(case: Case, name: str) -> Case:
+    case.name = name
+    return case
+
+
+GEMVS = [
+    # Packs along k: a part of a warp, a warp, several of them; one round and many; ragged ends
+    linear(1, 100, 136, config=gemv("inner", 8, 32, 4, 1, 2), name="gemv_warp"),
+    linear(1, 70, 2000, config=gemv("inner", 8, 128, 1, 2, 2), name="gemv_warps"),
+    linear(3, 33, 200, "bf16", gemv("inner", 8, 16, 8, 4, 2), "gemv_rows"),
+    linear(4, 9, 72, "f32", gemv("inner", 4, 64, 4, 2, 8), "gemv_f32"),
+    linear(2, 50, 47, config="GemvAttr", name="gemv_odd"),
+    linear(1, 1, 8, config="GemvAttr", name="gemv_one"),
+    linear(4, 40, 1, config="GemvAttr", name="gemv_outer_product"),
+    of_weights(linear(2, 50, 1000, config=gemv("inner", 8, 32, 4, 2, 2), name="gemv_early")),
+    # Rows and columns exchanged
+    linear(150, 3, 136, config=gemv("inner", 8, 32, 4, 2, 2), name="gemv_columns"),
+    linear(150, 1, 40, config="GemvAttr", name="gemv_one_column"),
+    # Packs across k: teams within a warp, of several warps, one team a block
+    few_rows(gemv("outer", 8, 64, 1, 1, 2)),
+    _few(few_rows(gemv("outer", 8, 32, 4, 1, 4), 4), "few_rows_4"),
+    _few(few_rows(gemv("outer", 2, 8, 64, 1, 4), 0), "few_rows_none"),
+    *(
+        product(
+            name,
+            (3, rows, 88, 41),
+            (
+                "offset 3, strides [7, 1, 21]",
+                "offset 8, strides [0, 96, 1]",
+                "offset 1, strides [500, 100, 1]",
+            ),
+            element,
+            config,
+        )
+        for name, rows, element, config in (
+            ("gemv_across", 2, "f16", gemv("outer", 8, 64, 8, 1, 2)),
+            ("gemv_across_f32", 4, "f32", gemv("outer", 4, 16, 32, 1, 4)),
+            ("gemv_single", 1, "bf16", gemv("outer", 1, 32, 1, 1, 2)),
+        )
+    ),
+    few_heads(gemv("outer", 8, 32, 1, 1, 2)),
+    _few(few_heads(gemv("inner", 1, 32, 2, 2, 2)), "few_heads_inner"),
+    # Tensor units: a warp and several, one block of rows and two, ragged ends
+    linear(1, 100, 136, config=gemv("inner", 8, 32, 4, 1, 2, "tensor"), name="gemv_tensor"),
+    linear(5, 70, 1000, "bf16", gemv("inner", 8, 128, 2, 2, 2, "tensor"), "gemv_tensor_warps"),
+    linear(16, 33, 264, config=gemv("inner", 8, 64, 1, 1, 4, "tensor"), name="gemv_tensor_rows"),
+    linear(50, 13, 72, config=gemv("inner", 8, 64, 2, 1, 1, "tensor"), name="gemv_tensor_columns"),
+    _few(gated(9, 80, 72, gemv("inner", 8, 32, 2, 2, 2, "tensor")), "gemv_tensor_gated"),
+    # Two matrices
+    _few(gated(1, 80, 72, gemv("inner", 8, 16, 4, 2, 2)), "gemv_gated"),
+    _few(gated(3, 33, 48, "GemvAttr", "bf16", 2), "gemv_gated_rows"),
 ]

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from xdsl.ir import Attribute
+from xdsl.dialects.memref import GetGlobalOp
+from xdsl.ir import Attribute, BlockArgument
 from xdsl.parser import Parser
+from xdsl.rewriter import InsertPoint, Rewriter
 
 from ait.codegen.cuda.config import Cuda
 from ait.codegen.cuda.target import make_target
@@ -62,6 +64,7 @@ class Case:
     first candidate of the class of that name, or the first of all. `ranges`: [low, high) of random
     integers. `special`: values at flat positions. `error`: what the kernel reports, if it does.
     `target`: whose kernel it is.
+    `constants`: operands that are weights, which no kernel writes.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Case:
 
     error: str = ""
     target: str = "cuda:sm_90a"
+    constants: Sequence[str] = ()
 
     @property
     def text(self) -> str:
@@ -97,8 +101,17 @@ class Case:
 
     def kernel(self) -> KernelOp:
         (found,) = (op for op in self.program().module.walk() if isinstance(op, KernelOp))
+        self._make_constants(found)
         found.properties["config"] = self._pick(self.code_target().candidates(found))
         return found
+
+    def _make_constants(self, op: KernelOp) -> None:
+        names = list(self.operands)
+        for i, operand in enumerate(op.operands):
+            if isinstance(operand, BlockArgument) and names[operand.index] in self.constants:
+                weight = GetGlobalOp(names[operand.index], operand.type)  # pyright: ignore
+                Rewriter.insert_op(weight, InsertPoint.before(op))
+                op.operands[i] = weight.memref
 
     def _pick(self, candidates: Sequence[Attribute]) -> Attribute:
         if self.config.startswith("#"):

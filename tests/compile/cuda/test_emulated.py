@@ -10,6 +10,7 @@ import pytest
 from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, TENSOR_ATTENTIONS
 from tests.compile.cuda.cases import (
     ELEMENTWISE,
+    GEMVS,
     INTEGER_GEMMS,
     MMA_GEMMS,
     OWN_GEMMS,
@@ -37,6 +38,7 @@ _CASES = [
     *MMA_GEMMS,
     *TF32_GEMMS,
     *INTEGER_GEMMS,
+    *GEMVS,
     *(case for case in WGMMA_GEMMS if case.name not in _LARGE),
     *ELEMENTWISE,
     *ROWS,

@@ -67,6 +67,7 @@ def test_ck_gemms(name: str, architecture: str, tmp_path: Path) -> None:
 OWN_KERNELS: dict[str, tuple[Callable[[], KernelOp], str]] = {
     "pointwise": (pointwise, "plain.elementwise"),
     "gemm": (lambda: mlp(33, 51, 37), "plain.gemm"),
+    "gemv": (lambda: mlp(4, 768, 512), "plain.gemv"),
 }
 
 

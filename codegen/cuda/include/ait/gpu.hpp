@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 
 #include "ait/launch.hpp"
@@ -86,6 +87,22 @@ __device__ __forceinline__ std::uint32_t maximum_of_pairs(std::uint32_t a, std::
   }
 #endif
   return a;
+}
+
+/// 16 aligned bytes that nobody reads again soon; zeros unless `is_inside`. There is no branch, and it
+/// stays after `wait_for_inputs` where it stands there.
+__device__ __forceinline__ void load_words_once(const void* pointer, bool is_inside,
+                                                std::uint32_t (&words)[4]) {
+  for (std::uint32_t& word : words) word = 0;
+#if defined(__CUDA_ARCH__)
+  asm volatile(
+      "{\n.reg .pred inside;\nsetp.ne.b32 inside, %5, 0;\n"
+      "@inside ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
+      : "+r"(words[0]), "+r"(words[1]), "+r"(words[2]), "+r"(words[3])
+      : "l"(pointer), "r"(static_cast<int>(is_inside)));
+#else
+  if (is_inside) memcpy(words, __builtin_assume_aligned(pointer, 16), 16);
+#endif
 }
 
 /// Starts `kernel` on the launch's stream, where it may overlap the end of the kernel before it

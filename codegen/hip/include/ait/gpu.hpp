@@ -58,6 +58,13 @@ __device__ __forceinline__ std::uint32_t maximum_of_pairs(std::uint32_t a, std::
   return a;
 }
 
+/// 16 aligned bytes that nobody reads again soon; zeros unless `is_inside`.
+__device__ __forceinline__ void load_words_once(const void* pointer, bool is_inside,
+                                                std::uint32_t (&words)[4]) {
+  const auto* from = static_cast<const std::uint32_t*>(__builtin_assume_aligned(pointer, 16));
+  for (int i = 0; i < 4; ++i) words[i] = is_inside ? __builtin_nontemporal_load(from + i) : 0;
+}
+
 /// Starts `kernel` on the launch's stream. An empty grid is no launch at all.
 template <class... Parameters, class... Arguments>
 Status launch(const Launch& launch, void (*kernel)(Parameters...), dim3 grid, dim3 block,

@@ -21,6 +21,7 @@
 #include <cstdint>
 
 #include "ait/cuda/gemm_finish.hpp"
+#include "ait/cuda/gemm_split.hpp"
 #include "ait/cuda/hopper.hpp"
 #include "ait/cuda/tensor_map.hpp"
 
@@ -31,6 +32,8 @@ constexpr int kStepBytes = 128, kStepK = 64;
 /// The same of a kernel's factors.
 template <class Kernel>
 constexpr int kDepthOfStep = kStepBytes / static_cast<int>(sizeof(typename Kernel::Element));
+/// Bytes of weights that a block asks for before the kernel before has ended.
+constexpr int kEarlyBytes = 32 << 10;
 
 /// Sizes that follow from a kernel's constants, and its shared memory.
 template <class Kernel>
@@ -47,16 +50,13 @@ struct HopperGemm {
   static constexpr bool kMovesRegisters = Kernel::kConsumers > 1;
   static constexpr int kFewRegisters = Kernel::kConsumers == 3 ? 32 : 40;
   static constexpr int kManyRegisters = Kernel::kConsumers == 3 ? 160 : 232;
-  /// What splits of a tile exchange: lines of packs, padded against bank conflicts.
-  static constexpr int kLine = Kernel::kPackRows ? Kernel::kTileM + 4 : Kernel::kTileN + 8;
-  static constexpr int kLines = Kernel::kPackRows ? Kernel::kTileN : Kernel::kTileM;
-  static_assert(Kernel::kSplits == 1 ||
-                    Kernel::kFactors * kLines * kLine * 4 <= Kernel::kStages * kBytes,
+  static_assert(Kernel::kSplits == 1 || SplitTile<Kernel>::kBytes <= Kernel::kStages * kBytes,
                 "the sums of a split need the room of the ring");
 
   struct Shared {
     alignas(1024) char tiles[Kernel::kStages][kBytes];
     typename Finish<Kernel>::Shared finish[Kernel::kConsumers];
+    typename SplitTile<Kernel>::Inbox inbox;
     Barrier full[Kernel::kStages];
     Barrier empty[Kernel::kStages];
     Barrier turn[2];
@@ -135,11 +135,15 @@ __device__ __forceinline__ void load_tiles(const typename Kernel::Arguments& arg
   };
   Place<Kernel::kStages> place;
   int step = 0;
-  // Weights do not depend on the kernel before: they are on their way while it ends.
+  // Weights do not depend on the kernel before: they are on their way while it ends. They are no
+  // more than what the wait for memory hides: the first products wait for all that was asked for.
   if constexpr (Kernel::kConstantA || Kernel::kConstantB) {
     if (first_tile < order.tiles) {
       const auto tile = order.at(first_tile);
-      const int early = min(steps.count, Kernel::kStages);
+      constexpr int kWeights = (Kernel::kConstantA ? Gemm::kBytesA : 0) +
+                               (Kernel::kConstantB ? Kernel::kFactors * Gemm::kBytesB : 0);
+      constexpr int kEarly = std::clamp(kEarlyBytes / kWeights, 1, Kernel::kStages);
+      const int early = min(steps.count, kEarly);
       for (int i = 0; i < early; ++i) {
         arrive_expecting(&shared.full[i], Gemm::kBytes);
         if constexpr (Kernel::kConstantA) load_a(i, tile, i);
@@ -250,91 +254,6 @@ __device__ __forceinline__ void multiply_tile(typename HopperGemm<Kernel>::Sums&
   products.finish();
 }
 
-/// Adds up the sums of the cluster's blocks, which share the steps along k of one tile, and runs the
-/// region on this block's share of the results. All threads that multiply call it.
-template <class Kernel>
-__device__ __forceinline__ void finish_split(const typename Kernel::Arguments& arguments,
-                                             const typename HopperGemm<Kernel>::Sums& sums,
-                                             float* exchange, bool has_steps,
-                                             int consumer, int split,
-                                             typename Kernel::Index batch,
-                                             typename Kernel::Index row,
-                                             typename Kernel::Index column) {
-  using Gemm = HopperGemm<Kernel>;
-  using Index = typename Kernel::Index;
-  constexpr int kPack = Kernel::kPack, kThreads = Kernel::kConsumers * kWarpgroup;
-  constexpr int kLine = Gemm::kLine, kFactorSize = Gemm::kLines * kLine;
-  const int warp = threadIdx.x / 32 % 4, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-  // The last products of all warpgroups have read the ring.
-  sync_threads(1, kThreads);
-#pragma unroll
-  for (int block = 0; block < Gemm::kBlocks; ++block) {
-#pragma unroll
-    for (int factor = 0; factor < Kernel::kFactors; ++factor) {
-#pragma unroll
-      for (int i = 0; i < Gemm::kSums; i += 2) {
-        const int r = consumer * Gemm::kConsumerRows + block * 64 + warp * 16 + i / 2 % 2 * 8 + g;
-        const int c = i / 4 * 8 + t * 2;
-        float* to = exchange + factor * kFactorSize;
-        const float x = has_steps ? sums.value[block][factor][i] : 0.0f;
-        const float y = has_steps ? sums.value[block][factor][i + 1] : 0.0f;
-        if constexpr (Kernel::kPackRows) {
-          to[c * kLine + r] = x;
-          to[(c + 1) * kLine + r] = y;
-        } else {
-          *reinterpret_cast<float2*>(to + r * kLine + c) = make_float2(x, y);
-        }
-      }
-    }
-  }
-  sync_cluster();
-  constexpr int kInLine = (Kernel::kPackRows ? Kernel::kTileM : Kernel::kTileN) / kPack;
-  constexpr int kPacks = Gemm::kLines * kInLine;
-  constexpr int kShare = (kPacks + Kernel::kSplits - 1) / Kernel::kSplits;
-  // Packs of a thread whose parts are on their way at once.
-  constexpr int kTogether = std::clamp(32 / (Kernel::kSplits * Kernel::kFactors * kPack), 1, 4);
-  const int end = min(kPacks, (split + 1) * kShare);
-  const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
-  for (int at = split * kShare + thread; at < end; at += kThreads * kTogether) {
-    Index rows[kTogether], columns[kTogether];
-    bool inside[kTogether];
-    typename Kernel::Loaded loaded[kTogether];
-    RemotePack<kPack> parts[kTogether][Kernel::kFactors][Kernel::kSplits];
-#pragma unroll
-    for (int i = 0; i < kTogether; ++i) {
-      const int pack = at + i * kThreads, line = pack / kInLine, first = pack % kInLine * kPack;
-      rows[i] = row + (Kernel::kPackRows ? first : line);
-      columns[i] = column + (Kernel::kPackRows ? line : first);
-      inside[i] = pack < end && rows[i] < arguments.rows && columns[i] < arguments.columns;
-      if (!inside[i]) continue;
-      loaded[i] = Kernel::load(arguments, batch, rows[i], columns[i]);
-#pragma unroll
-      for (int factor = 0; factor < Kernel::kFactors; ++factor) {
-        const float* mine = exchange + factor * kFactorSize + line * kLine + first;
-#pragma unroll
-        for (int s = 0; s < Kernel::kSplits; ++s) parts[i][factor][s].load(remote_address(mine, s));
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < kTogether; ++i) {
-      if (!inside[i]) continue;
-      float total[Kernel::kFactors][kPack];
-#pragma unroll
-      for (int factor = 0; factor < Kernel::kFactors; ++factor) {
-#pragma unroll
-        for (int j = 0; j < kPack; ++j) {
-          total[factor][j] = parts[i][factor][0].value[j];
-#pragma unroll
-          for (int s = 1; s < Kernel::kSplits; ++s) total[factor][j] += parts[i][factor][s].value[j];
-        }
-      }
-      Kernel::finish(arguments, batch, rows[i], columns[i], loaded[i], total);
-    }
-  }
-  // Nobody leaves while others read its sums.
-  sync_cluster();
-}
-
 /// The warpgroups that multiply.
 template <class Kernel>
 __device__ __forceinline__ void multiply_tiles(const typename Kernel::Arguments& arguments,
@@ -371,8 +290,9 @@ __device__ __forceinline__ void multiply_tiles(const typename Kernel::Arguments&
       Finish<Kernel>::begin(arguments, finish, early, tile.batch, row, tile.column);
       multiply_tile<Kernel>(sums, shared, place, steps.count, consumer * Gemm::kBlocks, nothing);
       if constexpr (Kernel::kSplits > 1) {
-        finish_split<Kernel>(arguments, sums, reinterpret_cast<float*>(shared.tiles),
-                             steps.count > 0, consumer, split, tile.batch, tile.row, tile.column);
+        finish_split<Kernel>(arguments, sums, shared.inbox,
+                             reinterpret_cast<float*>(shared.tiles), steps.count > 0, consumer,
+                             split, tile.batch, tile.row, tile.column);
       } else {
         Finish<Kernel>::end(arguments, sums, finish, early, tile.batch, row, tile.column);
       }
@@ -398,6 +318,8 @@ __global__ void __launch_bounds__(HopperGemm<Kernel>::kThreads, 1)
     fence_barriers();
   }
   __syncthreads();
+  // Others write to this block's memory once they know that it is there: see finish_split.
+  if constexpr (Kernel::kSplits > 1) arrive_cluster();
 
   const TileOrder<Kernel> order(arguments);
   const int split = Kernel::kSplits == 1 ? 0 : static_cast<int>(blockIdx.x) % Kernel::kSplits;
@@ -414,7 +336,7 @@ __global__ void __launch_bounds__(HopperGemm<Kernel>::kThreads, 1)
     }
     if constexpr (Kernel::kSplits > 1) {
       __syncwarp();
-      sync_cluster();
+      wait_cluster();
       sync_cluster();
     }
   } else {

@@ -242,6 +242,13 @@ struct RemotePack {
   }
 };
 
+/// Writes 16 bytes to another block's shared memory; they are there when both have met.
+__device__ __forceinline__ void store_remote(std::uint32_t address, const float (&values)[4]) {
+  asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(values[0]),
+               "f"(values[1]), "f"(values[2]), "f"(values[3])
+               : "memory");
+}
+
 // Tiles by the copy engine ("cp.async.bulk.tensor"): one thread starts a copy. Coordinates are in
 // elements, innermost dim first; what lies outside of the tensor reads as zero and is not written.
 

@@ -20,6 +20,21 @@ __device__ __forceinline__ Pack<Element, Count> load_pack(const Element* pointer
   return *reinterpret_cast<const Pack<Element, Count>*>(pointer);
 }
 
+/// The same of elements that nobody reads again soon: they displace nothing from the first cache.
+/// Zeros unless `is_inside`.
+template <int Count, class Element>
+__device__ __forceinline__ Pack<Element, Count> load_once(const Element* pointer, bool is_inside) {
+  Pack<Element, Count> pack{};
+  if constexpr (sizeof(pack) == 16) {
+    std::uint32_t words[4];
+    load_words_once(pointer, is_inside, words);
+    memcpy(&pack, words, 16);
+  } else {
+    if (is_inside) pack = load_pack<Count>(pointer);
+  }
+  return pack;
+}
+
 template <int Count, class Element>
 __device__ __forceinline__ void store_pack(Element* pointer, const Pack<Element, Count>& pack) {
   *reinterpret_cast<Pack<Element, Count>*>(pointer) = pack;

@@ -105,7 +105,9 @@ inline void sync_threads(int barrier, int threads) {
   while (meeting.round == round) emulation::poll();
 }
 
-inline void sync_cluster() { emulation::barrier(emulation::Waits::cluster); }
+inline void arrive_cluster() {}
+inline void wait_cluster() { emulation::barrier(emulation::Waits::cluster); }
+inline void sync_cluster() { wait_cluster(); }
 
 inline int cluster_rank() { return static_cast<int>(emulation::current->block); }
 
@@ -133,6 +135,11 @@ struct RemotePack {
     std::memcpy(value, shared_of(address >> 20) + (address & 0xfffff), sizeof value);
   }
 };
+
+inline void store_remote(std::uint32_t address, const float (&values)[4]) {
+  if (address % 16 != 0) std::abort();
+  std::memcpy(shared_of(address >> 20) + (address & 0xfffff), values, sizeof values);
+}
 
 namespace cache {
 constexpr std::uint64_t kNormal = 0, kEvictFirst = 1, kEvictLast = 2;
