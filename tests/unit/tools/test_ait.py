@@ -181,14 +181,14 @@ def test_help_loads_nothing_that_takes_long() -> None:
 
 
 def test_interrupt_ends_with_130(tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo.so"
+    fifo = tmp_path / "fifo.mlir"
     os.mkfifo(fifo)
     process = subprocess.Popen(
-        [sys.executable, "-m", "ait.tools.ait", "inspect", str(fifo)],
+        [sys.executable, "-m", "ait.tools.ait", "compile", str(fifo)],
         stderr=subprocess.PIPE,
         text=True,
     )
-    with fifo.open("wb"):  # returns when the tool has opened it to read, and waits
+    with fifo.open("wb"):  # returns when the tool has opened it, and reads until it is closed
         process.send_signal(2)
         _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (130, "interrupted\n")
