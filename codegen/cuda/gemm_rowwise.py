@@ -49,8 +49,8 @@ ROWS = RowTile(
     seconds=4e-6,
     rate=0.65,
 )
-"""The rows of a cluster. Seconds and rate are a fit to gemms of 128 to 24576 rows, alone and in models
-(H100)."""
+"""The rows of a cluster. Seconds and rate are a fit to gemms of 128 to 24576 rows, alone and in
+models (H100)."""
 
 
 @dataclass(frozen=True)
