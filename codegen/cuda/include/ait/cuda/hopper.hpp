@@ -60,14 +60,6 @@ __device__ __forceinline__ void arrive_expecting(Barrier* barrier, int bytes) {
                : "memory");
 }
 
-/// Makes the phase wait for more bytes without an arrival.
-__device__ __forceinline__ void expect_bytes(Barrier* barrier, int bytes) {
-  asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(
-                   shared_address(barrier)),
-               "r"(bytes)
-               : "memory");
-}
-
 /// Whether the phase of this parity has ended; may wait for a while.
 __device__ __forceinline__ bool test_barrier(Barrier* barrier, std::uint32_t parity) {
   std::uint32_t done;
@@ -216,32 +208,6 @@ __device__ __forceinline__ float4 load_remote(std::uint32_t address) {
   return value;
 }
 
-/// `Count` floats of another block's shared memory.
-template <int Count>
-struct RemotePack {
-  float value[Count];
-
-  __device__ __forceinline__ void load(std::uint32_t address) {
-    if constexpr (Count % 4 == 0) {
-#pragma unroll
-      for (int i = 0; i < Count; i += 4) {
-        asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
-                     : "=f"(value[i]), "=f"(value[i + 1]), "=f"(value[i + 2]), "=f"(value[i + 3])
-                     : "r"(address + i * 4)
-                     : "memory");
-      }
-    } else {
-#pragma unroll
-      for (int i = 0; i < Count; ++i) {
-        asm volatile("ld.shared::cluster.f32 %0, [%1];"
-                     : "=f"(value[i])
-                     : "r"(address + i * 4)
-                     : "memory");
-      }
-    }
-  }
-};
-
 /// Writes 16 bytes to another block's shared memory; they are there when both have met.
 __device__ __forceinline__ void store_remote(std::uint32_t address, const float (&values)[4]) {
   asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(values[0]),
@@ -291,38 +257,6 @@ __device__ __forceinline__ void load_tile(void* to, const CUtensorMap* map, Barr
 }
 #undef AIT_TMA_LOAD
 
-#define AIT_TMA_MULTICAST(DIMS, COORDINATES, ...)                                                 \
-  asm volatile("cp.async.bulk.tensor." DIMS                                                       \
-               ".shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster"     \
-               ".L2::cache_hint [%0], [%1, {" COORDINATES "}], [%2], %3, %4;" ::"r"(              \
-                   shared_address(to)),                                                           \
-               "l"(map), "r"(shared_address(barrier)), "h"(blocks), "l"(policy), __VA_ARGS__      \
-               : "memory")
-
-/// The same to the same place in each block of the cluster whose bit is set in `blocks`; the bytes
-/// count at each block's own barrier.
-__device__ __forceinline__ void load_tile_to(std::uint16_t blocks, void* to, const CUtensorMap* map,
-                                             Barrier* barrier, int x, int y,
-                                             std::uint64_t policy = cache::kNormal) {
-  AIT_TMA_MULTICAST("2d", "%5, %6", "r"(x), "r"(y));
-}
-__device__ __forceinline__ void load_tile_to(std::uint16_t blocks, void* to, const CUtensorMap* map,
-                                             Barrier* barrier, int x, int y, int z,
-                                             std::uint64_t policy = cache::kNormal) {
-  AIT_TMA_MULTICAST("3d", "%5, %6, %7", "r"(x), "r"(y), "r"(z));
-}
-__device__ __forceinline__ void load_tile_to(std::uint16_t blocks, void* to, const CUtensorMap* map,
-                                             Barrier* barrier, int x, int y, int z, int u,
-                                             std::uint64_t policy = cache::kNormal) {
-  AIT_TMA_MULTICAST("4d", "%5, %6, %7, %8", "r"(x), "r"(y), "r"(z), "r"(u));
-}
-__device__ __forceinline__ void load_tile_to(std::uint16_t blocks, void* to, const CUtensorMap* map,
-                                             Barrier* barrier, int x, int y, int z, int u, int v,
-                                             std::uint64_t policy = cache::kNormal) {
-  AIT_TMA_MULTICAST("5d", "%5, %6, %7, %8, %9", "r"(x), "r"(y), "r"(z), "r"(u), "r"(v));
-}
-#undef AIT_TMA_MULTICAST
-
 /// Loads the pixels of a column of an im2col map of an NHWC tensor: from the filter's corner (w, h) of
 /// image n on, moved by the taps (right, down), channels c and the following.
 __device__ __forceinline__ void load_pixels(void* to, const CUtensorMap* map, Barrier* barrier,
@@ -336,62 +270,6 @@ __device__ __forceinline__ void load_pixels(void* to, const CUtensorMap* map, Ba
       "l"(map), "r"(shared_address(barrier)), "r"(c), "r"(w), "r"(h), "r"(n), "h"(right), "h"(down),
       "l"(policy)
       : "memory");
-}
-
-/// The same to several blocks of the cluster.
-__device__ __forceinline__ void load_pixels_to(std::uint16_t blocks, void* to,
-                                               const CUtensorMap* map, Barrier* barrier, int c,
-                                               int w, int h, int n, std::uint16_t right,
-                                               std::uint16_t down,
-                                               std::uint64_t policy = cache::kNormal) {
-  asm volatile(
-      "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes"
-      ".multicast::cluster.L2::cache_hint [%0], [%1, {%3, %4, %5, %6}], [%2], {%7, %8}, %9, %10;" ::
-          "r"(shared_address(to)),
-      "l"(map), "r"(shared_address(barrier)), "r"(c), "r"(w), "r"(h), "r"(n), "h"(right), "h"(down),
-      "h"(blocks), "l"(policy)
-      : "memory");
-}
-
-#define AIT_TMA_STORE(DIMS, COORDINATES, ...)                                                   \
-  asm volatile("cp.async.bulk.tensor." DIMS ".global.shared::cta.tile.bulk_group"              \
-               " [%0, {" COORDINATES "}], [%1];" ::"l"(map), "r"(shared_address(from)),        \
-               __VA_ARGS__                                                                      \
-               : "memory")
-
-/// Starts the store of a box from shared memory, as part of the thread's group of stores.
-__device__ __forceinline__ void store_tile(const CUtensorMap* map, const void* from, int x, int y) {
-  AIT_TMA_STORE("2d", "%2, %3", "r"(x), "r"(y));
-}
-__device__ __forceinline__ void store_tile(const CUtensorMap* map, const void* from, int x, int y,
-                                           int z) {
-  AIT_TMA_STORE("3d", "%2, %3, %4", "r"(x), "r"(y), "r"(z));
-}
-__device__ __forceinline__ void store_tile(const CUtensorMap* map, const void* from, int x, int y,
-                                           int z, int u) {
-  AIT_TMA_STORE("4d", "%2, %3, %4, %5", "r"(x), "r"(y), "r"(z), "r"(u));
-}
-__device__ __forceinline__ void store_tile(const CUtensorMap* map, const void* from, int x, int y,
-                                           int z, int u, int v) {
-  AIT_TMA_STORE("5d", "%2, %3, %4, %5, %6", "r"(x), "r"(y), "r"(z), "r"(u), "r"(v));
-}
-#undef AIT_TMA_STORE
-
-/// Ends a group of the thread's stores.
-__device__ __forceinline__ void commit_stores() {
-  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
-}
-
-/// Waits until all but the `Pending` newest groups have read their shared memory.
-template <int Pending>
-__device__ __forceinline__ void wait_for_store_reads() {
-  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(Pending) : "memory");
-}
-
-/// Waits until all but the `Pending` newest groups have written.
-template <int Pending>
-__device__ __forceinline__ void wait_for_stores() {
-  asm volatile("cp.async.bulk.wait_group %0;" ::"n"(Pending) : "memory");
 }
 
 // Factors in shared memory, as products and TMA know them.

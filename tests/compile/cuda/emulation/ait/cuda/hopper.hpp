@@ -126,16 +126,6 @@ void store_remote(std::uint32_t address, const T& value) {
   std::memcpy(shared_of(address >> 20) + (address & 0xfffff), &value, sizeof value);
 }
 
-template <int Count>
-struct RemotePack {
-  float value[Count];
-
-  void load(std::uint32_t address) {
-    if (Count % 4 == 0 && address % 16 != 0) std::abort();
-    std::memcpy(value, shared_of(address >> 20) + (address & 0xfffff), sizeof value);
-  }
-};
-
 inline void store_remote(std::uint32_t address, const float (&values)[4]) {
   if (address % 16 != 0) std::abort();
   std::memcpy(shared_of(address >> 20) + (address & 0xfffff), values, sizeof values);
