@@ -188,9 +188,11 @@ def test_interrupt_ends_with_130(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    with fifo.open("wb"):  # returns when the tool has opened it, and reads until it is closed
+    # Opened when the tool has opened it to read, and closed when the signal is on its way: a signal
+    # just before the tool begins to read is noticed when it has read.
+    with fifo.open("wb"):
         process.send_signal(2)
-        _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (130, "interrupted\n")
 
 
