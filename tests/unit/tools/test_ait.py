@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -187,11 +188,13 @@ def test_interrupt_ends_with_130(tmp_path: Path) -> None:
         [sys.executable, "-m", "ait.tools.ait", "compile", str(fifo)],
         stderr=subprocess.PIPE,
         text=True,
+        # Jobs in the background of a script ignore interrupts, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     # Opened when the tool has opened it to read, and closed when the signal is on its way: a signal
     # just before the tool begins to read is noticed when it has read.
     with fifo.open("wb"):
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (130, "interrupted\n")
 
