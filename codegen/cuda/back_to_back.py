@@ -19,7 +19,7 @@ from ait.codegen.cuda.gemm_hopper import (
     ordered_columns,
 )
 from ait.codegen.gpu.cost import GemmShape
-from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
 from ait.codegen.gpu.lanes import fits, read_by, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
@@ -52,19 +52,13 @@ class BackToBackHopper:
             raise Refusal("the middle may have no columns")
         first, second = shapes_of(view)
         operations = region_operations(view)
-        found: list[Candidate] = []
-        reasons: dict[str, None] = {}
-        for config in _configs(first.m, middle, second.n):
-            try:
-                factors_of(view, config)
-            except Refusal as refusal:
-                reasons.setdefault(str(refusal))
-                continue
-            seconds = back_to_back_seconds(first, second, device, config, operations)
-            found.append(Candidate(BackToBackAttr(config), seconds))
-        if not found:
-            raise Refusal("; ".join(reasons) or "no tile fits")
-        return found
+
+        def seconds(config: BackToBackConfig) -> float:
+            factors_of(view, config)
+            return back_to_back_seconds(first, second, device, config, operations)
+
+        configs = _configs(first.m, middle, second.n)
+        return fitting(configs, BackToBackAttr, seconds, "no tile fits")
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         check_factors(view)

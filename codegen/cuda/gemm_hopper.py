@@ -20,7 +20,7 @@ from ait.codegen.cuda.cost import region_operations, wgmma_seconds
 from ait.codegen.cuda.gemm_finish import Fragments, Packs, finish_of, fragments_of
 from ait.codegen.expressions import in_parentheses
 from ait.codegen.gpu.cost import GemmShape
-from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
 from ait.codegen.gpu.lanes import read_by, shared_values
 from ait.codegen.gpu.own_gemm import check_integers
 from ait.codegen.kernel_view import KernelView
@@ -125,21 +125,15 @@ class GemmHopper:
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         check_factors(view, self._types)
-        found: list[Candidate] = []
-        reasons: dict[str, None] = {}
         shape = GemmShape.of(view)
         factors, operations = _factors(view), region_operations(view)
-        for config in _configs(view, shape, factors, device):
-            try:
-                product_of(view, config)
-            except Refusal as refusal:
-                reasons.setdefault(str(refusal))
-                continue
-            seconds = wgmma_seconds(shape, device, config, factors, operations)
-            found.append(Candidate(WgmmaAttr(config), seconds))
-        if not found:
-            raise Refusal("; ".join(reasons) or "no tile fits")
-        return found
+
+        def seconds(config: WgmmaConfig) -> float:
+            product_of(view, config)
+            return wgmma_seconds(shape, device, config, factors, operations)
+
+        configs = _configs(view, shape, factors, device)
+        return fitting(configs, WgmmaAttr, seconds, "no tile fits")
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         check_factors(view, self._types)

@@ -14,7 +14,7 @@ from ait.codegen.cuda.cost import CLUSTERS, region_operations, wgmma_rows_second
 from ait.codegen.cuda.gemm_finish import Packs
 from ait.codegen.cuda.gemm_hopper import check_factors, ordered_columns, product_of
 from ait.codegen.gpu.cost import GemmShape
-from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
 from ait.codegen.gpu.lanes import Lanes, Lines, Reach, fits, read_by, shared_values
 from ait.codegen.gpu.rows import row_kind
 from ait.codegen.kernel_view import KernelView
@@ -125,22 +125,15 @@ class GemmRowwiseHopper:
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         check_factors(view)
-        found: list[Candidate] = []
-        reasons: dict[str, None] = {}
         shape = GemmShape.of(view)
         operations = region_operations(view)
-        for config in _configs(view):
-            try:
-                product_of(view, config.product)
-            except Refusal as refusal:
-                reasons.setdefault(str(refusal))
-                continue
+
+        def seconds(config: WgmmaRowsConfig) -> float:
+            product_of(view, config.product)
             holds = bool(lanes_of(view, config).held)
-            seconds = wgmma_rows_seconds(shape, device, config, operations, holds)
-            found.append(Candidate(WgmmaRowsAttr(config), seconds))
-        if not found:
-            raise Refusal("; ".join(reasons) or "its rows fit no cluster")
-        return found
+            return wgmma_rows_seconds(shape, device, config, operations, holds)
+
+        return fitting(_configs(view), WgmmaRowsAttr, seconds, "its rows fit no cluster")
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         check_factors(view)

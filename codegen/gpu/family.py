@@ -6,9 +6,9 @@ a row in the target's `families.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from xdsl.ir import Attribute
 
@@ -16,6 +16,7 @@ from ait.codegen.kernel_view import KernelView
 from ait.passes.target import DeviceDescription
 
 TemplateValues: TypeAlias = Mapping[str, object]
+Config = TypeVar("Config")
 
 
 class Refusal(Exception):
@@ -28,6 +29,26 @@ class Candidate:
 
     config: Attribute
     seconds: float
+
+
+def fitting(
+    configs: Iterable[Config],
+    attribute: Callable[[Config], Attribute],
+    seconds: Callable[[Config], float],
+    otherwise: str,
+) -> list[Candidate]:
+    """The configs for which `seconds` raises no Refusal. Raises Refusal if there is none, with all
+    reasons, or `otherwise` if there was no config."""
+    found: list[Candidate] = []
+    reasons: dict[str, None] = {}
+    for config in configs:
+        try:
+            found.append(Candidate(attribute(config), seconds(config)))
+        except Refusal as refusal:
+            reasons.setdefault(str(refusal))
+    if not found:
+        raise Refusal("; ".join(reasons) or otherwise)
+    return found
 
 
 class KernelFamily(Protocol):

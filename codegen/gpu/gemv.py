@@ -17,7 +17,7 @@ from xdsl.ir import Attribute
 
 from ait.codegen.gpu.cost import GemmShape, gemv_registers, gemv_seconds
 from ait.codegen.gpu.dialect import Along, GemvAttr, GemvConfig, Units
-from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
 from ait.codegen.gpu.lanes import PACK_BYTES, Lanes, Reach, aligned_to, read_by, shared_values
 from ait.codegen.gpu.own_gemm import Engine
 from ait.codegen.kernel_view import KernelView
@@ -99,23 +99,16 @@ class Gemv:
         shape = GemmShape.of(view)
         turned = shape if product.rows == "m" else shape.transposed()
         factors = len(product.weights)
-        found: list[Candidate] = []
-        reasons: dict[str, None] = {}
-        for config in _configs(view, product, turned, list(self._engines)):
-            try:
-                self._check(view, product, config)
-            except Refusal as refusal:
-                reasons.setdefault(str(refusal))
-                continue
+
+        def seconds(config: GemvConfig) -> float:
+            self._check(view, product, config)
             registers = gemv_registers(turned, config, factors)
             if registers * config.threads > _BLOCK_REGISTERS:
-                reasons.setdefault("what is under way does not fit the registers")
-                continue
-            seconds = gemv_seconds(turned, device, config, factors)
-            found.append(Candidate(GemvAttr(config), seconds))
-        if not found:
-            raise Refusal("; ".join(reasons) or "no team of threads fits")
-        return found
+                raise Refusal("what is under way does not fit the registers")
+            return gemv_seconds(turned, device, config, factors)
+
+        configs = _configs(view, product, turned, list(self._engines))
+        return fitting(configs, GemvAttr, seconds, "no team of threads fits")
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         product = product_of(view)
