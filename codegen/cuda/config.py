@@ -21,13 +21,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import auto
 
-from xdsl.ir import Data, Dialect
+from xdsl.ir import Dialect
 from xdsl.irdl import irdl_attr_definition
-from xdsl.parser import AttrParser
-from xdsl.printer import Printer
 from xdsl.utils.str_enum import StrEnum
 
-from ait.codegen.gpu.config_fields import ConfigFields, print_fields, verify_config
+from ait.codegen.gpu.config_fields import ConfigAttr, omitted
 
 
 class Schedule(StrEnum):
@@ -68,39 +66,10 @@ class GemmConfig:
 
 
 @irdl_attr_definition
-class GemmAttr(Data[GemmConfig]):
+class GemmAttr(ConfigAttr[GemmConfig]):
     """Config of a gemm made with CUTLASS 3.x collectives (compute capability 9.0a)."""
 
     name = "cuda.gemm"
-
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> GemmConfig:
-        fields = ConfigFields(parser)
-        config = GemmConfig(
-            fields.triple("tile"),
-            fields.pair("cluster"),
-            fields.choice("schedule", Schedule),
-            fields.optional_number("stages"),
-            fields.flag("swapped"),
-        )
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        config = self.data
-        texts = [
-            f"tile = {list(config.tile)}",
-            f"cluster = {list(config.cluster)}",
-            f"schedule = {config.schedule.value}",
-        ]
-        if config.stages is not None:
-            texts.append(f"stages = {config.stages}")
-        if config.swapped:
-            texts.append("swapped")
-        print_fields(printer, texts)
 
 
 _STEP_BYTES = 128
@@ -124,7 +93,7 @@ class WgmmaConfig:
     tile: tuple[int, int, int]
     schedule: Schedule = Schedule.PINGPONG
     stages: int = 4
-    split: int = 1
+    split: int = omitted(1)
     swapped: bool = False
 
     @property
@@ -188,39 +157,10 @@ class WgmmaConfig:
 
 
 @irdl_attr_definition
-class WgmmaAttr(Data[WgmmaConfig]):
+class WgmmaAttr(ConfigAttr[WgmmaConfig]):
     """Config of a gemm of plain CUDA for Hopper (TMA and wgmma, compute capability 9.0a)."""
 
     name = "cuda.wgmma"
-
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> WgmmaConfig:
-        fields = ConfigFields(parser)
-        config = WgmmaConfig(
-            fields.triple("tile"),
-            fields.choice("schedule", Schedule),
-            fields.number("stages"),
-            fields.optional_number("split") or 1,
-            fields.flag("swapped"),
-        )
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        config = self.data
-        texts = [
-            f"tile = {list(config.tile)}",
-            f"schedule = {config.schedule.value}",
-            f"stages = {config.stages}",
-        ]
-        if config.split > 1:
-            texts.append(f"split = {config.split}")
-        if config.swapped:
-            texts.append("swapped")
-        print_fields(printer, texts)
 
 
 _STATE_BYTES = 12
@@ -290,38 +230,11 @@ class WgmmaRowsConfig:
 
 
 @irdl_attr_definition
-class WgmmaRowsAttr(Data[WgmmaRowsConfig]):
+class WgmmaRowsAttr(ConfigAttr[WgmmaRowsConfig]):
     """Config of a gemm with the softmax or norm of its rows (TMA, wgmma and clusters, compute
     capability 9.0a)."""
 
     name = "cuda.wgmma_rows"
-
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> WgmmaRowsConfig:
-        fields = ConfigFields(parser)
-        config = WgmmaRowsConfig(
-            fields.triple("tile"),
-            fields.number("cluster"),
-            fields.choice("schedule", Schedule),
-            fields.number("stages"),
-        )
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        config = self.data
-        print_fields(
-            printer,
-            [
-                f"tile = {list(config.tile)}",
-                f"cluster = {config.cluster}",
-                f"schedule = {config.schedule.value}",
-                f"stages = {config.stages}",
-            ],
-        )
 
 
 @dataclass(frozen=True)
@@ -360,25 +273,11 @@ class BackToBackConfig:
 
 
 @irdl_attr_definition
-class BackToBackAttr(Data[BackToBackConfig]):
+class BackToBackAttr(ConfigAttr[BackToBackConfig]):
     """Config of two gemms, the first of which computes the left factor of the second (TMA and
     wgmma, compute capability 9.0a)."""
 
     name = "cuda.back_to_back"
-
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> BackToBackConfig:
-        fields = ConfigFields(parser)
-        config = BackToBackConfig(fields.triple("tile"), fields.number("stages"))
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        config = self.data
-        print_fields(printer, [f"tile = {list(config.tile)}", f"stages = {config.stages}"])
 
 
 _OTHER_REGISTERS = 100
@@ -405,7 +304,7 @@ class MmaConfig:
     warps: tuple[int, int]
     stages: int
     products: Products | None = None
-    blocks: int = 1
+    blocks: int = omitted(1)
 
     @property
     def splits(self) -> bool:
@@ -455,73 +354,24 @@ _PADDING = 8
 
 
 @irdl_attr_definition
-class MmaAttr(Data[MmaConfig]):
+class MmaAttr(ConfigAttr[MmaConfig]):
     """Config of a gemm on tensor cores (mma.sync, compute capability 8.0 and newer)."""
 
     name = "cuda.mma"
 
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> MmaConfig:
-        fields = ConfigFields(parser)
-        config = MmaConfig(
-            fields.triple("tile"),
-            fields.pair("warps"),
-            fields.number("stages"),
-            fields.optional_choice("products", Products),
-            fields.optional_number("blocks") or 1,
-        )
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        config = self.data
-        texts = [
-            f"tile = {list(config.tile)}",
-            f"warps = {list(config.warps)}",
-            f"stages = {config.stages}",
-        ]
-        if config.products is not None:
-            texts.append(f"products = {config.products.value}")
-        if config.blocks > 1:
-            texts.append(f"blocks = {config.blocks}")
-        print_fields(printer, texts)
-
 
 @irdl_attr_definition
-class CutlassMmaAttr(Data[MmaConfig]):
+class CutlassMmaAttr(ConfigAttr[MmaConfig]):
     """Config of a gemm of CUTLASS 2.x (compute capability 8.0 and newer)."""
 
     name = "cuda.gemm_sm80"
 
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> MmaConfig:
-        return MmaAttr.parse_parameter(parser)
-
-    def print_parameter(self, printer: Printer) -> None:
-        MmaAttr(self.data).print_parameter(printer)
-
 
 @irdl_attr_definition
-class ConvAttr(Data[MmaConfig]):
+class ConvAttr(ConfigAttr[MmaConfig]):
     """Config of a convolution on tensor cores (mma.sync, compute capability 8.0 and newer)."""
 
     name = "cuda.conv"
-
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> MmaConfig:
-        return MmaAttr.parse_parameter(parser)
-
-    def print_parameter(self, printer: Printer) -> None:
-        MmaAttr(self.data).print_parameter(printer)
 
 
 def _spread_pitch(columns: int) -> int:
@@ -599,37 +449,10 @@ class HopperConvConfig:
 
 
 @irdl_attr_definition
-class HopperConvAttr(Data[HopperConvConfig]):
+class HopperConvAttr(ConfigAttr[HopperConvConfig]):
     """Config of a convolution on tensor cores (TMA and wgmma, compute capability 9.0a)."""
 
     name = "cuda.hopper_conv"
-
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> HopperConvConfig:
-        fields = ConfigFields(parser)
-        config = HopperConvConfig(
-            fields.triple("tile"),
-            fields.number("warpgroups"),
-            fields.choice("schedule", Schedule),
-            fields.number("stages"),
-            fields.number("split"),
-        )
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        config = self.data
-        texts = [
-            f"tile = {list(config.tile)}",
-            f"warpgroups = {config.warpgroups}",
-            f"schedule = {config.schedule.value}",
-            f"stages = {config.stages}",
-            f"split = {config.split}",
-        ]
-        print_fields(printer, texts)
 
 
 @dataclass(frozen=True)
@@ -652,25 +475,10 @@ class StemConvConfig:
 
 
 @irdl_attr_definition
-class StemConvAttr(Data[StemConvConfig]):
+class StemConvAttr(ConfigAttr[StemConvConfig]):
     """Config of a convolution of few channels (TMA and wgmma, compute capability 9.0a)."""
 
     name = "cuda.stem_conv"
-
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> StemConvConfig:
-        fields = ConfigFields(parser)
-        numbers = (fields.number("rows"), fields.number("warpgroups"), fields.number("stages"))
-        fields.finish()
-        return StemConvConfig(*numbers)
-
-    def print_parameter(self, printer: Printer) -> None:
-        own = self.data
-        texts = [f"rows = {own.rows}", f"warpgroups = {own.warpgroups}", f"stages = {own.stages}"]
-        print_fields(printer, texts)
 
 
 @dataclass(frozen=True)
@@ -691,24 +499,11 @@ class HaloConvConfig:
 
 
 @irdl_attr_definition
-class HaloConvAttr(Data[HaloConvConfig]):
+class HaloConvAttr(ConfigAttr[HaloConvConfig]):
     """Config of a convolution that loads every pixel once (TMA and wgmma, compute capability
     9.0a)."""
 
     name = "cuda.halo_conv"
-
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> HaloConvConfig:
-        fields = ConfigFields(parser)
-        config = HaloConvConfig(fields.number("rows"), fields.number("stages"))
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        print_fields(printer, [f"rows = {self.data.rows}", f"stages = {self.data.stages}"])
 
 
 @dataclass(frozen=True)
@@ -742,23 +537,10 @@ class AttentionConfig:
 
 
 @irdl_attr_definition
-class AttentionAttr(Data[AttentionConfig]):
+class AttentionAttr(ConfigAttr[AttentionConfig]):
     """Config of an attention on tensor cores (mma.sync, compute capability 8.0 and newer)."""
 
     name = "cuda.attention"
-
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> AttentionConfig:
-        fields = ConfigFields(parser)
-        config = AttentionConfig(fields.pair("tile"), fields.number("warps"))
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        print_fields(printer, [f"tile = {list(self.data.tile)}", f"warps = {self.data.warps}"])
 
 
 _REGISTERS = 65536
@@ -792,7 +574,7 @@ class HopperAttentionConfig:
     overlapped: bool = False
     turns: bool = False
     persistent: bool = False
-    splits: int = 1
+    splits: int = omitted(1)
 
     @property
     def warpgroups(self) -> int:
@@ -852,42 +634,10 @@ class HopperAttentionConfig:
 
 
 @irdl_attr_definition
-class HopperAttentionAttr(Data[HopperAttentionConfig]):
+class HopperAttentionAttr(ConfigAttr[HopperAttentionConfig]):
     """Config of an attention with TMA and wgmma (compute capability 9.0a)."""
 
     name = "cuda.attention_hopper"
-
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> HopperAttentionConfig:
-        fields = ConfigFields(parser)
-        config = HopperAttentionConfig(
-            fields.pair("tile"),
-            fields.number("stages"),
-            fields.number("blocks"),
-            fields.flag("producer"),
-            fields.flag("overlapped"),
-            fields.flag("turns"),
-            fields.flag("persistent"),
-            fields.optional_number("splits") or 1,
-        )
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        config = self.data
-        texts = [
-            f"tile = {list(config.tile)}",
-            f"stages = {config.stages}",
-            f"blocks = {config.blocks}",
-        ]
-        flags = ("producer", "overlapped", "turns", "persistent")
-        texts += [flag for flag in flags if getattr(config, flag)]
-        if config.splits > 1:
-            texts.append(f"splits = {config.splits}")
-        print_fields(printer, texts)
 
 
 Cuda = Dialect(

@@ -18,13 +18,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import auto
 
-from xdsl.ir import Data, Dialect, ParametrizedAttribute
+from xdsl.ir import Dialect, ParametrizedAttribute
 from xdsl.irdl import irdl_attr_definition
-from xdsl.parser import AttrParser
-from xdsl.printer import Printer
 from xdsl.utils.str_enum import StrEnum
 
-from ait.codegen.gpu.config_fields import ConfigFields, print_fields, verify_config
+from ait.codegen.gpu.config_fields import ConfigAttr, omitted
 
 
 class Units(StrEnum):
@@ -59,7 +57,7 @@ class ElementwiseConfig:
     handles at once. `steps`: such vectors that it has under way (pointwise and copy kernels)."""
 
     vector: int
-    steps: int = 1
+    steps: int = omitted(1)
 
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
@@ -230,183 +228,61 @@ class GemvConfig:
 
 
 @irdl_attr_definition
-class OwnGemmAttr(Data[OwnGemmConfig]):
+class OwnGemmAttr(ConfigAttr[OwnGemmConfig]):
     """Config of the gemm kernel that takes any strides, alignment and types."""
 
     name = "plain.gemm"
 
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> OwnGemmConfig:
-        fields = ConfigFields(parser)
-        config = OwnGemmConfig(fields.triple("tile"), fields.choice("units", Units))
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        print_fields(
-            printer, [f"tile = {list(self.data.tile)}", f"units = {self.data.units.value}"]
-        )
-
 
 @irdl_attr_definition
-class ElementwiseAttr(Data[ElementwiseConfig]):
+class ElementwiseAttr(ConfigAttr[ElementwiseConfig]):
     """Config of a pointwise, copy, gather or resize kernel."""
 
     name = "plain.elementwise"
 
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> ElementwiseConfig:
-        fields = ConfigFields(parser)
-        config = ElementwiseConfig(fields.number("vector"), fields.optional_number("steps") or 1)
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        steps = [f"steps = {self.data.steps}"] if self.data.steps > 1 else []
-        print_fields(printer, [f"vector = {self.data.vector}", *steps])
-
 
 @irdl_attr_definition
-class TransposeAttr(Data[TransposeConfig]):
+class TransposeAttr(ConfigAttr[TransposeConfig]):
     """Config of a pointwise or copy kernel that reads along one axis and writes along another."""
 
     name = "plain.transpose"
 
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> TransposeConfig:
-        fields = ConfigFields(parser)
-        vector, others = fields.number("vector"), fields.number("others")
-        config = TransposeConfig(vector, others, fields.pair("threads"))
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        c = self.data
-        threads = f"threads = {list(c.threads)}"
-        print_fields(printer, [f"vector = {c.vector}", f"others = {c.others}", threads])
-
 
 @irdl_attr_definition
-class PoolAttr(Data[PoolConfig]):
+class PoolAttr(ConfigAttr[PoolConfig]):
     """Config of a pool kernel."""
 
     name = "plain.pool"
 
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> PoolConfig:
-        fields = ConfigFields(parser)
-        vector, outputs = fields.number("vector"), fields.pair("outputs")
-        config = PoolConfig(vector, outputs, fields.number("team"), fields.number("teams"))
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        c = self.data
-        outputs = f"outputs = {list(c.outputs)}"
-        print_fields(
-            printer, [f"vector = {c.vector}", outputs, f"team = {c.team}", f"teams = {c.teams}"]
-        )
-
 
 @irdl_attr_definition
-class RowsAttr(Data[RowsConfig]):
+class RowsAttr(ConfigAttr[RowsConfig]):
     """Config of a rowwise or reduce kernel."""
 
     name = "plain.rows"
 
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> RowsConfig:
-        fields = ConfigFields(parser)
-        config = RowsConfig(
-            fields.choice("lanes", Along),
-            *(fields.number(name) for name in ("vector", "team", "rows", "items")),
-        )
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        c = self.data
-        numbers = {"vector": c.vector, "team": c.team, "rows": c.rows, "items": c.items}
-        texts = [f"{name} = {value}" for name, value in numbers.items()]
-        print_fields(printer, [f"lanes = {c.lanes.value}", *texts])
-
 
 @irdl_attr_definition
-class GemvAttr(Data[GemvConfig]):
+class GemvAttr(ConfigAttr[GemvConfig]):
     """Config of the product of a matrix with a few vectors."""
 
     name = "plain.gemv"
 
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> GemvConfig:
-        fields = ConfigFields(parser)
-        lanes, units = fields.choice("lanes", Along), fields.choice("units", Units)
-        names = ("vector", "team", "teams", "columns", "items")
-        vector, team, teams, columns, items = (fields.number(name) for name in names)
-        config = GemvConfig(lanes, vector, team, teams, columns, items, units)
-        fields.finish()
-        return config
-
-    def print_parameter(self, printer: Printer) -> None:
-        c = self.data
-        numbers = {"vector": c.vector, "team": c.team, "teams": c.teams, "columns": c.columns}
-        texts = [f"{name} = {value}" for name, value in numbers.items()]
-        texts += [f"items = {c.items}", f"units = {c.units.value}"]
-        print_fields(printer, [f"lanes = {c.lanes.value}", *texts])
-
 
 @irdl_attr_definition
-class OwnConvAttr(Data[OwnGemmConfig]):
+class OwnConvAttr(ConfigAttr[OwnGemmConfig]):
     """Config of the convolution that takes any strides, alignment and types: the gemm of
     m = pixels, n = output channels and k = taps x input channels, whose left factor is read from
     the image."""
 
     name = "plain.conv"
 
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> OwnGemmConfig:
-        return OwnGemmAttr.parse_parameter(parser)
-
-    def print_parameter(self, printer: Printer) -> None:
-        OwnGemmAttr(self.data).print_parameter(printer)
-
 
 @irdl_attr_definition
-class DepthwiseAttr(Data[ElementwiseConfig]):
+class DepthwiseAttr(ConfigAttr[ElementwiseConfig]):
     """Config of a convolution of single channels: output channels a thread handles at once."""
 
     name = "plain.depthwise"
-
-    def verify(self) -> None:
-        verify_config(self.name, self.data.problems())
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> ElementwiseConfig:
-        return ElementwiseAttr.parse_parameter(parser)
-
-    def print_parameter(self, printer: Printer) -> None:
-        ElementwiseAttr(self.data).print_parameter(printer)
 
 
 @irdl_attr_definition

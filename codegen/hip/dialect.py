@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
-from typing import get_type_hints
+from dataclasses import dataclass
 
-from xdsl.ir import Data, Dialect
+from xdsl.ir import Dialect
 from xdsl.irdl import irdl_attr_definition
-from xdsl.parser import AttrParser
-from xdsl.printer import Printer
-from xdsl.utils.exceptions import VerifyException
+
+from ait.codegen.gpu.config_fields import ConfigAttr
 
 WAVE = 64
 LDS_BYTES = 64 * 1024
@@ -122,11 +120,8 @@ class CkGemm:
         return []
 
 
-_HINTS = get_type_hints(CkGemm)
-
-
 @irdl_attr_definition
-class CkGemmAttr(Data[CkGemm]):
+class CkGemmAttr(ConfigAttr[CkGemm]):
     """`#ck.gemm<block = 256, tile = [256, 128, 32], k1 = [8, 8], xdl = [32, 32], repeat = [4, 2],
     unit = ["k", "k"], load = [8, 8], store = 8, rows = 32>`.
 
@@ -134,46 +129,6 @@ class CkGemmAttr(Data[CkGemm]):
     """
 
     name = "ck.gemm"
-
-    def verify(self) -> None:
-        if problems := self.data.problems():
-            raise VerifyException(f"{self.name}: {'; '.join(problems)}")
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> CkGemm:
-        values: dict[str, int | tuple[int | str, ...]] = {}
-        with parser.in_angle_brackets():
-            for position, field in enumerate(fields(CkGemm)):
-                if position:
-                    parser.parse_punctuation(",")
-                parser.parse_keyword(field.name)
-                parser.parse_punctuation("=")
-                values[field.name] = _parse_field(parser, field.name)
-        return CkGemm(**values)  # pyright: ignore[reportArgumentType]
-
-    def print_parameter(self, printer: Printer) -> None:
-        names = (field.name for field in fields(CkGemm))
-        texts = (f"{n} = {_text(v)}" for n, v in zip(names, astuple(self.data), strict=True))
-        with printer.in_angle_brackets():
-            printer.print_string(", ".join(texts))
-
-
-def _parse_field(parser: AttrParser, name: str) -> int | tuple[int | str, ...]:
-    hint = _HINTS[name]
-    if hint is int:
-        return parser.parse_integer(allow_boolean=False)
-    parse = parser.parse_str_literal if str in hint.__args__ else parser.parse_integer
-    position = parser.pos
-    values = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parse)
-    if len(values) != len(hint.__args__):
-        parser.raise_error(f"{name} has {len(hint.__args__)} elements", position)
-    return tuple(values)
-
-
-def _text(value: int | tuple[int | str, ...]) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return "[" + ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in value) + "]"
 
 
 Ck = Dialect("ck", [], [CkGemmAttr])

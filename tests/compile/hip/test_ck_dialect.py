@@ -73,5 +73,5 @@ def test_verifier(change: dict[str, object], message: str) -> None:
 
 
 def test_parser_counts_elements() -> None:
-    with pytest.raises(ParseError, match="tile has 3 elements"):
+    with pytest.raises(ParseError, match="tile needs 3 numbers"):
         parse(TEXT.replace("[256, 128, 32]", "[256, 128]"))
