@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ait.codegen.cuda.attention import TensorAttention
 from ait.codegen.cuda.attention_hopper import HopperAttention
@@ -20,55 +20,25 @@ from ait.codegen.cuda.gemm_rowwise import ROWS, GemmRowwiseHopper
 from ait.codegen.cuda.gemm_sm80 import GemmSm80
 from ait.codegen.cuda.gemm_sm90 import GemmSm90
 from ait.codegen.gpu.depthwise import Depthwise
-from ait.codegen.gpu.elementwise import Elementwise
+from ait.codegen.gpu.families import SHARED, OpRow, capabilities_of, families_of
 from ait.codegen.gpu.family import KernelFamily
-from ait.codegen.gpu.gather import Gather
 from ait.codegen.gpu.gemv import Gemv
 from ait.codegen.gpu.own_attention import OwnAttention
 from ait.codegen.gpu.own_conv import OwnConv
 from ait.codegen.gpu.own_gemm import Engine, OwnGemm
-from ait.codegen.gpu.rows import Reduce, Rowwise
-from ait.codegen.gpu.transpose import Transpose
-from ait.codegen.gpu.window import Pool, Resize
 from ait.dialects.kernel import (
     AttentionOp,
     BackToBackGemmOp,
     ConvOp,
-    CopyOp,
     DualGemmOp,
-    GatherOp,
     GemmOp,
     GemmRowwiseOp,
     KernelOp,
-    PointwiseOp,
-    PoolOp,
-    ReduceOp,
-    ResizeOp,
-    RowwiseOp,
 )
 from ait.passes.target import AlignedAccess, Capabilities, KernelCapability
 
-_ELEMENTWISE = [Elementwise(), Transpose()]
 _GEMV = Gemv(Engine("ait/cuda/gemv_tensor.hpp", "ait::cuda::TensorGemv"))
 _OWN_GEMM = OwnGemm(Engine("ait/cuda/tensor_engine.hpp", "ait::cuda::TensorEngine"))
-
-
-@dataclass(frozen=True)
-class OpRow:
-    """What the kernels of one op take together, and the families that give them.
-
-    `everywhere`: families for all architectures; `only`: those that a single one has.
-    """
-
-    capability: KernelCapability
-    everywhere: Sequence[KernelFamily]
-    only: Mapping[str, Sequence[KernelFamily]] = field(
-        default_factory=dict[str, Sequence[KernelFamily]]
-    )
-    aligned: Mapping[str, AlignedAccess] = field(default_factory=dict[str, AlignedAccess])
-    """What the families of a single architecture ask of accesses, to be fast."""
-    integers: frozenset[str] = frozenset()
-    """The architectures that multiply i8 exactly."""
 
 
 # What passes may fuse into a gemm is what the fast kernels take: a crowd of operands would leave no
@@ -117,14 +87,7 @@ def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
         AttentionOp: OpRow(
             _ATTENTION, [TensorAttention(), OwnAttention()], {"sm_90a": [HopperAttention()]}
         ),
-        PointwiseOp: OpRow(KernelCapability(), _ELEMENTWISE),
-        CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), _ELEMENTWISE),
-        RowwiseOp: OpRow(KernelCapability(), [Rowwise()]),
-        # Measured on an H100: a block that works alone reads 53 to 108 GB/s of 3350 GB/s for 132.
-        ReduceOp: OpRow(KernelCapability(alone=2.5), [Reduce()]),
-        GatherOp: OpRow(KernelCapability(), [Gather()]),
-        PoolOp: OpRow(KernelCapability(), [Pool()]),
-        ResizeOp: OpRow(KernelCapability(), [Resize()]),
+        **SHARED,
     }
 
 
@@ -133,22 +96,13 @@ def families(
 ) -> Mapping[type[KernelOp], Sequence[KernelFamily]]:
     """For each op, the families of an architecture. `products`: how those of f32 are made on
     tensor cores; None: they are not."""
-    return {
-        kind: [*row.only.get(architecture, ()), *row.everywhere]
-        for kind, row in _rows(products).items()
-    }
+    return families_of(_rows(products), architecture)
 
 
 def capabilities(architecture: str) -> Capabilities:
     """What an architecture's kernels can do, however they multiply."""
-    rows = _rows(None)
-    kernels = {
-        kind: replace(
-            row.capability,
-            aligned=row.aligned.get(architecture, row.capability.aligned),
-            integers=architecture in row.integers,
-        )
-        for kind, row in rows.items()
-        if row.everywhere or architecture in row.only
-    }
-    return Capabilities(kernels, packed_weights=frozenset({ConvOp}), products_for_convs=True)
+    return Capabilities(
+        capabilities_of(_rows(None), architecture),
+        packed_weights=frozenset({ConvOp}),
+        products_for_convs=True,
+    )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
+from ait.codegen.gpu.families import capabilities_of, families_of
 from ait.codegen.gpu.target import GpuTarget
 from ait.codegen.hip import toolchain
 from ait.codegen.hip.devices import DEFAULT, describe
-from ait.codegen.hip.families import CAPABILITIES, FAMILIES
+from ait.codegen.hip.families import ROWS
+from ait.passes.target import Capabilities
 
 
 def make_target(name: str) -> GpuTarget:
@@ -22,8 +24,8 @@ def make_target(name: str) -> GpuTarget:
         device="hip",
         kernel_suffix=".hip",
         description=describe(architecture),
-        capabilities=CAPABILITIES,
-        families=FAMILIES,
+        capabilities=Capabilities(capabilities_of(ROWS, architecture)),
+        families=families_of(ROWS, architecture),
         package="ait.codegen.hip",
         find_toolchain=partial(toolchain.find, architecture),
     )
