@@ -40,6 +40,7 @@ from xdsl.dialects.builtin import (
     I64,
     BFloat16Type,
     DenseArrayBase,
+    Float8E4M3FNType,
     Float16Type,
     FloatAttr,
     IntegerAttr,
@@ -72,6 +73,8 @@ PropertyValue: TypeAlias = int | float | str | bool | list[int]
 _INT32_LIMIT = 1 << 31
 _MAX_SYMBOL_DIMS = 32
 _MAX_SYMBOL_OPERATIONS = 3
+_ROUGH_TYPES = (Float16Type, BFloat16Type, Float8E4M3FNType)
+"""Types of results for which rough functions are exact enough; see rough.py."""
 
 
 @dataclass(frozen=True)
@@ -294,7 +297,7 @@ class KernelView:
 
     def _region_codes(self, hints: bool) -> list[RegionCode]:
         """Both regions of a rowwise op may end up in one scope: their variables differ."""
-        rough = all(isinstance(element_of(out), Float16Type | BFloat16Type) for out in self.op.outs)
+        rough = all(isinstance(element_of(out), _ROUGH_TYPES) for out in self.op.outs)
         return [
             region_code(region, self._printer, "p" if name == "prologue" else "v", hints, rough)
             for name, region in zip(self.op.REGION_NAMES, self.op.regions, strict=True)

@@ -1,7 +1,7 @@
-"""Cheap functions for results that are stored in 16 bits.
+"""Cheap functions for results that are stored in 16 bits or fewer.
 
-A relative error of 2^-16 is none after rounding to f16 or bf16. Where all results of a region are
-rounded so, an idiom of its code may be one call of the prelude instead.
+A relative error of 2^-16 is none after rounding to f16, bf16 or f8E4M3FN. Where all results of a
+region are rounded so, an idiom of its code may be one call of the prelude instead.
 """
 
 from __future__ import annotations

@@ -17,11 +17,13 @@ from xdsl.dialects import arith
 from xdsl.dialects import math as math_dialect
 from xdsl.dialects.builtin import (
     BFloat16Type,
+    Float8E4M3FNType,
     Float16Type,
     FloatAttr,
     IntegerAttr,
     IntegerType,
     bf16,
+    f8E4M3FN,
     f16,
     f32,
     i1,
@@ -57,6 +59,7 @@ ELEMENT_TYPES: Mapping[Attribute, ElementType] = {
     i32: ElementType("i32", "int32_t", "int32_t", 4),
     i8: ElementType("i8", "int8_t", "int8_t", 1),
     i1: ElementType("i1", "bool", "bool", 1),
+    f8E4M3FN: ElementType("f8E4M3FN", "ait::float8_e4m3_t", "float", 1),
 }
 
 
@@ -166,7 +169,7 @@ def _to_result(op: Operation, operands: Sequence[str]) -> str:
 
 
 def _round_to_storage(op: Operation, operands: Sequence[str]) -> str:
-    """f16 and bf16 values are held as floats that the storage type can represent."""
+    """Values of narrow floats are held as floats that the storage type can represent."""
     storage = element_type(op.results[0].type).storage
     return f"ait::convert<float>(ait::convert<{storage}>({operands[0]}))"
 
@@ -303,14 +306,14 @@ PRINTERS: Mapping[type[Operation], Printer] = {
 SCALAR_OPS: frozenset[type[Operation]] = frozenset(PRINTERS) | {ExtentOp, IndexOp, YieldOp}
 """The ops that region code may consist of: what a target's capabilities can promise."""
 
-_REDUCED_FLOATS = (Float16Type, BFloat16Type)
+_REDUCED_FLOATS = (Float16Type, BFloat16Type, Float8E4M3FNType)
 _ON_REDUCED_FLOATS = (arith.ExtFOp, arith.TruncFOp, arith.SelectOp, arith.ConstantOp)
 
 
 def is_supported(op: Operation) -> bool:
     """Whether C++ can be generated for a scalar op: its kind, and the types it works on.
 
-    Values of f16 and bf16 exist only between a `truncf` and the `extf` that reads it back.
+    Values of floats below f32 exist only between a `truncf` and the `extf` that reads it back.
     """
     if type(op) not in SCALAR_OPS:
         return False

@@ -24,6 +24,7 @@ _SAFETENSORS_NAMES: Mapping[str, str] = {
     "i32": "I32",
     "i8": "I8",
     "i1": "BOOL",
+    "f8E4M3FN": "F8_E4M3",
 }
 
 
@@ -136,5 +137,5 @@ def _digest(array: Array | None) -> str:
 
 
 def _bytes(array: Array) -> memoryview:
-    """The array's memory; bfloat16 has no buffer format of its own."""
+    """The array's memory; narrow floats have no buffer format of their own."""
     return array.reshape(-1).view(np.uint8).data

@@ -12,6 +12,7 @@ from xdsl.dialects.builtin import (
     DenseIntOrFPElementsAttr,
     TensorType,
     bf16,
+    f8E4M3FN,
     f16,
     f32,
     i1,
@@ -57,6 +58,7 @@ DTYPES = {
         ("i32", i32, np.int32),
         ("i8", i8, np.int8),
         ("i1", i1, np.bool_),
+        ("f8E4M3FN", f8E4M3FN, ml_dtypes.float8_e4m3fn),
     )
 }
 """All element types by name, in the order of their codes in the runtime."""
@@ -69,6 +71,9 @@ _ALIASES = {
     "float16": "f16",
     "half": "f16",
     "bfloat16": "bf16",
+    "float8_e4m3fn": "f8E4M3FN",
+    "f8e4m3fn": "f8E4M3FN",
+    "e4m3": "f8E4M3FN",
     "int64": "i64",
     "long": "i64",
     "int32": "i32",

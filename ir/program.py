@@ -32,6 +32,7 @@ from ait.dialects.verification import verify_dominance
 from ait.errors import AitError, WeightError
 from ait.ir.dtypes import Array, dtype_of
 from ait.ir.parsing import parse_module
+from ait.ir.weight_file import read_arrays
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _mismatches(name: str, declared: Attribute, array: Array) -> Iterator[str]:
 def load_weights(path: Path) -> dict[str, Array]:
     """All arrays of a safetensors file. Raises WeightError if it is unreadable or corrupt."""
     try:
-        return safetensors.load_file(path)  # pyright: ignore[reportUnknownMemberType]
+        return read_arrays(path)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise WeightError(f"cannot read weights from {path}: {error}") from None
 

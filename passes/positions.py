@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import ml_dtypes
 import numpy as np
 from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr, bf16, f16, f32, i1, i32, i64
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr, bf16, f8E4M3FN, f16, f32, i1, i32, i64
 from xdsl.ir import Attribute, Block, Operation, OpResult, Region, SSAValue
 
 from ait.dialects.kernel import ExtentOp, IndexOp, YieldOp
@@ -133,7 +133,12 @@ _ARITHMETIC: Mapping[type[Operation], Callable[..., Any]] = {
 }
 """Of two numbers. Sums of integers are lines, which cannot overflow unnoticed."""
 _WIDENING = (arith.SIToFPOp, arith.UIToFPOp, arith.ExtUIOp, arith.ExtSIOp)
-_STORED: Mapping[Attribute, Any] = {f16: np.float16, bf16: ml_dtypes.bfloat16, f32: np.float32}
+_STORED: Mapping[Attribute, Any] = {
+    f8E4M3FN: ml_dtypes.float8_e4m3fn,
+    f16: np.float16,
+    bf16: ml_dtypes.bfloat16,
+    f32: np.float32,
+}
 
 
 def _rounded(number: Number, of_type: Attribute) -> Number:
@@ -424,7 +429,7 @@ class Extent:
         return Extent(min(ends), max(ends))
 
 
-BITS: Mapping[Attribute, int] = {f16: 11, bf16: 8, f32: 24}
+BITS: Mapping[Attribute, int] = {f8E4M3FN: 4, f16: 11, bf16: 8, f32: 24}
 """The precision of types."""
 
 _UNIT = Extent(-1.0, 1.0)

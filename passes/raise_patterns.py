@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import AnyFloat, ModuleOp, bf16, f16
+from xdsl.dialects.builtin import AnyFloat, ModuleOp, bf16, f8E4M3FN, f16
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
@@ -70,7 +70,7 @@ def close(value: SSAValue, a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=_CLOSE.get(element_of(value), 1e-4))
 
 
-_CLOSE: dict[Attribute, float] = {f16: 2**-10, bf16: 2**-7}
+_CLOSE: dict[Attribute, float] = {f16: 2**-10, bf16: 2**-7, f8E4M3FN: 2**-3}
 
 
 def plus_literal(value: SSAValue) -> Iterator[tuple[SSAValue, float]]:

@@ -105,7 +105,9 @@ class RowTile:
 class KernelCapability:
     """What a target's kernels of one kernel op take."""
 
-    elements: frozenset[str] = frozenset({"f32", "f16", "bf16", "i64", "i32", "i8", "i1"})
+    elements: frozenset[str] = frozenset(
+        {"f32", "f16", "bf16", "f8E4M3FN", "i64", "i32", "i8", "i1"}
+    )
     """Element types of operands and results, as IR text."""
     max_ins: int = 128
     max_outs: int = 16

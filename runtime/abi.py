@@ -25,7 +25,7 @@ ABI_VERSION = 1
 MAX_RANK = 16
 
 DEVICES: tuple[str, ...] = ("cpu", "cuda", "hip")
-DTYPES: tuple[str, ...] = ("f32", "f16", "bf16", "i64", "i32", "i8", "i1")
+DTYPES: tuple[str, ...] = ("f32", "f16", "bf16", "i64", "i32", "i8", "i1", "f8E4M3FN")
 WEIGHT_ROLES: tuple[str, ...] = ("raw", "derived", "frozen")
 
 IGNORE_UNEXPECTED_WEIGHTS = 1

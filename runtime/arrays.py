@@ -28,7 +28,10 @@ _NAMES = {
     "int32": "i32",
     "int8": "i8",
     "bool": "i1",
+    "float8_e4m3fn": "f8E4M3FN",
 }
+_OF_ML_DTYPES = frozenset({"bf16", "f8E4M3FN"})
+"""What NumPy itself does not know."""
 _COMMON_NAMES = {ours: common for common, ours in _NAMES.items()}
 
 _DLPACK_CPU = 1
@@ -61,11 +64,12 @@ class Borrowed:
 
 def numpy_dtype(dtype: str) -> np.dtype[Any]:
     """The NumPy type of one of ours."""
-    if dtype == "bf16":
+    name = _COMMON_NAMES[dtype]
+    if dtype in _OF_ML_DTYPES:
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(_COMMON_NAMES[dtype])
+        return np.dtype(getattr(ml_dtypes, name))
+    return np.dtype(name)
 
 
 def itemsize(dtype: str) -> int:

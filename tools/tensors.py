@@ -82,8 +82,11 @@ def read_inputs(arguments: Sequence[str]) -> dict[str, Array]:
     return found
 
 
+_UNKNOWN_TO_NUMPY = frozenset({"bfloat16", "float8_e4m3fn"})
+
+
 def write_outputs(path: Path, outputs: Mapping[str, Array]) -> None:
-    """Write arrays by name: .safetensors, or .npz (which has no bf16: it is widened to f32)."""
+    """Write arrays by name: .safetensors, or .npz (whose narrow floats, but f16, are widened)."""
     if path.suffix == ".safetensors":
         from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
@@ -92,7 +95,9 @@ def write_outputs(path: Path, outputs: Mapping[str, Array]) -> None:
     if path.suffix != ".npz":
         raise UsageError(f"{path}: outputs are written as .npz or .safetensors")
     plain = {
-        name: value.astype(np.float32) if value.dtype.name == "bfloat16" else value
+        name: value.astype(np.float32)
+        if value.dtype.name in ("bfloat16", "float8_e4m3fn")
+        else value
         for name, value in outputs.items()
     }
     # Not np.savez: an output named like one of its parameters would be mistaken for it.
@@ -218,10 +223,11 @@ def _read_many(path: Path) -> dict[str, Array]:
         return {name: archive[name] for name in archive}
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
-        from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
+
+        from ait.ir.weight_file import read_arrays
 
         try:
-            return load_file(path)
+            return read_arrays(path)
         except SafetensorError as error:
             raise InputError(f"{path} is no safetensors file: {error}") from error
     raise UsageError(f"--input {path}: expected NAME=FILE.npy, FILE.npz or FILE.safetensors")

@@ -55,7 +55,7 @@ from ait.errors import CompileError
 from ait.passes.target import Capabilities, DeviceDescription, KernelCapability, RowTile
 from ait.runtime.sources import Device
 
-_FLOATS = frozenset({"f32", "f16", "bf16"})
+_FLOATS = frozenset({"f32", "f16", "bf16", "f8E4M3FN"})
 
 _TEMPLATES: Mapping[type[KernelOp], str] = {
     PointwiseOp: "pointwise",

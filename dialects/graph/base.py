@@ -17,6 +17,7 @@ from xdsl.dialects.builtin import (
     TensorType,
     UnitAttr,
     bf16,
+    f8E4M3FN,
     f16,
     f32,
     f64,
@@ -64,7 +65,7 @@ class ElementKind(Enum):
 
 
 ELEMENT_KINDS: dict[Attribute, ElementKind] = {
-    **dict.fromkeys((f32, f16, bf16), ElementKind.FLOAT),
+    **dict.fromkeys((f32, f16, bf16, f8E4M3FN), ElementKind.FLOAT),
     **dict.fromkeys((i64, i32, i8), ElementKind.INTEGER),
     i1: ElementKind.BOOLEAN,
 }
@@ -74,12 +75,12 @@ NUMBERS = (ElementKind.FLOAT, ElementKind.INTEGER)
 ANYTHING = tuple(ElementKind)
 
 _KIND_TEXT = {
-    FLOATS: "a float type (f32, f16, bf16)",
+    FLOATS: "a float type (f32, f16, bf16, f8E4M3FN)",
     BOOLEANS: "i1",
-    NUMBERS: "a number type (f32, f16, bf16, i64, i32, i8)",
+    NUMBERS: "a number type (f32, f16, bf16, f8E4M3FN, i64, i32, i8)",
     (ElementKind.FLOAT, ElementKind.BOOLEAN): "a float type or i1",
     (ElementKind.INTEGER,): "an integer type (i64, i32, i8)",
-    ANYTHING: "one of f32, f16, bf16, i64, i32, i8, i1",
+    ANYTHING: "one of f32, f16, bf16, f8E4M3FN, i64, i32, i8, i1",
 }
 
 

@@ -296,8 +296,10 @@ class LogicalNotOp(UnaryOp):
 class CastOp(UnaryOp):
     """`y = x` in the element type `element`.
 
-    Float to float rounds to nearest even. Float to integer truncates toward zero and saturates,
-    and NaN gives 0. Integer to integer wraps around. To i1 is `x != 0`.
+    Float to float rounds to nearest even; f8E4M3FN has no infinity, and what would round to more
+    than 448 is NaN there, as PyTorch has it (clamp first to saturate, as ONNX does by default).
+    Float to integer truncates toward zero and saturates, and NaN gives 0. Integer to integer wraps
+    around. To i1 is `x != 0`.
     """
 
     name = "graph.cast"

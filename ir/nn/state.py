@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from ait.dialects.graph import ElementKind
 from ait.errors import ShapeError, WeightError
 from ait.ir.dtypes import Array, dtype_of
+from ait.ir.weight_file import read_arrays
 
 if TYPE_CHECKING:
     from ait.ir.nn.module import Parameter
@@ -91,6 +92,9 @@ def _conflict(name: str, array: Array, other: str, values: Array) -> str | None:
     return f"conflict: {name} and {other} are one parameter, but the weights give two values"
 
 
+_UNKNOWN_TO_NUMPY = frozenset({"torch.bfloat16", "torch.float8_e4m3fn"})
+
+
 def _as_array(value: object) -> Array:
     """An array of a NumPy array, a parameter or a torch tensor."""
     from ait.ir.nn.module import Parameter
@@ -101,8 +105,8 @@ def _as_array(value: object) -> Array:
         return value.data
     if not isinstance(value, np.ndarray) and hasattr(value, "detach"):
         tensor = cast(Any, value).detach().cpu()
-        # NumPy has no bfloat16 of its own, and f32 holds each of its values.
-        return np.asarray(tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor)
+        # NumPy has no such types of its own, and f32 holds each of their values.
+        return np.asarray(tensor.float() if str(tensor.dtype) in _UNKNOWN_TO_NUMPY else tensor)
     return np.asarray(value)
 
 
@@ -114,8 +118,7 @@ def read_safetensors(path: str | PathLike[str]) -> dict[str, Array]:
             f"{path} is a pickle, which can run any code when it is read: convert it to safetensors"
         )
     try:
-        with cast(Any, safe_open(path, framework="numpy")) as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return read_arrays(path)
     except FileNotFoundError:
         raise WeightError(f"there is no file {path}") from None
     except (SafetensorError, OSError) as error:

@@ -70,8 +70,8 @@ class Tensor(Castable):
     """A value of the model being traced.
 
     It has PyTorch's methods under their names. Shapes are tuples of ints and symbolic dims, dtypes
-    are names: "f32", "f16", "bf16", "i64", "i32", "i8", "i1". Scalars and NumPy arrays take the
-    dtype of the tensor that they meet; tensors of different dtypes must be cast to meet.
+    are names: "f32", "f16", "bf16", "f8E4M3FN", "i64", "i32", "i8", "i1". Scalars and NumPy arrays
+    take the dtype of the tensor that they meet; tensors of different dtypes must be cast to meet.
     """
 
     __array_ufunc__ = None  # so that `array + tensor` asks the tensor
@@ -688,6 +688,9 @@ def promote(value: Operand | Sequence[object], dtype: DType) -> Tensor:
     return constant(converted)
 
 
+_NARROW_FLOATS = tuple(DTYPES[name].numpy for name in ("bf16", "f8E4M3FN"))
+"""Floats that NumPy itself does not know."""
+
 _ORDER = (ElementKind.BOOLEAN, ElementKind.INTEGER, ElementKind.FLOAT)
 """Constants become what stands at or after them."""
 
@@ -698,7 +701,7 @@ def _kind_of(array: Array) -> ElementKind:
         return ElementKind.BOOLEAN
     if array.dtype.kind in "iu":
         return ElementKind.INTEGER
-    if array.dtype.kind == "f" or array.dtype == DTYPES["bf16"].numpy:
+    if array.dtype.kind == "f" or array.dtype in _NARROW_FLOATS:
         return ElementKind.FLOAT
     raise ShapeError(current_recorder().located(f"a constant cannot have dtype {array.dtype}"))
 

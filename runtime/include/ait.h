@@ -61,7 +61,8 @@ typedef enum ait_dtype {
   AIT_I64 = 3,
   AIT_I32 = 4,
   AIT_I8 = 5,
-  AIT_I1 = 6 /* one byte, 0 or 1 */
+  AIT_I1 = 6,      /* one byte, 0 or 1 */
+  AIT_F8E4M3FN = 7 /* one byte: sign, 4 bits of exponent, 3 of mantissa; no infinities, +-448 */
 } ait_dtype;
 
 typedef enum ait_device { AIT_CPU = 0, AIT_CUDA = 1, AIT_HIP = 2 } ait_device;

@@ -37,7 +37,7 @@ REFUSED: dict[str, tuple[Callable[[], GraphOp], str]] = {
     ),
     "element": (
         lambda: graph.CastOp(value(4), f64),
-        "result has elements f64, not one of f32, f16, bf16, i64, i32, i8, i1",
+        "result has elements f64, not one of f32, f16, bf16, f8E4M3FN, i64, i32, i8, i1",
     ),
     "bias": (
         lambda: graph.LayerNormOp(value(4), None, value(4)),

@@ -67,7 +67,7 @@ def test_all_problems_of_weights_at_once() -> None:
         "weight 'a' has elements f16, the parameter has f32",
         "weight 'a' has shape [4, 2], the parameter has [2, 4]",
         "parameter 'encoder.b' has no weight",
-        "weight 'c': dtype complex64 is none of f32, f16, bf16, i64, i32, i8, i1",
+        "weight 'c': dtype complex64 is none of f32, f16, bf16, i64, i32, i8, i1, f8E4M3FN",
         "weight 'extra' belongs to no parameter",
     ]
 
@@ -111,7 +111,7 @@ def test_save_and_load(tmp_path: Path) -> None:
         np.testing.assert_array_equal(evaluate(again, [x, y])[name], array)
 
 
-@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16", "i64", "i32", "i8", "i1"])
+@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16", "i64", "i32", "i8", "i1", "f8E4M3FN"])
 def test_every_dtype_survives_a_file(tmp_path: Path, dtype: str) -> None:
     from ait.ir.dtypes import dtype_of
 

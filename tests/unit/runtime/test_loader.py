@@ -107,7 +107,8 @@ def test_takes_and_gives_pytorch(model, reference):
     close(result.numpy(), reference(x, s))
     transposed = torch.from_numpy(np.ascontiguousarray(x.T)).T
     close(model(transposed, s).numpy(), reference(x, s))
-    assert arrays.borrow(torch.zeros(2, dtype=torch.bfloat16), "x").dtype == "bf16"
+    for common, ours in (("bfloat16", "bf16"), ("float8_e4m3fn", "f8E4M3FN")):
+        assert arrays.borrow(torch.zeros(2, dtype=getattr(torch, common)), "x").dtype == ours
 
 
 class OtherDevice(DLPackOnly):

@@ -35,6 +35,12 @@ struct bfloat16_t {
   std::uint16_t bits;
 };
 
+/// Sign, four bits of exponent (bias 7), three of mantissa. There are no infinities; all ones is NaN, and
+/// 448 the largest number.
+struct float8_e4m3_t {
+  std::uint8_t bits;
+};
+
 /// Exact: every half is a float. Written with integer operations so that it vectorises anywhere.
 AIT_INLINE float half_to_float(std::uint16_t half) {
   const std::uint32_t magnitude = static_cast<std::uint32_t>(half & 0x7fffu) << 13;
@@ -74,6 +80,28 @@ AIT_INLINE std::uint16_t float_to_bfloat16(float value) {
   return static_cast<std::uint16_t>(((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded) >> 16);
 }
 
+/// Exact. Multiplying by 2^120 moves the exponent bias from 7 to 127 and normalises subnormals.
+AIT_INLINE float float8_e4m3_to_float(std::uint8_t value) {
+  const std::uint32_t magnitude = static_cast<std::uint32_t>(value & 0x7fu) << 20;
+  const std::uint32_t sign = static_cast<std::uint32_t>(value & 0x80u) << 24;
+  const std::uint32_t finite = bit_cast<std::uint32_t>(bit_cast<float>(magnitude) * 0x1p120f);
+  return bit_cast<float>(sign | (magnitude == 0x07f00000u ? 0x7fc00000u : finite));
+}
+
+/// Rounds to nearest, ties to even; what would round to more than 448 becomes NaN, as NaN does.
+AIT_INLINE std::uint8_t float_to_float8_e4m3(float value) {
+  const std::uint32_t bits = bit_cast<std::uint32_t>(value);
+  const std::uint32_t magnitude = bits & 0x7fffffffu;
+  // Below 2^-6 the result is subnormal: adding 2^14 makes the FPU round at the right bit.
+  const std::uint32_t subnormal =
+      bit_cast<std::uint32_t>(bit_cast<float>(magnitude) + 0x1p14f) - 0x46800000u;
+  const std::uint32_t odd = (magnitude >> 20) & 1u;
+  const std::uint32_t normal = (magnitude + 0xc407ffffu + odd) >> 20;
+  std::uint32_t result = magnitude < 0x3c800000u ? subnormal : normal;
+  result = magnitude > 0x43e80000u ? 0x7fu : result;
+  return static_cast<std::uint8_t>(((bits >> 24) & 0x80u) | result);
+}
+
 /// The type in which a value of storage type T is computed.
 template <typename T>
 struct compute_type {
@@ -87,6 +115,10 @@ template <>
 struct compute_type<bfloat16_t> {
   using type = float;
 };
+template <>
+struct compute_type<float8_e4m3_t> {
+  using type = float;
+};
 template <typename T>
 using compute_t = typename compute_type<T>::type;
 
@@ -97,7 +129,8 @@ namespace detail {
 
 template <typename T>
 inline constexpr bool is_storage_only =
-    std::is_same_v<T, half_t> || std::is_same_v<T, bfloat16_t>;
+    std::is_same_v<T, half_t> || std::is_same_v<T, bfloat16_t> ||
+    std::is_same_v<T, float8_e4m3_t>;
 
 /// Truncates toward zero and saturates; NaN becomes 0.
 template <typename To>
@@ -122,10 +155,14 @@ AIT_INLINE To convert(From value) {
     return convert<To>(half_to_float(value.bits));
   } else if constexpr (std::is_same_v<From, bfloat16_t>) {
     return convert<To>(bfloat16_to_float(value.bits));
+  } else if constexpr (std::is_same_v<From, float8_e4m3_t>) {
+    return convert<To>(float8_e4m3_to_float(value.bits));
   } else if constexpr (std::is_same_v<To, half_t>) {
     return half_t{float_to_half(convert<float>(value))};
   } else if constexpr (std::is_same_v<To, bfloat16_t>) {
     return bfloat16_t{float_to_bfloat16(convert<float>(value))};
+  } else if constexpr (std::is_same_v<To, float8_e4m3_t>) {
+    return float8_e4m3_t{float_to_float8_e4m3(convert<float>(value))};
   } else if constexpr (std::is_same_v<To, bool>) {
     return value != From(0);
   } else if constexpr (std::is_floating_point_v<To>) {

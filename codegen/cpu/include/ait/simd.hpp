@@ -50,6 +50,9 @@ typedef std::uint16_t ShortVector __attribute__((vector_size(AIT_VECTOR_BYTES / 
 typedef std::uint16_t UnalignedShortVector
     __attribute__((vector_size(AIT_VECTOR_BYTES / 2), aligned(2), may_alias));
 
+typedef std::uint8_t UnalignedByteVector
+    __attribute__((vector_size(AIT_VECTOR_BYTES / 4), aligned(1), may_alias));
+
 #if defined(__F16C__)
 typedef short PackedHalves __attribute__((vector_size(16)));
 #endif
@@ -100,6 +103,18 @@ AIT_INLINE Vector load_vector(const half_t* data) {
       (special & is_special) | (reinterpret_cast<detail::BitsVector>(scaled) & ~is_special);
   return reinterpret_cast<Vector>(bits | ((half & 0x8000u) << 16));
 #endif
+}
+
+AIT_INLINE Vector load_vector(const float8_e4m3_t* data) {
+  // The scalar float8_e4m3_to_float, lane by lane.
+  const detail::BitsVector code = __builtin_convertvector(
+      *reinterpret_cast<const detail::UnalignedByteVector*>(data), detail::BitsVector);
+  const detail::BitsVector magnitude = (code & 0x7fu) << 20;
+  const Vector scaled = reinterpret_cast<Vector>(magnitude) * 0x1p120f;
+  const detail::BitsVector is_nan = reinterpret_cast<detail::BitsVector>(magnitude == 0x07f00000u);
+  const detail::BitsVector bits =
+      (is_nan & 0x7fc00000u) | (reinterpret_cast<detail::BitsVector>(scaled) & ~is_nan);
+  return reinterpret_cast<Vector>(bits | ((code & 0x80u) << 24));
 }
 
 /// Lane-wise choice; `mask` lanes are all ones or all zeros.

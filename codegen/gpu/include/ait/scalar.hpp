@@ -39,6 +39,12 @@ struct bfloat16_t {
   std::uint16_t bits;
 };
 
+/// Sign, four bits of exponent (bias 7), three of mantissa. There are no infinities; all ones is NaN, and
+/// 448 the largest number.
+struct float8_e4m3_t {
+  std::uint8_t bits;
+};
+
 #if defined(__HIP__) || defined(__HIPCC__)
 
 AIT_INLINE float half_to_float(std::uint16_t half) {
@@ -76,6 +82,40 @@ AIT_INLINE float bfloat16_to_float(std::uint16_t value) {
   return bit_cast<float>(static_cast<std::uint32_t>(value) << 16);
 }
 
+/// Exact. Multiplying by 2^120 moves the exponent bias from 7 to 127 and normalises subnormals.
+AIT_INLINE float float8_e4m3_to_float(std::uint8_t value) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+  std::uint32_t halves;
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(static_cast<std::uint16_t>(value)));
+  return half_to_float(static_cast<std::uint16_t>(halves));
+#else
+  const std::uint32_t magnitude = static_cast<std::uint32_t>(value & 0x7fu) << 20;
+  const std::uint32_t sign = static_cast<std::uint32_t>(value & 0x80u) << 24;
+  const std::uint32_t finite = bit_cast<std::uint32_t>(bit_cast<float>(magnitude) * 0x1p120f);
+  return bit_cast<float>(sign | (magnitude == 0x07f00000u ? 0x7fc00000u : finite));
+#endif
+}
+
+/// Rounds to nearest, ties to even; what would round to more than 448 becomes NaN, as NaN does.
+AIT_INLINE std::uint8_t float_to_float8_e4m3(float value) {
+  const std::uint32_t bits = bit_cast<std::uint32_t>(value);
+  const std::uint32_t magnitude = bits & 0x7fffffffu;
+  constexpr std::uint32_t kLast = 0x43e80000u, kNan = 0x7fu;  // 464 rounds to 448, which is even
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+  std::uint16_t pair;  // saturated
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(0.0f), "f"(value));
+  return static_cast<std::uint8_t>(magnitude > kLast ? kNan : pair);
+#else
+  // Below 2^-6 the result is subnormal: adding 2^14 makes the FPU round at the right bit.
+  const std::uint32_t subnormal =
+      bit_cast<std::uint32_t>(bit_cast<float>(magnitude) + 0x1p14f) - 0x46800000u;
+  const std::uint32_t odd = (magnitude >> 20) & 1u;
+  const std::uint32_t normal = (magnitude + 0xc407ffffu + odd) >> 20;
+  const std::uint32_t result = magnitude < 0x3c800000u ? subnormal : normal;
+  return static_cast<std::uint8_t>(magnitude > kLast ? kNan : ((bits >> 24) & 0x80u) | result);
+#endif
+}
+
 /// The type in which a value of storage type T is computed.
 template <typename T>
 struct compute_type {
@@ -87,6 +127,10 @@ struct compute_type<half_t> {
 };
 template <>
 struct compute_type<bfloat16_t> {
+  using type = float;
+};
+template <>
+struct compute_type<float8_e4m3_t> {
   using type = float;
 };
 template <typename T>
@@ -120,10 +164,14 @@ AIT_INLINE To convert(From value) {
     return convert<To>(half_to_float(value.bits));
   } else if constexpr (std::is_same_v<From, bfloat16_t>) {
     return convert<To>(bfloat16_to_float(value.bits));
+  } else if constexpr (std::is_same_v<From, float8_e4m3_t>) {
+    return convert<To>(float8_e4m3_to_float(value.bits));
   } else if constexpr (std::is_same_v<To, half_t>) {
     return half_t{float_to_half(convert<float>(value))};
   } else if constexpr (std::is_same_v<To, bfloat16_t>) {
     return bfloat16_t{float_to_bfloat16(convert<float>(value))};
+  } else if constexpr (std::is_same_v<To, float8_e4m3_t>) {
+    return float8_e4m3_t{float_to_float8_e4m3(convert<float>(value))};
   } else if constexpr (std::is_same_v<To, bool>) {
     return value != From(0);
   } else if constexpr (std::is_floating_point_v<To>) {

@@ -15,6 +15,13 @@ func.func @constant_2() -> tensor<i1> {
   func.return %y : tensor<i1>
 }
 
+// CHECK-LABEL: func.func @constant_8_bits(
+// CHECK-NEXT: %y = graph.constant dense<[1.000000e+00, -4.480000e+02, 1.953120e-03, 0x7f]> : tensor<4xf8E4M3FN>
+func.func @constant_8_bits() -> tensor<4xf8E4M3FN> {
+  %y = graph.constant dense<[1.000000e+00, -4.480000e+02, 1.953120e-03, 0x7f]> : tensor<4xf8E4M3FN>
+  func.return %y : tensor<4xf8E4M3FN>
+}
+
 // CHECK-LABEL: func.func @iota_1(
 // CHECK-NEXT: %y = graph.iota {axis = 1} : tensor<?x?xi64, #sym.dims<[batch, seq], batch in [1, 64], seq in [1, 256]>>
 func.func @iota_1() -> tensor<?x?xi64, #sym.dims<[batch, seq], batch in [1, 64], seq in [1, 256]>> {

@@ -181,6 +181,13 @@ func.func @cast_2(%x: !batch_4_seq_f32) -> !batch_4_seq_i1 {
   func.return %y : !batch_4_seq_i1
 }
 
+// CHECK-LABEL: func.func @cast_3(
+// CHECK-NEXT: %y = graph.cast %x : (tensor<4xf32>) -> tensor<4xf8E4M3FN>
+func.func @cast_3(%x: tensor<4xf32>) -> tensor<4xf8E4M3FN> {
+  %y = graph.cast %x : (tensor<4xf32>) -> tensor<4xf8E4M3FN>
+  func.return %y : tensor<4xf8E4M3FN>
+}
+
 // CHECK-LABEL: func.func @clamp_1(
 // CHECK-NEXT: %y = graph.clamp %x {min = 0.5} : tensor<?x4x?xf32, #sym.dims<[batch, 4, seq], batch in [1, 64], seq in [1, 256]>>
 func.func @clamp_1(%x: !batch_4_seq_f32) -> !batch_4_seq_f32 {

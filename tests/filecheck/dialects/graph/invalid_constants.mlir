@@ -1,7 +1,7 @@
 // RUN: ait-opt %s --split-input-file --verify-diagnostics
 
 func.func @constant() {
-  // expected-error@+1 {{value has elements f64, not one of f32, f16, bf16, i64, i32, i8, i1}}
+  // expected-error@+1 {{value has elements f64, not one of f32, f16, bf16, f8E4M3FN, i64, i32, i8, i1}}
   %r = graph.constant dense<1.0> : tensor<4xf64>
   func.return
 }

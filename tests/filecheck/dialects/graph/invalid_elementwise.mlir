@@ -1,7 +1,7 @@
 // RUN: ait-opt %s --split-input-file --verify-diagnostics
 
 func.func @neg_i1(%x: tensor<4xi1>) {
-  // expected-error@+1 {{x has elements i1, not a number type (f32, f16, bf16, i64, i32, i8)}}
+  // expected-error@+1 {{x has elements i1, not a number type (f32, f16, bf16, f8E4M3FN, i64, i32, i8)}}
   %r = graph.neg %x : tensor<4xi1>
   func.return
 }
@@ -9,7 +9,7 @@ func.func @neg_i1(%x: tensor<4xi1>) {
 // -----
 
 func.func @exp_int(%x: tensor<4xi32>) {
-  // expected-error@+1 {{x has elements i32, not a float type (f32, f16, bf16)}}
+  // expected-error@+1 {{x has elements i32, not a float type (f32, f16, bf16, f8E4M3FN)}}
   %r = graph.exp %x : tensor<4xi32>
   func.return
 }
@@ -17,7 +17,7 @@ func.func @exp_int(%x: tensor<4xi32>) {
 // -----
 
 func.func @unsupported(%x: tensor<4xf64>) {
-  // expected-error@+1 {{x has elements f64, not a number type (f32, f16, bf16, i64, i32, i8)}}
+  // expected-error@+1 {{x has elements f64, not a number type (f32, f16, bf16, f8E4M3FN, i64, i32, i8)}}
   %r = graph.abs %x : tensor<4xf64>
   func.return
 }
@@ -89,7 +89,7 @@ func.func @clamp_float(%x: tensor<4xf32>) {
 // -----
 
 func.func @cast(%x: tensor<4xf32>) {
-  // expected-error@+1 {{result has elements f64, not one of f32, f16, bf16, i64, i32, i8, i1}}
+  // expected-error@+1 {{result has elements f64, not one of f32, f16, bf16, f8E4M3FN, i64, i32, i8, i1}}
   %r = graph.cast %x : (tensor<4xf32>) -> tensor<4xf64>
   func.return
 }
@@ -145,7 +145,7 @@ func.func @mul_elements(%x: tensor<4xf32>, %y: tensor<4xf16>) {
 // -----
 
 func.func @div(%x: tensor<4xi32>) {
-  // expected-error@+1 {{lhs has elements i32, not a float type (f32, f16, bf16)}}
+  // expected-error@+1 {{lhs has elements i32, not a float type (f32, f16, bf16, f8E4M3FN)}}
   %r = graph.div %x, %x : tensor<4xi32>
   func.return
 }

@@ -187,6 +187,40 @@ void test_conversions() {
     const float wide = ait::bfloat16_to_float(half);
     if (!std::isnan(wide)) expect(ait::float_to_bfloat16(wide) == half, "bf16 round trip");
   }
+  for (std::uint32_t bits = 0; bits < 256; ++bits) {
+    const auto code = static_cast<std::uint8_t>(bits), next = static_cast<std::uint8_t>(bits + 1);
+    const float value = ait::float8_e4m3_to_float(code);
+    const bool is_nan = (bits & 0x7f) == 0x7f;
+    expect(std::isnan(value) == is_nan, "e4m3 NaN");
+    expect(((ait::float_to_float8_e4m3(value) ^ code) & (is_nan ? 0x7f : 0xff)) == 0,
+           "e4m3 round trip");
+    if (is_nan) continue;
+    const int exponent = static_cast<int>(bits >> 3 & 15), mantissa = static_cast<int>(bits & 7);
+    const float size = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9)
+                                     : std::ldexp(static_cast<float>(8 + mantissa), exponent - 10);
+    expect(value == std::copysign(size, bits & 0x80 ? -1.0f : 1.0f), "e4m3 value");
+    // What would be the number above 448 is NaN: it takes what rounds to it.
+    const float above = (bits & 0x7f) == 0x7e ? std::copysign(480.0f, value)
+                                              : ait::float8_e4m3_to_float(next);
+    const float middle = value + (above - value) / 2;
+    expect(ait::float_to_float8_e4m3(middle) == (bits & 1 ? next : code), "e4m3 tie");
+    expect(ait::float_to_float8_e4m3(std::nextafter(middle, value)) == code, "e4m3 below a tie");
+    expect((ait::float_to_float8_e4m3(std::nextafter(middle, above)) & 0x7f) == (next & 0x7f),
+           "e4m3 above a tie");
+  }
+  for (const float large : {480.0f, 1e9f, -1e30f, HUGE_VALF, -HUGE_VALF, NAN}) {
+    expect((ait::float_to_float8_e4m3(large) & 0x7f) == 0x7f, "e4m3 overflow");
+  }
+  std::vector<ait::float8_e4m3_t> codes;
+  for (int i = 0; i < 256; ++i) codes.push_back({static_cast<std::uint8_t>(i)});
+  for (int i = 0; i + ait::kLanes <= 256; ++i) {
+    float lanes[ait::kLanes];
+    ait::store_vector(lanes, ait::load_vector(codes.data() + i));
+    for (int lane = 0; lane < ait::kLanes; ++lane) {
+      const float one = ait::load<float>(codes.data(), i + lane);
+      expect(lanes[lane] == one || (std::isnan(lanes[lane]) && std::isnan(one)), "e4m3 vector");
+    }
+  }
   expect(ait::float_to_half(65519.9f) == 0x7bff, "f16 largest");
   expect(ait::float_to_half(65520.0f) == 0x7c00, "f16 overflow");
   expect(ait::float_to_bfloat16(1.00390625f) == 0x3f80, "bf16 tie to even");
