@@ -629,8 +629,8 @@ class GemmOp(ProductOp):
     """`outs[b, m, n] = epilogue(sum over k of a[b, m, k] * b[b, k, n], extras[b, m, n])`.
 
     Each of b, m, n, k is a group of `groups[i]` dims, so that a result can be written permuted and
-    a reshape needs no copy. Products accumulate in f32; those of i8 exactly, in i32, and their sum
-    becomes an f32.
+    a reshape needs no copy. Products accumulate in f32, those of f8E4M3FN too; those of i8 exactly,
+    in i32, and their sum becomes an f32.
     """
 
     name = "kernel.gemm"

@@ -21,6 +21,7 @@ from ait.passes.alignment import (
     Layout,
     access_at,
     aligned_layout,
+    goes_along_k,
     groups_of,
     has_single_strides,
     misfit,
@@ -111,6 +112,8 @@ class _Aligner:
                 names = ", ".join(_name_of(op, position) for position in dense.layouts)
                 remark(NAME, "applied", op, f"reads {names} from a dense copy")
                 op = self._copied(op, dense.layouts)
+            if goes_along_k(op, wanted):
+                return op
         found = misfits(op, self.target)
         gain = seconds(op, self.target.description) * (1 / wanted.speed_without - 1)
         if not found:
@@ -290,7 +293,8 @@ class AlignOperandsPass(ModulePass):
     outputs keep their layout.
 
     A factor that fast kernels cannot walk, however it is aligned, since a group of its dims has
-    several strides, is copied into a dense matrix where the target expects to gain by it.
+    several strides, is copied into a dense matrix where the target expects to gain by it; so are
+    factors that they take along k only, as those of 8 bits on Hopper.
 
     Before: `kernel.gemm ins(%x <sizes [64, 14, 14, 3, 16, 16], strides [150528, 3584, 16, 50176,
             224, 1]>, %w)`

@@ -102,6 +102,9 @@ def misfit(
     inner = next((run for run in reversed(runs) if run.stride == 1), None)
     if inner is None and runs:
         return "no dim of unit stride"
+    is_factor = position < op.DATA_OPERANDS
+    if is_factor and inner is not None and inner.group != _K and goes_along_k(op, wanted):
+        return "no unit stride along k"
     steps = [("offset", access.offset)]
     steps += [("stride", run.stride) for run in runs if run is not inner]
     if base % wanted.bytes:
@@ -114,15 +117,23 @@ def misfit(
     return None
 
 
+def goes_along_k(op: KernelOp, wanted: AlignedAccess) -> bool:
+    """Whether fast kernels take the factors of a product along k only."""
+    if not isinstance(op, ProductOp):
+        return False
+    return all(str(element_of(v)) in wanted.along_k for v in op.ins[: op.DATA_OPERANDS])
+
+
 def misfits(op: KernelOp, target: TargetInfo) -> dict[int, str]:
     """The positions of `[*ins, *outs]` that keep `op` from a fast kernel, and why."""
     wanted = wanted_of(op, target)
     if wanted is None:
         return {}
     base = target.description.alignment
+    positions = list(range(op.DATA_OPERANDS)) if goes_along_k(op, wanted) else positions_of(op)
     found = {
         position: misfit(op, position, access_at(op, position), wanted, base)
-        for position in positions_of(op)
+        for position in positions
     }
     return {position: reason for position, reason in found.items() if reason is not None}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import AnyFloat, ModuleOp, i8
+from xdsl.dialects.builtin import AnyFloat, ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, OpResult, SSAValue
 from xdsl.passes import ModulePass
@@ -17,15 +17,20 @@ from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.graph import (
     CastOp,
     ConstantOp,
+    DivOp,
     GetParameterOp,
     GraphOp,
     IotaOp,
     LinearOp,
     MatmulOp,
+    MulOp,
+    NegOp,
+    PermuteOp,
 )
 from ait.dialects.kernel import GemmOp
 from ait.dialects.symbolic import dim_product, dims_of, element_of
 from ait.passes.derived import DerivedParameters
+from ait.passes.fusion.factors import NARROW
 from ait.passes.lower_movement import VIEWS
 from ait.passes.masks import is_mask_code, only_code_reads
 from ait.passes.remarks import remark
@@ -111,24 +116,67 @@ def _worth_storing(value: SSAValue) -> bool:
     return size <= max(_ALWAYS_WORTH, 2 * given)
 
 
-def is_factor_of_integers(value: SSAValue) -> bool:
-    """Whether a value is i8 widened for products whose other factors are too: kernels that multiply
-    integers read the weight itself."""
-    return _is_widened(value) and all(
-        isinstance(use.operation, LinearOp | MatmulOp)
-        and use.index < 2
-        and _is_widened(use.operation.operands[1 - use.index])
-        for use in value.uses
-    )
+def dequantisations(function: FuncOp, narrow: Collection[str]) -> dict[Operation, None]:
+    """The ops that make the factors of products of numbers of 8 bits, and nothing else: kernels
+    that multiply numbers of the types `narrow` read those themselves."""
+    found: dict[Operation, None] = {}
+    products: set[Operation] = set()
+    for op in function.body.block.ops:
+        if isinstance(op, LinearOp | MatmulOp):
+            paths = [_path_to_narrow(op.operands[i], _summed_axis(op, i)) for i in range(2)]
+            elements = {element_of(path[-1].operands[0]) if path else None for path in paths}
+            if len(elements) == 1 and str(elements.pop()) in narrow:
+                products.add(op)
+                found.update((step, None) for path in paths for step in path)
+    # What something else reads as well is computed anyway.
+    for step in reversed([op for op in function.body.block.ops if op in found]):
+        if not all(
+            use.operation in found or (use.operation in products and use.index < 2)
+            for use in step.results[0].uses
+        ):
+            del found[step]
+    return found
 
 
-def _is_widened(value: SSAValue) -> bool:
-    """Whether a value is i8 as a float."""
+def _summed_axis(op: LinearOp | MatmulOp, index: int) -> int:
+    """The axis of a factor that a product sums over."""
+    last = len(dims_of(op.operands[index])) - 1
+    return max(0, last - 1) if index == 1 and isinstance(op, MatmulOp) else last
+
+
+def _path_to_narrow(value: SSAValue, axis: int) -> list[Operation]:
+    """The ops, the last one first, that widen numbers of 8 bits to a value, permute and scale them
+    by what does not vary along an axis; nothing if it is made in another way."""
     op = value.owner
-    return (
-        isinstance(op, CastOp)
-        and element_of(op.x) == i8
-        and isinstance(element_of(value), AnyFloat)
+    match op:
+        case CastOp() if element_of(value) in NARROW or not isinstance(element_of(value), AnyFloat):
+            return []
+        case CastOp(x=x) if element_of(x) in NARROW:
+            return [op]
+        case CastOp(x=x) | NegOp(x=x):
+            steps = [(x, axis)] if isinstance(element_of(x), AnyFloat) else []
+        case PermuteOp(x=x):
+            steps = [(x, op.permutation[axis])]
+        case MulOp(lhs=lhs, rhs=rhs):
+            steps = [(x, axis) for x, by in ((lhs, rhs), (rhs, lhs)) if _scales(x, by, axis)]
+        case DivOp(lhs=lhs, rhs=rhs):
+            steps = [(lhs, axis)] if _scales(lhs, rhs, axis) else []
+        case _:
+            return []
+    for step in steps:
+        path = _path_to_narrow(*step)
+        if path:
+            return [op, *path]
+    return []
+
+
+def _scales(x: SSAValue, scale: SSAValue, axis: int) -> bool:
+    """Whether a scale is one number along an axis of `x`, and does not stretch `x`."""
+    dims, of_scale = dims_of(x), dims_of(scale)
+    along = axis - len(dims) + len(of_scale)
+    return len(of_scale) <= len(dims) and all(
+        of_scale[i] == 1 or (i != along and of_scale[i] == dims[i - len(of_scale)])
+        for i in range(len(of_scale))
     )
 
 
@@ -138,11 +186,13 @@ class _Folder:
     def __init__(self, module: ModuleOp, target: TargetInfo):
         self.derived = DerivedParameters(module)
         gemm = target.capabilities.of(GemmOp)
-        self.multiplies_integers = gemm is not None and gemm.integers
+        self.narrow = frozenset[str]() if gemm is None else gemm.narrow_factors
         self.copies: dict[SSAValue, SSAValue] = {}
 
     def fold(self, function: FuncOp) -> None:
         found = constant_ops(function)
+        for op in dequantisations(function, self.narrow):
+            found.pop(op, None)
         roots: dict[SSAValue, None] = {}
         for op in function.body.block.ops:
             if op in found:
@@ -153,8 +203,7 @@ class _Folder:
                     roots[source] = None
         for root in roots:
             is_mask = is_mask_code(root) and only_code_reads(root)
-            stays = self.multiplies_integers and is_factor_of_integers(root)
-            if _worth_storing(root) and not is_mask and not stays:
+            if _worth_storing(root) and not is_mask:
                 self._replace(root)
         dce_in(function)
 
@@ -220,8 +269,9 @@ class FoldConstantsPass(ModulePass):
     After:  `%s = graph.get_parameter @w.folded`, and `@prepare` returns the product
 
     Views of weights stay, where they cost nothing. Values much larger than their sources stay too.
-    Masks that compare positions stay code of what they are applied to. Weights of i8 that are
-    widened for products of integers stay as they are, where the target has such products.
+    Masks that compare positions stay code of what they are applied to. Weights of 8 bits (i8,
+    f8E4M3FN) that are widened and scaled for products with factors of the same type stay as they
+    are, where the target has such products; their scales are folded.
     Literals of distinct elements become parameters whose value is written in the IR.
     """
 

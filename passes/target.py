@@ -71,6 +71,9 @@ class AlignedAccess:
     """Whether runs must be multiples of `bytes` long as well: the kernels check no vector's end."""
     single_strides: bool = False
     """Whether each of a product's groups of dims must be walked in one stride."""
+    along_k: frozenset[str] = frozenset()
+    """Element types whose factors must lie along k: neighbours are neighbours in the sum. Kernels
+    that take them write their results anywhere."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,9 @@ class KernelCapability:
     """Whether operands may be read through any access map."""
     strided_results: bool = True
     """Whether results may be written through any access map."""
-    integers: bool = False
-    """Whether factors may be i8, both of them, whose products are added exactly."""
+    narrow_factors: frozenset[str] = frozenset()
+    """Element types of 8 bits that both factors may be: i8, whose products are added exactly, or
+    f8E4M3FN, in f32."""
     aligned: AlignedAccess | None = None
     """What the fast kernels ask of addresses; None if there is one speed."""
     rows: RowTile | None = None
@@ -194,6 +198,7 @@ class TargetInfo(Protocol):
 
 _KINDS = [kind for kind in Kernel.operations if issubclass(kind, KernelOp)]
 _MULTIPLYING = (AttentionOp, ConvOp, DualGemmOp, GemmOp)
+NARROW_FACTORS = frozenset({"i8", "f8E4M3FN"})
 _ALIGNED = AlignedAccess(bytes=16, speed_without=0.25)
 _ROW_KINDS = (GemmRowwiseOp, BackToBackGemmOp)
 
@@ -230,7 +235,7 @@ class AnyTarget:
                 kind: KernelCapability(aligned=_ALIGNED if kind in _MULTIPLYING else None)
                 for kind in _KINDS
             },
-            GemmOp: KernelCapability(aligned=_ALIGNED, integers=True),
+            GemmOp: KernelCapability(aligned=_ALIGNED, narrow_factors=NARROW_FACTORS),
             **{kind: KernelCapability(rows=row_tile(_ANY_DEVICE)) for kind in _ROW_KINDS},
         },
         groups=dict.fromkeys(_KINDS, GroupCapability()),

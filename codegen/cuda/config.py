@@ -130,11 +130,15 @@ class WgmmaConfig:
         """Columns of a tile that one of the blocks which share its steps finishes."""
         return -(-self.tile[1] // _CHUNK // self.split) * _CHUNK
 
-    def resident_blocks(self, shared_bytes: int, factors: int = 1, held_bytes: int = 0) -> int:
-        """How many blocks a multiprocessor holds at once, that need so much more memory."""
+    def resident_blocks(
+        self, shared_bytes: int, factors: int = 1, held_bytes: int = 0, in_parts: bool = False
+    ) -> int:
+        """How many blocks a multiprocessor holds at once, that need so much more memory.
+        `in_parts`: sums have parts beside them."""
         if self.warpgroups > 1:
             return 1  # they use all registers
-        by_registers = 65536 // (256 * (80 + factors * self.tile[1] // 2))
+        sums = factors * self.tile[1] // 2 * (2 if in_parts else 1)
+        by_registers = 65536 // (256 * (80 + sums))
         each = self.shared_bytes(factors) + held_bytes + _BARRIER_BYTES
         by_shared = (shared_bytes + _BARRIER_BYTES) // each
         return max(1, min(_MOST_BLOCKS, by_registers, by_shared))

@@ -74,6 +74,9 @@ _LONE_UNIT_BANDWIDTH = 140e9
 _NARROW_RATE = 0.88
 # The share of the peak that three warpgroups reach, whose registers leave no room.
 _THREE_WARPGROUPS_RATE = 0.95
+# The same where parts of sums are added outside of tensor cores: while one warpgroup adds, another
+# one multiplies, unless they take turns or it is alone.
+_ADDED_RATE, _ADDED_ALONE_RATE = 0.95, 0.55
 # How much of the lesser of multiplying and of moving data is not hidden by the other.
 _HINDRANCE = 0.03
 # Between the last instruction of a pingpong's warpgroup and the first one of the other.
@@ -175,15 +178,17 @@ def wgmma_seconds(
     config: WgmmaConfig,
     factors: int = 1,
     operations: int = 0,
+    in_parts: bool = False,
 ) -> float:
     """Expected time of the Hopper gemm of our own. `shape` is the op's own; `factors`: how many
-    right ones; `operations`: the region's, for each element."""
+    right ones; `operations`: the region's, for each element; `in_parts`: whether tensor cores add
+    up parts of sums only."""
     turned = shape.transposed() if config.swapped else shape
     m, n, k = config.tile
     blocks = turned.batch * ceil(turned.m / m) * ceil(turned.n / n) * config.split
     units = _units_for(config.split, device)
     busy = min(blocks, units)
-    resident = config.resident_blocks(device.shared_bytes, factors)
+    resident = config.resident_blocks(device.shared_bytes, factors, in_parts=in_parts)
     # Blocks that share a multiprocessor share its rates, but even out the last wave.
     waves = ceil(blocks / units) if resident == 1 else max(1.0, blocks / units)
     depth = ceil(ceil(turned.k / k) / config.split) * k
@@ -193,6 +198,9 @@ def wgmma_seconds(
     rate = tensor_tile_rate(2 * m if config.pingpong else m, n) * _instruction_rate(n)
     if config.warpgroups > 2:
         rate *= _THREE_WARPGROUPS_RATE
+    if in_parts:
+        together = config.warpgroups > 1 and not config.pingpong
+        rate *= _ADDED_RATE if together else _ADDED_ALONE_RATE
     multiply = 2.0 * factors * m * n * depth / (peak * rate)
     draw = _UNIT_BANDWIDTH if 2 * busy > device.units else _LONE_UNIT_BANDWIDTH
     main = max(multiply, (m + factors * n) * depth * turned.element_bytes / draw)

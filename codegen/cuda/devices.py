@@ -29,7 +29,13 @@ DEVICES: Mapping[str, DeviceDescription] = {
     "sm_90a": DeviceDescription(
         name="H200",
         memory_bandwidth=4.3e12,
-        matrix_peak={"f16": 790e12, "bf16": 790e12, "f32": 60e12, "i8": 1550e12},
+        matrix_peak={
+            "f16": 790e12,
+            "bf16": 790e12,
+            "f32": 60e12,
+            "i8": 1550e12,
+            "f8E4M3FN": 1300e12,
+        },
         vector_peak=60e12,
         units=132,
         cache_bytes=60 << 20,

@@ -35,7 +35,12 @@ from ait.dialects.kernel import (
     GemmRowwiseOp,
     KernelOp,
 )
-from ait.passes.target import AlignedAccess, Capabilities, KernelCapability
+from ait.passes.target import (
+    NARROW_FACTORS,
+    AlignedAccess,
+    Capabilities,
+    KernelCapability,
+)
 
 _GEMV = Gemv(Engine("ait/cuda/gemv_tensor.hpp", "ait::cuda::TensorGemv"))
 _OWN_GEMM = OwnGemm(Engine("ait/cuda/tensor_engine.hpp", "ait::cuda::TensorEngine"))
@@ -49,7 +54,13 @@ _GEMM = KernelCapability(elements=_FLOATS, max_ins=10, max_outs=4)
 # TMA checks the ends of rows itself: odd extents need no padding, only odd strides do. Without it a
 # gemm is one of our own, whose tensor engine reaches a fifth of what Hopper's instructions do: the
 # models of cost.py put it at 0.12 to 0.36 of the speed, at 0.2 for large ones.
-_TMA = AlignedAccess(bytes=16, speed_without=0.2, elements=frozenset({"f16", "bf16"}))
+# Instructions for factors of 8 bits have no choice of direction.
+_TMA = AlignedAccess(
+    bytes=16,
+    speed_without=0.2,
+    elements=frozenset({"f16", "bf16"}) | NARROW_FACTORS,
+    along_k=NARROW_FACTORS,
+)
 # Tensor-core kernels of our own copy 16 bytes at once where channels and heads are so many, else
 # one element at a time, however rows begin. What that costs was not measured: an estimate.
 _VECTORS = AlignedAccess(
@@ -67,7 +78,7 @@ def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
             [MmaGemm(products), GemmSm80(products), _OWN_GEMM, _GEMV],
             {"sm_90a": [GemmHopper(products), GemmSm90()]},
             {"sm_90a": _TMA},
-            frozenset({"sm_90a"}),
+            {"sm_90a": NARROW_FACTORS},
         ),
         DualGemmOp: OpRow(_GEMM, [], {"sm_90a": [GemmHopper(products), _GEMV]}, {"sm_90a": _TMA}),
         GemmRowwiseOp: OpRow(

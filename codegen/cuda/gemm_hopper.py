@@ -41,6 +41,7 @@ _ROW_BYTES = 128
 _INT32_MAX = (1 << 31) - 1
 _MOST_DIMS = 5
 _HALVES = frozenset({"f16", "bf16"})
+_BYTES = frozenset({"i8", "f8E4M3FN"})
 _TF32 = "ait::cuda::Tf32"
 _SHARED_BYTES = 227 << 10
 _SWIZZLE_ROWS = 8
@@ -61,6 +62,8 @@ _MOST_STAGES = 16
 _FEW_STAGES = 3
 _MOST_SUMS = 128 * 192
 """Of a warpgroup, where tiles end in fragments; packs need more registers."""
+_MOST_SUMS_OF_THREE = 64 * 192
+"""The same of each of three."""
 _MOST_SUMS_IN_PACKS = 128 * 128
 _SWAPPED_ROWS = 256
 """Up to so many rows the transposed product is worth considering."""
@@ -121,7 +124,7 @@ class GemmHopper:
     config_type = WgmmaAttr
 
     def __init__(self, products: Products | None = None):
-        self._types = _HALVES | {"i8"} | ({"f32"} if products is Products.TF32 else set[str]())
+        self._types = _HALVES | _BYTES | ({"f32"} if products is Products.TF32 else set[str]())
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         check_factors(view, self._types)
@@ -130,7 +133,7 @@ class GemmHopper:
 
         def seconds(config: WgmmaConfig) -> float:
             product_of(view, config)
-            return wgmma_seconds(shape, device, config, factors, operations)
+            return wgmma_seconds(shape, device, config, factors, operations, _adds_parts(view))
 
         configs = _configs(view, shape, factors, device)
         return fitting(configs, WgmmaAttr, seconds, "no tile fits")
@@ -157,7 +160,7 @@ class GemmHopper:
             "element": _TF32 if product.a.operand.element.name == "f32" else product.a.operand.type,
             "factors": factors,
             "resident": wgmma.resident_blocks(
-                _SHARED_BYTES, len(product.bs), finish.held_bytes(wgmma)
+                _SHARED_BYTES, len(product.bs), finish.held_bytes(wgmma), _adds_parts(view)
             ),
             "region": region,
             "read": read,
@@ -171,6 +174,12 @@ class GemmHopper:
 def _factors(view: KernelView) -> int:
     """How many right factors there are."""
     return 2 if isinstance(view.op, DualGemmOp) else 1
+
+
+def _adds_parts(view: KernelView) -> bool:
+    """Whether tensor cores add up parts of sums only, which are as many registers more: they keep
+    too few bits of sums of 8-bit floats."""
+    return view.ins[0].element.name == "f8E4M3FN"
 
 
 def _step_k(view: KernelView) -> int:
@@ -208,7 +217,8 @@ def product_of(view: KernelView, config: WgmmaConfig) -> Product:
     m, n, k = config.tile
     if k != _step_k(view):
         raise Refusal(f"a step along k is {_step_k(view)} factors, not {k}")
-    if _sums(config, factors) > _MOST_SUMS:
+    held = _sums(config, factors) * (2 if _adds_parts(view) else 1)
+    if held > (_MOST_SUMS if config.warpgroups < 3 else _MOST_SUMS_OF_THREE):
         raise Refusal("the accumulators do not fit the registers")
     if config.split > 1 and view.ins[0].element.name == "i8":
         raise Refusal("sums of integers are not split")

@@ -38,8 +38,8 @@ class OpRow:
     )
     aligned: Mapping[str, AlignedAccess] = field(default_factory=dict[str, AlignedAccess])
     """What the families of a single architecture ask of accesses, to be fast."""
-    integers: frozenset[str] = frozenset()
-    """The architectures that multiply i8 exactly."""
+    narrow: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    """The types of 8 bits that a single architecture multiplies."""
 
     def families(self, architecture: str) -> Sequence[KernelFamily]:
         """Those that an architecture has."""
@@ -50,7 +50,7 @@ class OpRow:
         return replace(
             self.capability,
             aligned=self.aligned.get(architecture, self.capability.aligned),
-            integers=architecture in self.integers,
+            narrow_factors=self.narrow.get(architecture, frozenset()),
         )
 
 

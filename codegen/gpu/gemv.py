@@ -26,9 +26,11 @@ from ait.dialects.kernel import DualGemmOp
 from ait.dialects.symbolic import upper_bound
 from ait.passes.target import DeviceDescription
 
-_FACTOR_TYPES = frozenset({"f32", "f16", "bf16"})
+_FACTOR_TYPES = frozenset({"f32", "f16", "bf16", "f8E4M3FN"})
 MOST_ROWS = {Units.SCALAR: 4, Units.TENSOR: 16}
 """Sums of more rows would leave no registers for what is under way."""
+_MOST_ELEMENTS = 8
+"""Of a pack."""
 _LARGEST = 1 << 30
 """Extents up to which a thread may count beyond the end."""
 _PARTS_BYTES = 48 << 10
@@ -189,7 +191,7 @@ def widest(view: KernelView, product: Product, lanes: Along) -> int:
     name = axes[-1].name
     if lanes is Along.OUTER and any(weight.stride(name) != 1 for weight in product.weights):
         return 0
-    return min(weight.vector(name, PACK_BYTES) for weight in product.weights)
+    return min(_MOST_ELEMENTS, *(weight.vector(name, PACK_BYTES) for weight in product.weights))
 
 
 def _row_packs(view: KernelView, product: Product, vector: int) -> bool:

@@ -17,7 +17,7 @@ from ait.codegen.operand import Operand
 from ait.dialects.symbolic import upper_bound
 from ait.passes.target import DeviceDescription
 
-_FACTOR_TYPES = frozenset({"f32", "f16", "bf16"})
+_FACTOR_TYPES = frozenset({"f32", "f16", "bf16", "f8E4M3FN"})
 _MOST_INTEGERS = (1 << 31) // (1 << 14) - 1
 """The longest sum of products of 8-bit integers that 32 bits surely hold."""
 _VECTOR_BYTES = 16

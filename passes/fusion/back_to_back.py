@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, i64
+from xdsl.dialects.builtin import AnyFloat, DenseArrayBase, IntegerAttr, i64
 from xdsl.ir import Attribute, Block, Operation, Region
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import BackToBackGemmOp, EmptyOp, GemmOp, YieldOp
+from ait.dialects.symbolic import element_of
 from ait.passes.fusion.legality import Refusal, covers_storage
 from ait.passes.fusion.rebuild import dims_of_operand
 from ait.passes.fusion.row_tiles import accept, check_width, row_capability, separates
@@ -72,6 +73,8 @@ class _Rows:
 def build_back_to_back(chain: _Chain) -> BackToBackGemmOp:
     """The one kernel that does what the chain does, in no block yet. Raises Refusal."""
     first, second = chain.first, chain.second
+    if not isinstance(element_of(second.ins[0]), AnyFloat):
+        raise Refusal("the second product is one of integers")
     b1, m1, _, k1 = first.group_ranks
     b2, m2, n2, k2 = second.group_ranks
     middle = range(b2 + m2, b2 + m2 + k2)

@@ -2,6 +2,7 @@
 
 Patches of an image are the example: a row of them is some elements of each of some rows of each
 channel. One kernel walks such a factor slowly; a copy and a product of matrices may be faster.
+Another are factors of 8 bits that do not lie along k.
 """
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ from itertools import combinations
 
 from ait.dialects.kernel import EmptyOp, ProductOp
 from ait.dialects.symbolic import dim_product, element_of, tensor_type
-from ait.passes.alignment import Layout, access_at, dense_layout, groups_of, misfits, runs_of
+from ait.passes.alignment import (
+    Layout,
+    access_at,
+    dense_layout,
+    goes_along_k,
+    groups_of,
+    misfits,
+    runs_of,
+    wanted_of,
+)
 from ait.passes.cost import SURE_GAIN, copy_seconds, expected_seconds
 from ait.passes.fusion.rebuild import rebuilt
 from ait.passes.target import TargetInfo
@@ -53,9 +63,11 @@ def is_scattered(op: ProductOp, position: int) -> bool:
 
 
 def _choices(op: ProductOp, target: TargetInfo) -> Iterator[tuple[int, ...]]:
-    """Sets of factors whose copies may help: scattered ones, and then misaligned ones as well."""
+    """Sets of factors whose copies may help: scattered ones, and then misaligned ones as well; or
+    misaligned ones, where fast kernels take factors along k only."""
     scattered = {i for i in range(op.DATA_OPERANDS) if is_scattered(op, i)}
-    if not scattered:
+    wanted = wanted_of(op, target)
+    if not scattered and (wanted is None or not goes_along_k(op, wanted)):
         return
     factors = sorted(scattered.union(misfits(op, target)).intersection(range(op.DATA_OPERANDS)))
     for count in range(1, len(factors) + 1):

@@ -1,10 +1,11 @@
 """What only copies, widens or scales the factors of products disappears into the products.
 
 A scale commutes with the sum, so it becomes code of the gemm's epilogue or of the score region: its
-factor is then what computed it, and may merge with siblings. Two factors that were both widened
-from i8 are read as they are: products of integers are exact. A copy is read through by splitting
-batch dims: heads that are repeated for grouped queries have a dim with stride 0, which no map over
-all heads could express.
+factor is then what computed it, and may merge with siblings. Two factors that were both made of
+numbers of 8 bits are read as these are, if the target multiplies them: i8, whose products are
+exact, or f8E4M3FN. Their scales may be tensors, one number for each row or column. A copy is read
+through by splitting batch dims: heads that are repeated for grouped queries have a dim with stride
+0, which no map over all heads could express.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import AnyFloat, FloatAttr, f32, i8
+from xdsl.dialects.builtin import AnyFloat, FloatAttr, f8E4M3FN, f32, i8
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
 from ait.dialects.accessor import AccessMap
-from ait.dialects.kernel import AttentionOp, GemmOp, KernelOp, YieldOp
+from ait.dialects.kernel import AttentionOp, GemmOp, IndexOp, KernelOp, YieldOp
 from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, exact_div
 from ait.passes.fusion.attention import Batched, with_four_dims
-from ait.passes.fusion.rebuild import rebuilt, split_domain, split_map, splits_for
+from ait.passes.fusion.rebuild import dims_of_operand, rebuilt, split_domain, split_map, splits_for
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
-from ait.passes.regions import Remap, inline, is_identity
+from ait.passes.regions import Remap, identity_region, inline, is_identity, only_rounds
 from ait.passes.remarks import describe, remark
 from ait.passes.stages import Stage, stage_of
 from ait.passes.target import TargetInfo
@@ -33,21 +34,43 @@ from ait.passes.target import TargetInfo
 _MODERATE = 2.0**16
 """Scales up to this, and their inverses, leave sums of products within f32 on either side."""
 
+NARROW = frozenset({i8, f8E4M3FN})
+"""Types whose products targets may have instructions for, but no arithmetic of their own."""
+
 
 @dataclass(frozen=True)
 class Preparation:
-    """A stage whose only operand can be read instead of its result, `code` being applied later."""
+    """A stage of which an operand can be read instead of its result, `code` being applied later."""
 
     stage: Stage
     order: tuple[int, ...]
     """The stage's dims in the order of the result's storage."""
     code: Region | None
-    """How the stage scales; None if it only moves or widens."""
+    """How the stage scales, from all of its operands; None if it only moves or widens."""
+    position: int = 0
+    """Of that operand; the others are scales."""
 
     @property
     def source(self) -> Read:
         """The operand, over the dims of the result's storage."""
-        found = self.stage.reads[0]
+        return self._read(self.position)
+
+    @property
+    def scales(self) -> list[Read]:
+        """The other operands, over the same dims."""
+        return [self._read(i) for i in range(len(self.stage.reads)) if i != self.position]
+
+    def scaled(self, block: Block, value: SSAValue, scales: Sequence[SSAValue]) -> SSAValue:
+        """What the stage makes of a value, as code in a block."""
+        if self.code is None:
+            return value
+        arguments = [*scales[: self.position], value, *scales[self.position :]]
+        results = inline(self.code, block, arguments)
+        assert results is not None, "nothing is remapped"
+        return results[0]
+
+    def _read(self, position: int) -> Read:
+        found = self.stage.reads[position]
         return Read(found.base, found.access.permute(self.order))
 
     def through(self, access: AccessMap) -> AccessMap | None:
@@ -62,35 +85,87 @@ class Preparation:
 
 
 def preparation_of(value: SSAValue) -> Preparation | None:
-    """The stage that prepares a factor; None if it does more."""
+    """The stage of one operand that prepares a factor; None if it does more."""
+    found = list(_preparations(value, of_narrow=False))
+    return found[0] if found and not found[0].scales else None
+
+
+def _preparations(value: SSAValue, of_narrow: bool) -> Iterator[Preparation]:
+    """The ways to see what computes a value as one of its operands, scaled by the others.
+
+    `of_narrow`: as a step of what is made of numbers of 8 bits. Sums of their products are far from
+    the limits of f32, however they are scaled, and what a step is rounded to may be left out.
+    """
     stage = stage_of(value.owner) if isinstance(value.owner, Operation) else None
-    if stage is None or len(stage.results) != 1 or len(stage.reads) != 1:
-        return None
+    if stage is None or len(stage.results) != 1:
+        return
     out = stage.out_access[0]
     order = out.order_as_storage() if out.covers(dim_product(dims_of(value))) else None
-    if order is None or not _widens(stage.reads[0].element, element_of(value)):
-        return None
+    if order is None:
+        return
+    for position, given in enumerate(stage.reads):
+        accepts = _dequantises if of_narrow else _widens
+        if accepts(given.element, element_of(value)):
+            code = _code_of(stage, position)
+            if code is not None and (of_narrow or _is_moderate(code)):
+                yield Preparation(stage, order, None if is_identity(code) else code, position)
+
+
+def _code_of(stage: Stage, position: int) -> Region | None:
+    """The region of a stage that only moves, widens or scales an operand; None for any other."""
     if stage.moves_only or is_identity(stage.body):
-        return Preparation(stage, order, None)
-    if not isinstance(element_of(value), AnyFloat):
+        return stage.body if position == 0 else None
+    element = element_of(stage.results[0])
+    if not isinstance(element, AnyFloat):
         return None
-    body = stage.body if stage.reads[0].element != i8 else _after_widening(stage.body)
-    if body is None or is_identity(body):
-        return None if body is None else Preparation(stage, order, None)
-    return Preparation(stage, order, body) if _is_scale(body) else None
+    body = stage.body
+    if len(stage.reads) == 1 and only_rounds(body, element):
+        return identity_region([stage.reads[0].compute_type])
+    if len(stage.reads) == 1 and stage.reads[0].element in NARROW:
+        widened = _after_widening(body, stage.reads[0].element)
+        if widened is None:
+            return None
+        body = widened
+    return body if is_identity(body) or _is_scale(body, position) else None
 
 
-def _after_widening(body: Region) -> Region | None:
-    """A region of an i8 as one of the f32 that it begins with making of it; None for any other."""
+def _is_moderate(code: Region) -> bool:
+    """Whether the literals of a scale are of moderate size."""
+    total = 1.0
+    for op in code.block.ops:
+        number = _factor_of(op)
+        total *= 1.0 if number is None else number
+    return 1 / _MODERATE <= abs(total) <= _MODERATE
+
+
+def _factor_of(op: Operation) -> float | None:
+    """The literal that an op multiplies by, if it does."""
+    match op:
+        case arith.MulfOp():
+            return next((n for n in map(_number, op.operands) if n is not None), None)
+        case arith.DivfOp():
+            number = _number(op.rhs)
+            return 1 / number if number else number
+        case _:
+            return None
+
+
+def _after_widening(body: Region, narrow: Attribute) -> Region | None:
+    """A region of a number of 8 bits as one of the f32 that it begins with making of it; None for
+    any other."""
     (argument,) = body.block.args
-    first = argument.get_user_of_unique_use()
-    if not isinstance(first, arith.SIToFPOp) or first.result.type != f32:
-        return None
-    # Rounding to another float and back changes no i8.
-    widened, steps = first.result, [first]
+    widened: SSAValue = argument
+    steps: list[Operation] = []
+    if argument.type != f32:
+        first = argument.get_user_of_unique_use()
+        if not isinstance(first, arith.SIToFPOp) or first.result.type != f32:
+            return None
+        widened, steps = first.result, [first]
+    # Rounding to a wider float and back changes nothing.
     while isinstance(rounding := widened.get_user_of_unique_use(), arith.TruncFOp):
         back = rounding.result.get_user_of_unique_use()
-        if not isinstance(back, arith.ExtFOp) or back.result.type != f32:
+        exact = _widens(narrow, rounding.result.type)
+        if not exact or not isinstance(back, arith.ExtFOp) or back.result.type != f32:
             break
         widened, steps = back.result, [*steps, rounding, back]
     block = Block(arg_types=[f32])
@@ -107,41 +182,40 @@ def _widens(given: Attribute, wanted: Attribute) -> bool:
         return True
     if not isinstance(wanted, AnyFloat):
         return False
-    # Every float has the eight bits of mantissa of an i8.
-    return given == i8 or (isinstance(given, AnyFloat) and given.bitwidth < wanted.bitwidth)
+    if given == i8:
+        return wanted.bitwidth > 8  # such floats have its eight bits of mantissa
+    return isinstance(given, AnyFloat) and given.bitwidth < wanted.bitwidth
 
 
-def _is_scale(body: Region) -> bool:
-    """Whether a region multiplies its one argument by literals of moderate size."""
+def _is_scale(body: Region, position: int) -> bool:
+    """Whether a region multiplies one of its arguments by numbers and by the others, at the same
+    index."""
+    argument = body.block.args[position]
+    made: set[SSAValue] = {argument}
+    for op in body.block.ops:
+        if isinstance(op, IndexOp):
+            return False
+        if not made.isdisjoint(op.operands):
+            made.update(op.results)
     last = body.block.last_op
     assert isinstance(last, YieldOp), "a region ends in kernel.yield"
-    value, total = last.values[0], 1.0
-    while value is not body.block.args[0]:
-        step = _scaled(value)
-        if step is None:
-            return False
-        value, factor = step
-        total *= factor
-    return 1 / _MODERATE <= abs(total) <= _MODERATE
+    value: SSAValue | None = last.values[0]
+    while value is not None and value is not argument:
+        value = _unscaled(value, made)
+    return value is argument
 
 
-def _scaled(value: SSAValue) -> tuple[SSAValue, float] | None:
-    """A value as another one times a number."""
+def _unscaled(value: SSAValue, made: set[SSAValue]) -> SSAValue | None:
+    """The one of `made` that a value is, times something that is not."""
     match value.owner:
         case arith.NegfOp() as op:
-            return op.operand, -1.0
-        case arith.MulfOp() as op:
-            for x, other in ((op.lhs, op.rhs), (op.rhs, op.lhs)):
-                number = _number(other)
-                if number is not None:
-                    return x, number
-        case arith.DivfOp() as op:
-            number = _number(op.rhs)
-            if number:
-                return op.lhs, 1 / number
+            return op.operand
+        case arith.MulfOp() as op if (op.lhs in made) != (op.rhs in made):
+            return op.lhs if op.lhs in made else op.rhs
+        case arith.DivfOp() as op if op.rhs not in made and _number(op.rhs) != 0:
+            return op.lhs
         case _:
-            pass
-    return None
+            return None
 
 
 def _number(value: SSAValue) -> float | None:
@@ -154,14 +228,15 @@ def _number(value: SSAValue) -> float | None:
 # Into a gemm ------------------------------------------------------------------------------------
 
 
-def _with_scale(region: Region, scale: Region | None, remap: Remap | None = None) -> Region | None:
-    """A region whose first argument is scaled before its own code runs."""
-    block = Block(arg_types=[argument.type for argument in region.block.args])
-    arguments: list[SSAValue] = list(block.args)
-    if scale is not None:
-        scaled = inline(scale, block, arguments[:1])
-        assert scaled is not None, "nothing is remapped"
-        arguments[:1] = scaled
+def _with_scale(region: Region, prepared: Preparation | None, remap: Remap | None) -> Region | None:
+    """A region whose first argument is scaled before its own code runs. Scales that are operands
+    are its last arguments."""
+    scales = [] if prepared is None else prepared.scales
+    own = [argument.type for argument in region.block.args]
+    block = Block(arg_types=[*own, *(scale.compute_type for scale in scales)])
+    arguments = list[SSAValue](block.args[: len(own)])
+    if prepared is not None:
+        arguments[0] = prepared.scaled(block, arguments[0], block.args[len(own) :])
     values = inline(region, block, arguments, remap)
     if values is None:
         return None
@@ -169,37 +244,79 @@ def _with_scale(region: Region, scale: Region | None, remap: Remap | None = None
     return Region(block)
 
 
-def gemm_without(op: GemmOp, index: int, prepared: Preparation) -> KernelOp | None:
+def gemm_without(op: GemmOp, index: int, prepared: Preparation) -> GemmOp | None:
     """`op` with the source of a factor for the factor; None if no map over its domain, of which
-    batch dims may be split, reads it."""
+    batch dims may be split, reads it, or a scale varies along k."""
     factors = prepared.splits(op.in_access[index])
     batch = op.group_ranks[0]
     if any(dim >= batch for dim in factors):
         return None
     split = split_domain(op, factors) if factors else None
     whole = split or op
+    assert isinstance(whole, GemmOp)
     access = prepared.through(whole.in_access[index])
-    epilogue = _with_scale(whole.regions[0], prepared.code)
+    scales = [_of_results(whole, index, scale) for scale in prepared.scales]
+    epilogue = _with_scale(whole.regions[0], prepared, None)
     assert epilogue is not None, "nothing is remapped"
     new = None
-    if access is not None:
-        ins, maps = list(whole.ins), list(whole.in_access)
+    if access is not None and None not in scales:
+        ins = list[SSAValue](whole.ins)
+        maps = list(whole.in_access)
         ins[index], maps[index] = prepared.source.base, access
+        ins += [scale.base for scale in prepared.scales]
+        maps += [scale for scale in scales if scale is not None]
         new = rebuilt(whole, ins=ins, in_maps=maps, regions=[epilogue])
+        assert isinstance(new, GemmOp)
     if split is not None:
         split.erase()
     return new
 
 
-def _gemm_of_integers(op: GemmOp, prepared: dict[int, Preparation]) -> KernelOp | None:
-    """`op` with the sources of both factors, which are i8."""
-    left = gemm_without(op, 0, prepared[0])
-    if not isinstance(left, GemmOp):
+def _of_results(op: GemmOp, index: int, scale: Read) -> AccessMap | None:
+    """How the results of a product reach a scale of one of its factors, which is given over the
+    factor's storage; None if it varies along k."""
+    access = op.in_access[index].compose(scale.access)
+    positions = dims_of_operand(op, index)
+    if access is None or positions is None:
         return None
-    # The batch dims that the left factor split may be others for the right one.
-    both = gemm_without(left, 1, prepared[1])
-    left.erase()
-    return both
+    if any(stride != 0 for i, stride in enumerate(access.strides) if i not in positions):
+        return None
+    strides = tuple(0 if i is None else access.strides[i] for i in positions)
+    return AccessMap(access.offset, tuple(op.domain), strides)
+
+
+def _dequantisation(value: SSAValue) -> list[Preparation]:
+    """The stages, the last one first, that make a factor of numbers of 8 bits by moving, widening
+    and scaling; none if it is made in another way."""
+    for prepared in _preparations(value, of_narrow=True):
+        source = prepared.source
+        if source.element in NARROW and element_of(value) not in NARROW:
+            return [prepared]
+        before = _dequantisation(source.base)
+        if before:
+            return [prepared, *before]
+    return []
+
+
+def _dequantises(given: Attribute, wanted: Attribute) -> bool:
+    """Whether a step of a dequantisation may be left out: results of a step are rounded to what it
+    is stored as, those of a product that scales its sums are not."""
+    floats = isinstance(given, AnyFloat) and isinstance(wanted, AnyFloat)
+    return _widens(given, wanted) or (floats and not NARROW.intersection((given, wanted)))
+
+
+def _narrow_gemm(op: GemmOp, chains: Sequence[Sequence[Preparation]]) -> GemmOp | None:
+    """`op` with the numbers of 8 bits that both factors were made of."""
+    new: GemmOp | None = op
+    for index, chain in enumerate(chains):
+        for prepared in chain:
+            # The batch dims that were split before may be others for this one.
+            last, new = new, gemm_without(new, index, prepared)
+            if last is not op:
+                last.erase()
+            if new is None:
+                return None
+    return new
 
 
 # Into an attention ------------------------------------------------------------------------------
@@ -265,7 +382,7 @@ def attention_without(op: AttentionOp, prepared: dict[int, Preparation]) -> Atte
     code = opened.code
     region = _with_scale(score, None, lambda access: heads.merge(code(access)))
     for preparation in prepared.values():
-        region = None if region is None else _with_scale(region, preparation.code)
+        region = None if region is None else _with_scale(region, preparation, None)
     if region is None:
         return None
     return cast(
@@ -303,7 +420,7 @@ def _found(op: GemmOp | AttentionOp, index: int) -> Preparation | None:
     scaled = prepared is not None and prepared.code is not None
     if prepared is None or not _accepts(op, index, scaled):
         return None
-    if prepared.source.element == i8 and not isinstance(op, GemmOp):
+    if prepared.source.element in NARROW and not isinstance(op, GemmOp):
         return None
     uses = op.ins[index].uses
     if prepared.stage.moves_only or all(_accepts(u.operation, u.index, scaled) for u in uses):
@@ -319,16 +436,16 @@ class FoldPreparations(RewritePattern):
         self.target = target
         self.pass_name = pass_name
         gemm = target.capabilities.of(GemmOp)
-        self.multiplies_integers = gemm is not None and gemm.integers
+        self.narrow = frozenset[str]() if gemm is None else gemm.narrow_factors
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, GemmOp | AttentionOp):
             return
         refusals: dict[Operation, str] = {}
-        for prepared, new in _attempts(op, self.multiplies_integers):
+        for prepared, new in _attempts(op, self.narrow):
             reason = "no map over its domain reaches what was copied"
             if new is not None:
-                refusal = self.target.refusal(new)
+                refusal = self._refusal(new)
                 if refusal is None:
                     self._replace(op, new, prepared, rewriter)
                     return
@@ -337,6 +454,12 @@ class FoldPreparations(RewritePattern):
             refusals.update((p.stage.op, reason) for p in prepared)
         for stage, reason in refusals.items():
             remark(self.pass_name, "missed", stage, f"not folded into {describe(op)}: {reason}")
+
+    def _refusal(self, new: KernelOp) -> str | None:
+        row = self.target.capabilities.of(new)
+        if row is not None and len(new.ins) > row.max_ins:
+            return f"{len(new.ins)} operands are more than {row.max_ins}"
+        return self.target.refusal(new)
 
     def _replace(
         self,
@@ -359,17 +482,18 @@ class FoldPreparations(RewritePattern):
 
 
 def _attempts(
-    op: GemmOp | AttentionOp, multiplies_integers: bool
+    op: GemmOp | AttentionOp, narrow: frozenset[str]
 ) -> Iterator[tuple[Sequence[Preparation], KernelOp | None]]:
-    """What may go, and the op without it or None."""
+    """What may go, and the op without it or None. `narrow`: types of 8 bits that are multiplied."""
     factors = 2 if isinstance(op, GemmOp) else 3
     found = {i: p for i in range(factors) if (p := _found(op, i)) is not None}
     if isinstance(op, GemmOp):
-        integers = [i for i, p in found.items() if p.source.element == i8]
-        if len(integers) == 2 and multiplies_integers:
-            yield list(found.values()), _gemm_of_integers(op, found)
+        chains = [_dequantisation(op.ins[i]) for i in range(2)]
+        elements = {chain[-1].source.element if chain else None for chain in chains}
+        if len(elements) == 1 and str(elements.pop()) in narrow:
+            yield [p for chain in chains for p in chain], _narrow_gemm(op, chains)
         for index, prepared in found.items():
-            if index not in integers or element_of(op.ins[index]) == i8:
+            if prepared.source.element not in NARROW or element_of(op.ins[index]) in NARROW:
                 yield [prepared], gemm_without(op, index, prepared)
         return
     for together in _ATTENDED:

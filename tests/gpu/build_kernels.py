@@ -27,6 +27,7 @@ from tests.compile.cuda.attention_cases import (
 from tests.compile.cuda.cases import (
     A100_GEMMS,
     ELEMENTWISE,
+    F8_GEMMS,
     GEMVS,
     HOPPER_GEMMS,
     INTEGER_GEMMS,
@@ -66,6 +67,7 @@ def all_cases() -> list[Case]:
         *A100_GEMMS,
         *TF32_GEMMS,
         *INTEGER_GEMMS,
+        *F8_GEMMS,
         *GEMVS,
         *ELEMENTWISE,
         *OWN_CONVS,
@@ -132,8 +134,9 @@ def _compile(case: Case, folder: Path) -> None:
 
 
 def _plain(value: Array) -> Array:
-    """An array that NumPy alone can load: bfloat16 as its bits."""
-    return value.view(np.uint16) if value.dtype.name == "bfloat16" else value
+    """An array that NumPy alone can load: types that it does not know as their bits."""
+    bits = {"bfloat16": np.uint16, "float8_e4m3fn": np.uint8}.get(value.dtype.name)
+    return value if bits is None else value.view(bits)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import numpy as np
 
 _REPEATS = 50
 # Twice the rounding of the storage type; sums of f32 are in another order than the reference's.
-_TOLERANCES = {"float16": 2.0**-9, "bfloat16": 2.0**-6, "float32": 2e-5}
+_TOLERANCES = {"float16": 2.0**-9, "bfloat16": 2.0**-6, "float32": 2e-5, "float8_e4m3fn": 2.0**-3}
 
 
 def run_case(folder: Path, case: dict[str, Any], repeats: int) -> tuple[str, float]:
@@ -64,9 +64,14 @@ def difference(actual: np.ndarray, expected: np.ndarray, dtype: str) -> str:
 
 
 def number(array: np.ndarray, dtype: str) -> np.ndarray:
-    """Floats of any storage type; bfloat16 comes as its bits."""
+    """Floats of any storage type; those that NumPy does not know come as their bits."""
     if dtype == "bfloat16":
         return (array.astype(np.uint32) << 16).view(np.float32)
+    if dtype == "float8_e4m3fn":
+        exponent, mantissa = array >> 3 & 15, array.astype(np.float32) % 8
+        normal = exponent > 0
+        size = np.ldexp(mantissa + 8 * normal, np.where(normal, exponent.astype(np.int32), 1) - 10)
+        return np.where(array & 127 == 127, np.nan, np.where(array > 127, -size, size))
     return array.astype(np.float32)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tests.compile.cuda.kernels import Case
+from tests.floats8 import around_floats8, every_float8
 
 SUM = """{
 ^bb0(%acc : f32):
@@ -215,6 +218,36 @@ _ADD = """{
   kernel.yield %1 : f32
 }"""
 
+_SAME = "{\n^bb0(%p : f32):\n  kernel.yield %p : f32\n}"
+_ROUNDED = """{
+^bb0(%p : f32):
+  %0 = arith.truncf %p : f32 to f8E4M3FN
+  %1 = arith.extf %0 : f8E4M3FN to f32
+  kernel.yield %1 : f32
+}"""
+
+
+def _of_values(case: Case, values: Sequence[float]) -> Case:
+    case.special = {"x": dict(enumerate(values))}
+    return case
+
+
+FLOATS_OF_8_BITS = [
+    # Every number, and those between neighbours, what is too large and what is none.
+    _of_values(
+        pointwise("f8_from_f32", {"x": "tensor<1024xf32>"}, "tensor<1024xf8E4M3FN>", _SAME),
+        around_floats8(),
+    ),
+    _of_values(
+        pointwise("f8_to_f32", {"x": "tensor<256xf8E4M3FN>"}, "tensor<256xf32>", _SAME),
+        every_float8().tolist(),
+    ),
+    _of_values(
+        pointwise("f8_inside", {"x": "tensor<1024xf32>"}, "tensor<1024xf32>", _ROUNDED),
+        around_floats8(),
+    ),
+]
+
 ELEMENTWISE = [
     pointwise(
         "dense", {"x": "tensor<6x40xf16>", "y": "tensor<6x40xf16>"}, "tensor<6x40xf16>", _ADD
@@ -258,6 +291,7 @@ ELEMENTWISE = [
         for count, steps in ((5, 1), (4103, 2), (4095, 2), (8199, 1), (2048, 3), (0, 2))
     ),
     pointwise("one", {"x": "tensor<f16>", "y": "tensor<f32>"}, "tensor<f16>", _ADD),
+    *FLOATS_OF_8_BITS,
     pointwise(
         "integers",
         {"x": "tensor<300xi8>", "y": "tensor<300xi8>"},
@@ -815,6 +849,63 @@ INTEGER_GEMMS = [
     integers(65, 40, 272, wgmma(64, 32, "cooperative", 3, k=128), "integers_tails"),
     integers(200, 96, 4112, wgmma(128, 96, "cooperative", 3, k=128), "integers_long"),
     integers(3, 80, 160, wgmma(64, 8, "cooperative", 3, "swapped", k=128), "integers_swapped"),
+]
+
+
+_E4M3 = "f8E4M3FN"
+_QUANTISED = """{
+^bb0(%acc : f32, %row : f32, %column : f32):
+  %low = arith.constant -448.0 : f32
+  %high = arith.constant 448.0 : f32
+  %0 = arith.mulf %acc, %row : f32
+  %1 = arith.mulf %0, %column : f32
+  %2 = arith.maximumf %1, %low : f32
+  %3 = arith.minimumf %2, %high : f32
+  kernel.yield %3 : f32
+}"""
+
+
+def floats8(m: int, n: int, k: int, config: str, name: str, result: str = "f16") -> Case:
+    """x [m, k] @ w [n, k]^T of f8E4M3FN, times scales of rows [m] and columns [n], within the
+    limits of f8E4M3FN."""
+    x, w, o = f"tensor<{m}x{k}x{_E4M3}>", f"tensor<{n}x{k}x{_E4M3}>", f"tensor<{m}x{n}x{result}>"
+    rows, columns = f"tensor<{m}xf32>", f"tensor<{n}xf16>"
+    return Case(
+        name,
+        {"x": x, "w": w, "r": rows, "c": columns, "o": o},
+        f"""kernel.gemm ins(%x : {x}, %w <offset 0, sizes [{k}, {n}], strides [1, {k}]> : {w},
+          %r <offset 0, sizes [{m}, {n}], strides [1, 0]> : {rows},
+          %c <offset 0, sizes [{m}, {n}], strides [0, 1]> : {columns})
+          outs(%o : {o}) {{groups = array<i64: 0, 1, 1, 1>}} epilogue {_QUANTISED}""",
+        config=config,
+    )
+
+
+F8_GEMMS = [
+    floats8(65, 33, 47, "OwnGemmAttr", "f8_anywhere", "f32"),
+    # Conversions without instructions of their own.
+    on_a100(floats8(65, 33, 47, "OwnGemmAttr", "f8_anywhere", _E4M3)),
+    floats8(2, 56, 336, "GemvAttr", "f8_few_rows"),
+    floats8(136, 104, 144, wgmma(128, 64, "pingpong", 3, k=128), "f8_pingpong"),
+    floats8(65, 40, 272, wgmma(64, 32, "cooperative", 3, k=128), "f8_tails", "f32"),
+    floats8(200, 96, 4112, wgmma(128, 96, "cooperative", 3, k=128), "f8_long", "bf16"),
+    floats8(200, 96, 1040, wgmma(192, 96, "cooperative", 4, k=128), "f8_three_warpgroups"),
+    floats8(3, 80, 160, wgmma(64, 8, "cooperative", 3, "swapped", k=128), "f8_swapped"),
+    floats8(72, 64, 1040, wgmma(64, 64, "cooperative", 4, "split = 3", k=128), "f8_split"),
+    floats8(136, 104, 144, wgmma(128, 64, "pingpong", 3, k=128), "f8_quantised", _E4M3),
+    product(
+        "f8_batched",
+        (2, 136, 104, 144),
+        (
+            "offset 16, strides [21776, 160, 1]",
+            "offset 32, strides [18304, 1, 176]",
+            "offset 0, strides [14552, 107, 1]",
+        ),
+        _E4M3,
+        wgmma(128, 64, "pingpong", 3, k=128),
+        (43600, 36700, 29200),
+        "bf16",
+    ),
 ]
 
 

@@ -199,7 +199,7 @@ def assert_close(actual: Array, expected: Array) -> None:
     if expected.dtype.kind in "iub":
         np.testing.assert_array_equal(actual, expected)
         return
-    epsilon = {2: 2.0**-7 if expected.dtype != np.float16 else 2.0**-10, 4: 1e-5}
+    epsilon = {1: 2.0**-4, 2: 2.0**-7 if expected.dtype != np.float16 else 2.0**-10, 4: 1e-5}
     tolerance = 2 * epsilon[expected.dtype.itemsize]
     np.testing.assert_allclose(
         actual.astype(np.float32), expected.astype(np.float32), rtol=tolerance, atol=tolerance

@@ -10,6 +10,7 @@ import pytest
 from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, TENSOR_ATTENTIONS
 from tests.compile.cuda.cases import (
     ELEMENTWISE,
+    F8_GEMMS,
     GEMVS,
     INTEGER_GEMMS,
     MMA_GEMMS,
@@ -38,6 +39,7 @@ _CASES = [
     *MMA_GEMMS,
     *TF32_GEMMS,
     *INTEGER_GEMMS,
+    *F8_GEMMS,
     *GEMVS,
     *(case for case in WGMMA_GEMMS if case.name not in _LARGE),
     *ELEMENTWISE,

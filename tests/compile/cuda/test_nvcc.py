@@ -22,6 +22,7 @@ from tests.compile.cuda.cases import (
     ELEMENTWISE,
     OWN_GEMMS,
     all_leaves,
+    floats8,
     in_tf32,
     integers,
     layouts,
@@ -96,6 +97,11 @@ _DEFAULTS = [
     in_tf32(linear(4096, 4096, 4096, "f32", "WgmmaAttr", "linear_tf32_hopper")),
     integers(4096, 4096, 4096, "WgmmaAttr", "linear_integers"),
     integers(100, 100, 100, "OwnGemmAttr", "linear_integers_anywhere"),
+    *(
+        floats8(*size, "WgmmaAttr", f"linear_{result}_of_f8_{size[0]}", result)
+        for size in ((4096, 4096, 4096), (8192, 8192, 8192), (128, 3072, 768), (16, 4096, 4096))
+        for result in ("f16", "f8E4M3FN")
+    ),
     conv("conv_224", Conv(64, 224, 224, 3, 64, (7, 7), (2, 2), (3, 3, 3, 3))),
     *(
         attention(f"attention_{depth}", Heads(4, 16, 1024, 1024, depth), causal=depth == 128)

@@ -15,6 +15,7 @@ from ait.dialects.accessor import AccessMap
 from ait.dialects.functions import find_function
 from ait.dialects.kernel import ConvOp, CopyOp, GemmOp, KernelOp
 from ait.dialects.symbolic import Dim, dims_of, rounded_up, symbol
+from ait.ir.dtypes import dtype_of
 from ait.ir.interpreter import evaluate
 from ait.ir.nn.recorder import current_recorder
 from ait.ir.program import parse_module
@@ -27,6 +28,7 @@ from ait.passes.target import AlignedAccess, AnyTarget, Capabilities, find_targe
 
 TENSORS = tuple(name for name in expand(["default"]) if name not in PLACE)
 N = symbol("n", 1, 64)
+F8 = dtype_of("f8E4M3FN").numpy
 
 
 def gemm(
@@ -322,6 +324,48 @@ def test_odd_linears_run_on_hopper_kernels(rows: Dim) -> None:
     assert all(isinstance(target.candidates(op)[0], GemmAttr | WgmmaAttr) for op in gemms)
     widths = [dims_of(op.outs[0])[-1] for op in gemms]
     assert widths == [776, 264, 512]
+
+
+class Multiplied(nn.Module):
+    """A product with a weight of 8 bits that lies across its sum."""
+
+    def __init__(self, depth: int, columns: int) -> None:
+        self.weight = nn.Parameter((depth, columns), "f8E4M3FN")
+
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
+        return x.to("f16") @ (self.weight.to("f16") * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("depth", "columns", "copies"), [(512, 384, 0), (512, 390, 0), (500, 384, 1)]
+)
+def test_weights_of_8_bits_are_stored_along_the_sum(depth: int, columns: int, copies: int) -> None:
+    """Rows of an input that begin anywhere are copied; results are written anywhere."""
+    model = Multiplied(depth, columns)
+    rng = np.random.default_rng(0)
+    model.load_state_dict({"weight": rng.normal(0, 1, (depth, columns)).astype(F8)})
+    program = trace(model, {"x": TensorSpec((64, depth), "f8E4M3FN")})
+    x = rng.normal(0, 1, (64, depth)).astype(F8)
+    expected = evaluate(program, {"x": x})["output"].astype(np.float32)
+    run_pipeline(program.module, target="cuda:sm_90a", verify=True)
+    actual = evaluate(program, {"x": x})["output"].astype(np.float32)
+    np.testing.assert_allclose(actual, expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max())
+    (gemm,) = (op for op in program.main.walk() if isinstance(op, GemmOp))
+    assert isinstance(gemm.config, WgmmaAttr)
+    assert sum(isinstance(op, CopyOp) for op in program.main.walk()) == copies
+
+
+def test_a_factor_of_8_bits_is_copied_where_that_is_cheaper() -> None:
+    def copies(rows: int) -> int:
+        specs = {
+            "x": TensorSpec((rows, 1024), "f8E4M3FN"),
+            "w": TensorSpec((1024, 1024), "f8E4M3FN"),
+        }
+        program = trace(lambda x, w: x.to("f32") @ w.to("f32"), specs)
+        run_pipeline(program.module, target="cuda:sm_90a", verify=True)
+        return sum(isinstance(op, CopyOp) for op in program.main.walk())
+
+    assert [copies(rows) for rows in (1, 4096)] == [0, 1]
 
 
 def test_kernels_that_need_whole_vectors_are_left() -> None:

@@ -170,9 +170,51 @@ __device__ __forceinline__ void load_tiles(const typename Kernel::Arguments& arg
   }
 }
 
-/// Where products of a kernel's factors are added: in its sums, or, of integers, exactly, before they
-/// become its sums.
-template <class Kernel, bool Integers = std::is_integral_v<typename Kernel::Element>>
+/// Starts the products of the step along k that `tile` holds, of whose rows the warpgroup has those from
+/// 64 * `first_block` on; they are added to what `products` holds unless `is_first`.
+template <class Kernel, class Products>
+__device__ __forceinline__ void multiply_step(Products& products, const char* tile, int first_block,
+                                              bool is_first) {
+  using Gemm = HopperGemm<Kernel>;
+  using TileA = SharedMatrix<128, Kernel::kMajorA>;
+  // A box of TMA holds as many columns as it can without being wider than the tile.
+  constexpr int kSwizzleB =
+      Kernel::kMajorB == Major::K || Kernel::kTileN % 64 == 0 ? 128 : Kernel::kTileN % 32 == 0 ? 64 : 32;
+  using TileB = SharedMatrix<kSwizzleB, Kernel::kMajorB>;
+  const std::uint64_t a = TileA::describe(tile + first_block * 64 * kStepBytes, kStepK * 128);
+  const std::uint64_t b = TileB::describe(tile + Gemm::kBytesA, kStepK * kSwizzleB);
+  fence_products();
+#pragma unroll
+  for (int k = 0; k < kStepBytes / 32; ++k) {
+#pragma unroll
+    for (int block = 0; block < Gemm::kBlocks; ++block) {
+#pragma unroll
+      for (int factor = 0; factor < Kernel::kFactors; ++factor) {
+        multiply_shared<typename Kernel::Element, Kernel::kTileN, Kernel::kMajorA, Kernel::kMajorB>(
+            products.at(block, factor), a + (block * 64 * kStepBytes >> 4) + k * TileA::kNextK,
+            b + (factor * Gemm::kBytesB >> 4) + k * TileB::kNextK, !is_first || k > 0);
+      }
+    }
+  }
+  commit_products();
+}
+
+/// Calls `each(block, factor, i)` for each of a thread's sums.
+template <class Kernel, class Each>
+__device__ __forceinline__ void each_sum(const Each& each) {
+  using Gemm = HopperGemm<Kernel>;
+#pragma unroll
+  for (int block = 0; block < Gemm::kBlocks; ++block) {
+#pragma unroll
+    for (int factor = 0; factor < Kernel::kFactors; ++factor) {
+#pragma unroll
+      for (int i = 0; i < Gemm::kSums; ++i) each(block, factor, i);
+    }
+  }
+}
+
+/// Where products of a kernel's factors are added: in its sums, or elsewhere before they become its sums.
+template <class Kernel, class Element = typename Kernel::Element>
 struct ProductSums {
   typename HopperGemm<Kernel>::Sums& sums;
 
@@ -180,8 +222,9 @@ struct ProductSums {
   __device__ __forceinline__ void finish() {}
 };
 
+/// Integers are added exactly.
 template <class Kernel>
-struct ProductSums<Kernel, true> {
+struct ProductSums<Kernel, std::int8_t> {
   using Gemm = HopperGemm<Kernel>;
   static_assert(Kernel::kSplits == 1, "parts of a sum would be rounded before they are added");
   typename Gemm::Sums& sums;
@@ -190,16 +233,9 @@ struct ProductSums<Kernel, true> {
   __device__ __forceinline__ explicit ProductSums(typename Gemm::Sums& sums) : sums(sums) {}
   __device__ __forceinline__ auto& at(int block, int factor) { return integers[block][factor]; }
   __device__ __forceinline__ void finish() {
-#pragma unroll
-    for (int block = 0; block < Gemm::kBlocks; ++block) {
-#pragma unroll
-      for (int factor = 0; factor < Kernel::kFactors; ++factor) {
-#pragma unroll
-        for (int i = 0; i < Gemm::kSums; ++i) {
-          sums.value[block][factor][i] = static_cast<float>(integers[block][factor][i]);
-        }
-      }
-    }
+    each_sum<Kernel>([&](int block, int factor, int i) {
+      sums.value[block][factor][i] = static_cast<float>(integers[block][factor][i]);
+    });
   }
 };
 
@@ -207,40 +243,16 @@ struct ProductSums<Kernel, true> {
 /// `first_block` on. `issued` runs when the last products are on their way. Where
 /// there is no step, which only a split tile can have, the sums are undefined.
 template <class Kernel, class Issued>
-__device__ __forceinline__ void multiply_tile(typename HopperGemm<Kernel>::Sums& sums,
-                                              typename HopperGemm<Kernel>::Shared& shared,
-                                              Place<Kernel::kStages>& place, int steps,
-                                              int first_block, const Issued& issued) {
-  using Gemm = HopperGemm<Kernel>;
-  using Element = typename Kernel::Element;
-  using TileA = SharedMatrix<128, Kernel::kMajorA>;
-  // A box of TMA holds as many columns as it can without being wider than the tile.
-  constexpr int kSwizzleB =
-      Kernel::kMajorB == Major::K || Kernel::kTileN % 64 == 0 ? 128 : Kernel::kTileN % 32 == 0 ? 64 : 32;
-  using TileB = SharedMatrix<kSwizzleB, Kernel::kMajorB>;
+__device__ __forceinline__ void multiply_whole(typename HopperGemm<Kernel>::Sums& sums,
+                                               typename HopperGemm<Kernel>::Shared& shared,
+                                               Place<Kernel::kStages>& place, int steps,
+                                               int first_block, const Issued& issued) {
   const bool releases = threadIdx.x % 32 == 0;
   ProductSums<Kernel> products{sums};
   int last = 0;
   for (int step = 0; step < steps; ++step) {
     wait_barrier(&shared.full[place.stage], place.parity);
-    const char* tile = shared.tiles[place.stage];
-    const std::uint64_t a = TileA::describe(tile + first_block * 64 * kStepBytes, kStepK * 128);
-    const std::uint64_t b = TileB::describe(tile + Gemm::kBytesA, kStepK * kSwizzleB);
-    fence_products();
-#pragma unroll
-    for (int k = 0; k < kStepBytes / 32; ++k) {
-#pragma unroll
-      for (int block = 0; block < Gemm::kBlocks; ++block) {
-#pragma unroll
-        for (int factor = 0; factor < Kernel::kFactors; ++factor) {
-          multiply_shared<Element, Kernel::kTileN, Kernel::kMajorA, Kernel::kMajorB>(
-              products.at(block, factor),
-              a + (block * 64 * kStepBytes >> 4) + k * TileA::kNextK,
-              b + (factor * Gemm::kBytesB >> 4) + k * TileB::kNextK, step > 0 || k > 0);
-        }
-      }
-    }
-    commit_products();
+    multiply_step<Kernel>(products, shared.tiles[place.stage], first_block, step == 0);
     if (step > 0) {
       wait_for_products<1>();
       if (releases) arrive(&shared.empty[last]);
@@ -252,6 +264,45 @@ __device__ __forceinline__ void multiply_tile(typename HopperGemm<Kernel>::Sums&
   wait_for_products<0>();
   if (releases && steps > 0) arrive(&shared.empty[last]);
   products.finish();
+}
+
+/// The same of 8-bit floats. Tensor cores keep some 14 bits of their sums, and cut off the others: in long
+/// sums, all the small numbers would be lost. So they add up a step only, of 128 products, and these parts
+/// are added in f32, while another warpgroup multiplies.
+template <class Kernel, class Issued>
+__device__ __forceinline__ void multiply_in_parts(typename HopperGemm<Kernel>::Sums& sums,
+                                                  typename HopperGemm<Kernel>::Shared& shared,
+                                                  Place<Kernel::kStages>& place, int steps,
+                                                  int first_block, const Issued& issued) {
+  const bool releases = threadIdx.x % 32 == 0;
+  typename HopperGemm<Kernel>::Sums part;
+  ProductSums<Kernel> products{part};
+  each_sum<Kernel>([&](int block, int factor, int i) { sums.value[block][factor][i] = 0.0f; });
+  for (int step = 0; step < steps; ++step) {
+    wait_barrier(&shared.full[place.stage], place.parity);
+    multiply_step<Kernel>(products, shared.tiles[place.stage], first_block, true);
+    if (step + 1 == steps) issued();
+    wait_for_products<0>();
+    if (releases) arrive(&shared.empty[place.stage]);
+    each_sum<Kernel>([&](int block, int factor, int i) { pin(part.value[block][factor][i]); });
+    each_sum<Kernel>([&](int block, int factor, int i) {
+      sums.value[block][factor][i] += part.value[block][factor][i];
+    });
+    place.next();
+  }
+  if (steps == 0) issued();
+}
+
+template <class Kernel, class Issued>
+__device__ __forceinline__ void multiply_tile(typename HopperGemm<Kernel>::Sums& sums,
+                                              typename HopperGemm<Kernel>::Shared& shared,
+                                              Place<Kernel::kStages>& place, int steps,
+                                              int first_block, const Issued& issued) {
+  if constexpr (std::is_same_v<typename Kernel::Element, float8_e4m3_t>) {
+    multiply_in_parts<Kernel>(sums, shared, place, steps, first_block, issued);
+  } else {
+    multiply_whole<Kernel>(sums, shared, place, steps, first_block, issued);
+  }
 }
 
 /// The warpgroups that multiply.

@@ -44,7 +44,7 @@ constexpr CUtensorMapDataType map_type() {
     return CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
   } else if constexpr (std::is_same_v<Element, bfloat16_t>) {
     return CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
-  } else if constexpr (std::is_same_v<Element, std::int8_t>) {
+  } else if constexpr (sizeof(Element) == 1) {
     return CU_TENSOR_MAP_DATA_TYPE_UINT8;  // bytes are bytes
   } else if constexpr (std::is_same_v<Element, Tf32>) {
     return CU_TENSOR_MAP_DATA_TYPE_TFLOAT32;

@@ -1,5 +1,6 @@
-// wgmma m64nN: the tensor cores of Hopper, 16-bit or TF32 factors and f32 sums, or 8-bit integers and their
-// exact sums (PTX ISA, section "wgmma instructions"; compute capability 9.0a). An instruction names all registers of its sums, so there is
+// wgmma m64nN: the tensor cores of Hopper, 16-bit, TF32 or 8-bit floats and f32 sums (of the latter, with
+// some 14 bits: see gemm_hopper.hpp), or 8-bit integers and their exact sums (PTX ISA, section "wgmma
+// instructions"; compute capability 9.0a). An instruction names all registers of its sums, so there is
 // one text for each N; the macros below make them from the texts of eight columns.
 #pragma once
 
@@ -156,10 +157,10 @@ enum class Major { K = 0, MN = 1 };
                : AIT_WGMMA_SUMS_##J                                                          \
                : "l"(a), "l"(b), "r"(accumulate), "n"(int(MajorA)), "n"(int(MajorB)))
 
-// Factors that are not of 16 bits have no direction to choose.
-#define AIT_WGMMA_TF32(J, N, A, B, USE)                                                      \
+// Factors that are not of 16 bits have no direction to choose. `KIND`: steps along k and types.
+#define AIT_WGMMA_ALONG_K(KIND, J, N, A, B, USE)                                             \
   asm volatile("{\n.reg .pred use;\nsetp.ne.b32 use, %" #USE                                 \
-               ", 0;\nwgmma.mma_async.sync.aligned.m64n" #N "k8.f32.tf32.tf32"               \
+               ", 0;\nwgmma.mma_async.sync.aligned.m64n" #N KIND                             \
                " {" AIT_WGMMA_TEXT_##J "}, %" #A ", %" #B ", use, 1, 1;\n}"                  \
                : AIT_WGMMA_SUMS_##J                                                          \
                : "l"(a), "l"(b), "r"(accumulate))
@@ -200,7 +201,9 @@ enum class Major { K = 0, MN = 1 };
     if constexpr (std::is_same_v<Element, half_t>) {           \
       AIT_WGMMA_SHARED("f16", J, N, A, B, USE, TA, TB);        \
     } else if constexpr (std::is_same_v<Element, Tf32>) {      \
-      AIT_WGMMA_TF32(J, N, A, B, USE);                         \
+      AIT_WGMMA_ALONG_K("k8.f32.tf32.tf32", J, N, A, B, USE);  \
+    } else if constexpr (std::is_same_v<Element, float8_e4m3_t>) { \
+      AIT_WGMMA_ALONG_K("k32.f32.e4m3.e4m3", J, N, A, B, USE); \
     } else {                                                   \
       AIT_WGMMA_SHARED("bf16", J, N, A, B, USE, TA, TB);       \
     }                                                          \
@@ -224,7 +227,8 @@ __device__ __forceinline__ void multiply_shared(float (&d)[Columns / 2], std::ui
                                                 std::uint64_t b, int accumulate) {
   static_assert(Columns % 8 == 0 && Columns >= 8 && Columns <= 256);
   static_assert(std::is_same_v<Element, half_t> || std::is_same_v<Element, bfloat16_t> ||
-                (std::is_same_v<Element, Tf32> && MajorA == Major::K && MajorB == Major::K));
+                ((std::is_same_v<Element, Tf32> || std::is_same_v<Element, float8_e4m3_t>) &&
+                 MajorA == Major::K && MajorB == Major::K));
   AIT_WGMMA_EACH(AIT_WGMMA_SHARED_CASE)
 }
 
@@ -250,7 +254,7 @@ __device__ __forceinline__ void multiply_registers(float (&d)[Columns / 2],
 
 #undef AIT_WGMMA_EACH
 #undef AIT_WGMMA_SHARED
-#undef AIT_WGMMA_TF32
+#undef AIT_WGMMA_ALONG_K
 #undef AIT_WGMMA_INTEGERS_CASE
 #undef AIT_WGMMA_EACH_INTEGER
 #undef AIT_WGMMA_REGISTERS

@@ -80,6 +80,7 @@ inline void wait_barrier_cluster(Barrier* barrier, std::uint32_t parity) {
 
 inline void fence_shared_for_engines() {}
 inline void fence_products() {}
+inline void pin(float&) {}
 inline void commit_products() {}
 template <int Pending>
 void wait_for_products() {}
