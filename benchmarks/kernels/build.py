@@ -45,8 +45,8 @@ def _build_case(title: str, folder: Path, target: str) -> float:
     from benchmarks.kernels.cases import CASES
 
     case = CASES[title]
-    model = case.module().init_random().to("f16")
-    specs = {name: ait.TensorSpec(shape, "f16") for name, shape in case.inputs.items()}
+    model = case.module().init_random().to(case.element)
+    specs = {name: ait.TensorSpec(shape, case.element) for name, shape in case.inputs.items()}
     library = folder / case.file_name
     options = CompileOptions(weights="file", tune=0, jobs=1, progress=False)
     begin = time.perf_counter()

@@ -14,6 +14,9 @@ Tensors = Mapping[str, Any]
 """PyTorch tensors by name: the inputs and the weights of a case."""
 Function = Callable[[Tensors], Any]
 
+TORCH_TYPES: Mapping[str, str] = {"f16": "float16", "f8E4M3FN": "float8_e4m3fn"}
+"""PyTorch's names of the elements that cases may have."""
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -25,7 +28,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class KernelCase:
-    """An op at one size, in f16.
+    """An op at one size, whose result is f16, and whose inputs and weights are of `element`.
 
     `module`: our model, whose weights are named as in `weights`. `inputs`, `weights`: shapes; all
     inputs have the same first extent, along which results are checked in blocks. `rivals`:
@@ -43,6 +46,7 @@ class KernelCase:
     reference: Function
     for_rivals: Callable[[Tensors], Tensors] = dict
     reference_type: str = "float64"
+    element: str = "f16"
 
     @property
     def title(self) -> str:

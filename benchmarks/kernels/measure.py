@@ -11,7 +11,7 @@ from typing import Any
 
 import ait
 from ait.runtime.loader import CompiledModel
-from benchmarks.kernels.case import KernelCase, Tensors
+from benchmarks.kernels.case import TORCH_TYPES, KernelCase, Tensors
 
 Call = Callable[[], Any]
 """Puts one launch on the current stream and returns its result."""
@@ -80,7 +80,13 @@ def measure(case: KernelCase, library: Path, scratch: Path, seconds: float) -> l
 
 def _copies(case: KernelCase) -> int:
     elements = sum(_product(shape) for shape in (*case.inputs.values(), *case.weights.values()))
-    return min(_MOST_COPIES, _COLD_BYTES // (2 * elements) + 1)
+    return min(_MOST_COPIES, _COLD_BYTES // (_torch_type(case).itemsize * elements) + 1)
+
+
+def _torch_type(case: KernelCase) -> Any:
+    import torch  # pyright: ignore[reportMissingImports]
+
+    return getattr(torch, TORCH_TYPES[case.element])
 
 
 def _product(shape: Sequence[int]) -> int:
@@ -96,9 +102,9 @@ def _drawn(case: KernelCase) -> Tensors:
 
     generator = torch.Generator("cuda").manual_seed(_SEED)
     return {
-        name: torch.empty(shape, dtype=torch.float16, device="cuda").uniform_(
-            -1, 1, generator=generator
-        )
+        name: torch.empty(shape, dtype=torch.float16, device="cuda")
+        .uniform_(-1, 1, generator=generator)
+        .to(_torch_type(case))
         for name, shape in (*case.inputs.items(), *case.weights.items())
     }
 
@@ -140,9 +146,9 @@ def _ait_call(model: CompiledModel, case: KernelCase, tensors: Tensors, stream: 
 
 
 def _save_weights(case: KernelCase, tensors: Tensors, path: Path) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.torch import save_file
 
-    save_file({name: tensors[name].cpu().numpy() for name in case.weights}, path)
+    save_file({name: tensors[name].cpu() for name in case.weights}, path)
 
 
 def _rival_calls(case: KernelCase, name: str, data: Sequence[Tensors]) -> list[Call]:

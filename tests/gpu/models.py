@@ -101,6 +101,28 @@ class WholeRows(nn.Module):
         return self.down(self.norm(self.up(x))), self.second(self.first(x).relu())
 
 
+class Quantised(nn.Module):
+    """Two linears of 8-bit floats with scales of columns: the input is quantised, and what is
+    between them, in the first product's kernel."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        normal = nn.initialization.normal(1.0)
+        steps = nn.initialization.uniform(0.01, 0.02)
+        self.up = nn.Parameter((hidden, width), "f8E4M3FN", init=normal)
+        self.down = nn.Parameter((width, hidden), "f8E4M3FN", init=normal)
+        self.up_steps = nn.Parameter((hidden, 1), "f32", init=steps)
+        self.down_steps = nn.Parameter((width, 1), "f32", init=steps)
+
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
+        h = self.product(x, 1 / 128, self.up.to("f32") * self.up_steps).relu()
+        return x + self.product(h, 1 / 64, self.down.to("f32") * self.down_steps).to("f16")
+
+    def product(self, x: nn.Tensor, step: float, weight: nn.Tensor) -> nn.Tensor:
+        quantised = (x.to("f32") / step).clamp(-448, 448).to("f8E4M3FN")
+        return nn.functional.linear(quantised.to("f32") * step, weight)
+
+
 @dataclass(frozen=True)
 class Model:
     """A model, and the values of its dynamic dims to run it at."""
@@ -113,6 +135,12 @@ def mlp(width: int, hidden: int, most: int) -> Program:
     """An f16 MLP over up to `most` rows."""
     model = Mlp(width, hidden).init_random(seed=1).half()
     return ait.trace(model, {"x": ait.TensorSpec((ait.Dim("batch", 1, most), width), "f16")})
+
+
+def quantised() -> Program:
+    """Up to 200 f16 rows."""
+    model = Quantised(256, 640).init_random(seed=5)
+    return ait.trace(model, {"x": ait.TensorSpec((ait.Dim("rows", 1, 200), 256), "f16")})
 
 
 def tagger(words: int, width: int, tags: int) -> Program:
@@ -155,6 +183,7 @@ MODELS = {
     ),
     # No row begins at 16 bytes: the plain kernels.
     "mlp_odd": Model(lambda: mlp(45, 77, 130), ({"batch": 1}, {"batch": 33}, {"batch": 130})),
+    "quantised": Model(quantised, ({"rows": 1}, {"rows": 65}, {"rows": 200})),
     "tagger": Model(
         lambda: tagger(40, 72, 17),
         ({"batch": 1, "length": 1}, {"batch": 3, "length": 41}, {"batch": 16, "length": 100}),

@@ -2,8 +2,8 @@
 
     python run_models.py [FOLDER] [NAME...]
 
-Needs ait.runtime (NumPy, no compiler, no xDSL) and a driver; with PyTorch, its tensors are tried
-too. Prints a line a check and exits 1 if one fails. See build_models.py.
+Needs ait.runtime (NumPy, ml_dtypes, no compiler, no xDSL) and a driver; with PyTorch, its tensors
+are tried too. Prints a line a check and exits 1 if one fails. See build_models.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 import ait
@@ -28,7 +29,11 @@ class Data:
     """What build_models.py saved of one model."""
 
     def __init__(self, path: Path, sizes: int) -> None:
-        self._arrays = dict(np.load(path))
+        # NumPy alone stores 8-bit floats as raw bytes.
+        self._arrays = {
+            name: value.view(ml_dtypes.float8_e4m3fn) if value.dtype == "V1" else value
+            for name, value in np.load(path).items()
+        }
         self.sizes = range(sizes)
 
     def group(self, prefix: str) -> dict[str, np.ndarray]:
