@@ -37,7 +37,7 @@ constexpr DTypeWidth kWidths[] = {
     {"F8_E5M2", 1}, {"F8_E8M0", 1},
 };
 
-Status invalid(const std::string& what) { return Status(AIT_INVALID_WEIGHT, what); }
+Status invalid(const std::string& what) { return Status(AIT_INVALID_WEIGHT, what.c_str()); }
 
 std::string quoted(const std::string& name) { return "'" + name + "'"; }
 

@@ -1,6 +1,9 @@
 #include "ait/status.hpp"
 
 #include <cstdio>
+#include <string>
+
+#include "format.hpp"
 
 namespace ait {
 
@@ -19,9 +22,9 @@ std::string format_text(const char* format, std::va_list arguments) {
 Status error(ait_status code, const char* format, ...) {
   std::va_list arguments;
   va_start(arguments, format);
-  std::string text = format_text(format, arguments);
+  const std::string text = format_text(format, arguments);
   va_end(arguments);
-  return Status(code, std::move(text));
+  return Status(code, text.c_str());
 }
 
 }  // namespace ait

@@ -91,7 +91,7 @@ class FileLoader {
   Status load(const char* path, bool ignore_unexpected, WeightSet* set) {
     AIT_TRY(MappedFile::open(path, &file_));
     if (Status s = parse_safetensors(file_->data(), file_->size(), &content_); !s.is_ok()) {
-      return Status(s.code(), prefix_ + s.message());
+      return Status(s.code(), (prefix_ + s.message()).c_str());
     }
     const bool use_derived = trusts_derived();
     Problems problems;

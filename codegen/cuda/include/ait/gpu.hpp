@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <cstring>
-#include <string>
 
 #include "ait/launch.hpp"
 #include "ait/scalar.hpp"
@@ -20,7 +19,7 @@ inline cudaStream_t stream_of(const Launch& launch) {
 
 inline Status status_of(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return ok();
-  return Status{AIT_DEVICE_ERROR, std::string(what) + ": " + cudaGetErrorString(error)};
+  return device_error(what, cudaGetErrorString(error));
 }
 
 inline int current_device() {

@@ -7,8 +7,7 @@
 #if defined(__HIP__) || defined(__HIPCC__)
 #include <hip/hip_runtime.h>
 #else
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
+#include <cuda_runtime.h>
 #endif
 
 #include <cstdint>
@@ -56,6 +55,59 @@ AIT_INLINE std::uint16_t float_to_half(float value) {
   return bit_cast<std::uint16_t>(static_cast<_Float16>(value));
 }
 
+// CUDA's headers of 16-bit types would take a third of the time that a kernel compiles.
+#elif defined(__CUDA_ARCH__)
+
+AIT_INLINE float half_to_float(std::uint16_t half) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
+  return value;
+}
+
+AIT_INLINE std::uint16_t float_to_half(float value) {
+  std::uint16_t half;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(value));
+  return half;
+}
+
+AIT_INLINE std::uint16_t float_to_bfloat16(float value) {
+  std::uint16_t bits;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+  return bits;
+}
+
+#else  // the host, as the CPU's header does it
+
+/// Exact: every half is a float.
+AIT_INLINE float half_to_float(std::uint16_t half) {
+  const std::uint32_t magnitude = static_cast<std::uint32_t>(half & 0x7fffu) << 13;
+  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
+  // Multiplying by 2^112 moves the exponent bias from 15 to 127 and normalises subnormals.
+  const float scaled = bit_cast<float>(magnitude) * 0x1p112f;
+  const std::uint32_t finite = bit_cast<std::uint32_t>(scaled);
+  const std::uint32_t special = magnitude | 0x7f800000u;
+  return bit_cast<float>(sign | (magnitude >= 0x0f800000u ? special : finite));
+}
+
+/// Rounds to nearest, ties to even; too large becomes infinity, NaN stays NaN.
+AIT_INLINE std::uint16_t float_to_half(float value) {
+  const std::uint32_t bits = bit_cast<std::uint32_t>(value);
+  const std::uint32_t sign = (bits >> 16) & 0x8000u;
+  const std::uint32_t magnitude = bits & 0x7fffffffu;
+  // Below 2^-14 the result is subnormal: adding 0.5 makes the FPU round at the right bit.
+  const std::uint32_t subnormal =
+      bit_cast<std::uint32_t>(bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
+  const std::uint32_t odd = (magnitude >> 13) & 1u;
+  const std::uint32_t normal = (magnitude + 0xc8000fffu + odd) >> 13;
+  std::uint32_t result = magnitude < 0x38800000u ? subnormal : normal;
+  result = magnitude >= 0x47800000u ? 0x7c00u : result;
+  result = magnitude > 0x7f800000u ? 0x7e00u : result;
+  return static_cast<std::uint16_t>(sign | result);
+}
+
+#endif
+
+#if !defined(__CUDA_ARCH__)
 /// Rounds to nearest, ties to even; NaN stays NaN.
 AIT_INLINE std::uint16_t float_to_bfloat16(float value) {
   const std::uint32_t bits = bit_cast<std::uint32_t>(value);
@@ -63,19 +115,6 @@ AIT_INLINE std::uint16_t float_to_bfloat16(float value) {
   const std::uint32_t nan = bits | 0x400000u;
   return static_cast<std::uint16_t>(((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded) >> 16);
 }
-
-#else
-
-AIT_INLINE float half_to_float(std::uint16_t half) { return __half2float(bit_cast<__half>(half)); }
-
-AIT_INLINE std::uint16_t float_to_half(float value) {
-  return bit_cast<std::uint16_t>(__float2half_rn(value));
-}
-
-AIT_INLINE std::uint16_t float_to_bfloat16(float value) {
-  return bit_cast<std::uint16_t>(__float2bfloat16_rn(value));
-}
-
 #endif
 
 AIT_INLINE float bfloat16_to_float(std::uint16_t value) {

@@ -5,7 +5,6 @@
 #include "hip_compat.h"
 
 #include <cstdint>
-#include <string>
 
 #include "ait/launch.hpp"
 #include "ait/scalar.hpp"
@@ -22,7 +21,7 @@ inline hipStream_t stream_of(const Launch& launch) {
 
 inline Status status_of(hipError_t error, const char* what) {
   if (error == hipSuccess) return ok();
-  return Status{AIT_DEVICE_ERROR, std::string(what) + ": " + hipGetErrorString(error)};
+  return device_error(what, hipGetErrorString(error));
 }
 
 /// Kernels of one stream run in order and see each other's writes: there is nothing to wait for,

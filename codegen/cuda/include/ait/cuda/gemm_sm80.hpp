@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <type_traits>
 
 #include "cutlass/cutlass.h"
@@ -127,8 +126,7 @@ Status run(const Launch& launch, const typename Kernel::Arguments& arguments, Fa
   cutlass::Status status = adapter.initialize(all, nullptr, gpu::stream_of(launch));
   if (status == cutlass::Status::kSuccess) status = adapter.run(gpu::stream_of(launch));
   if (status == cutlass::Status::kSuccess) return ok();
-  return Status{AIT_DEVICE_ERROR,
-                std::string("gemm launch failed: ") + cutlass::cutlassGetStatusString(status)};
+  return device_error("gemm launch failed", cutlass::cutlassGetStatusString(status));
 }
 
 }  // namespace ait::cuda::sm80

@@ -208,8 +208,7 @@ Status run(const Launch& launch, typename Gemm::Arguments arguments) {
     status = adapter.run(gpu::stream_of(launch), nullptr, /*launch_with_pdl=*/true);
   }
   if (status == cutlass::Status::kSuccess) return ok();
-  return Status{AIT_DEVICE_ERROR,
-                std::string("gemm launch failed: ") + cutlass::cutlassGetStatusString(status)};
+  return device_error("gemm launch failed", cutlass::cutlassGetStatusString(status));
 }
 
 }  // namespace ait::cuda::sm90

@@ -6,7 +6,7 @@
 #include <cuda.h>
 
 #include <cstdint>
-#include <string>
+#include <cstdio>
 #include <type_traits>
 
 #include "ait/cuda/tf32.hpp"
@@ -30,8 +30,10 @@ inline void* driver_function(const char* name) {
 
 inline Status map_status(CUresult result, const char* what) {
   if (result == CUDA_SUCCESS) return ok();
-  return Status{AIT_DEVICE_ERROR, std::string(what) + ": the driver cannot describe a tensor (error " +
-                                      std::to_string(static_cast<int>(result)) + ")"};
+  char how[64];
+  std::snprintf(how, sizeof(how), "the driver cannot describe a tensor (error %d)",
+                static_cast<int>(result));
+  return device_error(what, how);
 }
 
 inline Status no_driver() {

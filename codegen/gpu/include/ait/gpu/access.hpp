@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
-#include <string>
 
 #include "ait/gpu.hpp"
 
@@ -81,10 +81,12 @@ __device__ __forceinline__ Pack<Element, Count> maximum(const Pack<Element, Coun
 /// An error unless `pointer` can be addressed in pieces of `bytes`; `operand` counts ins, then outs.
 inline Status check_alignment(const void* pointer, unsigned bytes, int operand) {
   if (reinterpret_cast<std::uintptr_t>(pointer) % bytes == 0) return ok();
-  return Status{AIT_INVALID_INPUT, "operand " + std::to_string(operand) +
-                                       " of a kernel starts at an address that is no multiple of " +
-                                       std::to_string(bytes) +
-                                       " bytes; give the tensor in an aligned buffer"};
+  char message[160];
+  std::snprintf(message, sizeof(message),
+                "operand %d of a kernel starts at an address that is no multiple of %u bytes; give "
+                "the tensor in an aligned buffer",
+                operand, bytes);
+  return Status{AIT_INVALID_INPUT, message};
 }
 
 }  // namespace ait::gpu

@@ -94,7 +94,7 @@ Status guarded(Function&& function) {
     function();
     return ok();
   } catch (const std::exception& error) {
-    return Status{AIT_DEVICE_ERROR, std::string("Composable Kernel: ") + error.what()};
+    return device_error("Composable Kernel", error.what());
   }
 }
 
