@@ -111,21 +111,34 @@ class Compiler:
 class Toolchain:
     """The compilers of a target by the end of file names, and its link command.
 
-    Where several ends fit, the longest counts: `.kernel.cpp` before `.cpp`. The link command is
-    `linker + -o LIBRARY OBJECTS... + link_flags`; the flags must ask for a shared library.
+    `missing`: by further ends, what to do about a compiler that is not installed. Where several
+    ends fit, the longest counts: `.kernel.cpp` before `.cpp`. The link command is `linker + -o
+    LIBRARY OBJECTS... + link_flags`; the flags must ask for a shared library.
     """
 
     name: str
     compilers: Mapping[str, Compiler]
     linker: tuple[str, ...]
     link_flags: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def compiler_of(self, name: str) -> Compiler:
         """The compiler of a source file. Raises ToolchainError if there is none."""
-        ends = [end for end in self.compilers if name.endswith(end)]
+        ends = [end for end in (*self.compilers, *self.missing) if name.endswith(end)]
         if not ends:
             raise ToolchainError(f"{self.name} has no compiler for {name}")
-        return self.compilers[max(ends, key=len)]
+        end = max(ends, key=len)
+        if end in self.missing:
+            raise ToolchainError(self.missing[end])
+        return self.compilers[end]
+
+    def compiles(self, name: str) -> bool:
+        """Whether there is a compiler for a source file."""
+        try:
+            self.compiler_of(name)
+        except ToolchainError:
+            return False
+        return True
 
     def with_flags(self, compile: Sequence[str] = (), link: Sequence[str] = ()) -> Toolchain:
         """The same toolchain with further flags for every compiler and the linker."""

@@ -65,7 +65,7 @@ def emit_kernels(plan: ModelPlan, target: Target) -> list[SourceFile]:
         except CompileError as error:
             problems.append(f"{kernel.origin or kernel.symbol}: {error}")
             continue
-        name = f"kernels/{kernel.symbol}{target.kernel_suffix}"
+        name = f"kernels/{kernel.symbol}{target.kernel_suffix(kernel.view.config)}"
         sources.append(SourceFile(name, text, kernel.origin))
     if problems:
         raise CompileError("\n".join(problems))

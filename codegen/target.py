@@ -26,9 +26,9 @@ class Target(TargetInfo, Protocol):
         """Which of the runtime's devices the library is for."""
         ...
 
-    @property
-    def kernel_suffix(self) -> str:
-        """The suffix of kernel sources, which picks their compiler: `.kernel.cpp`, `.cu`, `.hip`.
+    def kernel_suffix(self, config: Attribute | None) -> str:
+        """The suffix of the sources of kernels with such a config, which picks their compiler:
+        `.kernel.cpp`, `.cu`, `.cutlass.cu`, `.hip`. None: of kernels that have none.
 
         Not `.cpp`: those are the runtime and the model, compiled as plain host code.
         """
@@ -67,7 +67,7 @@ class Target(TargetInfo, Protocol):
         ...
 
     def toolchain(self) -> Toolchain:
-        """The compilers for `kernel_suffix`, `.cpp` and `.S`. Raises ToolchainError.
+        """The compilers for kernels, `.cpp` and `.S`. Raises ToolchainError.
 
         Include folders and flags of the runtime are added by whoever builds a library.
         """

@@ -109,7 +109,6 @@ class CpuTarget:
     """The host's processor. `level` None is the newest of the machine that builds."""
 
     device: Device = "cpu"
-    kernel_suffix = toolchain.KERNEL_SUFFIX
     port_alignment = 1
     timings: Path | None = None
 
@@ -136,6 +135,9 @@ class CpuTarget:
     def present_device(self) -> str | None:
         """None: configs of the CPU are chosen by the model alone."""
         return None
+
+    def kernel_suffix(self, config: Attribute | None) -> str:
+        return toolchain.KERNEL_SUFFIX
 
     def is_quick(self, config: Attribute) -> bool:
         """All of them compile in seconds."""

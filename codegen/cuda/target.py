@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from ait.codegen.cuda import probe, toolchain
-from ait.codegen.cuda.config import GemmAttr, Products
+from ait.codegen.cuda.config import CutlassMmaAttr, GemmAttr, Products
 from ait.codegen.cuda.cost import f32_peak
 from ait.codegen.cuda.devices import DEFAULT, find_device
 from ait.codegen.cuda.families import capabilities, families
@@ -56,6 +56,7 @@ def make_target(name: str) -> GpuTarget:
         package="ait.codegen.cuda",
         find_toolchain=partial(toolchain.find, architecture),
         present_device=partial(probe.present_device, architecture),
+        suffixes=dict.fromkeys((GemmAttr, CutlassMmaAttr), toolchain.CUTLASS_SUFFIX),
         slow_configs=(GemmAttr,),
         ranker=_ranker(),
     )

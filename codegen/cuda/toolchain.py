@@ -1,8 +1,9 @@
 """The CUDA toolchain: nvcc and the CUTLASS headers, from the system or from pip packages.
 
-Compiling needs neither a GPU nor a driver. nvcc is taken from `$AIT_NVCC`, `$CUDA_HOME` (or
-`$CUDA_PATH`), the `PATH`, the pip packages of the running environment, or /usr/local/cuda, in this
-order; CUTLASS from `$AIT_CUTLASS` or the package `nvidia-cutlass`.
+Compiling needs neither a GPU nor a driver, and CUTLASS only where one of its kernels was chosen.
+nvcc is taken from `$AIT_NVCC`, `$CUDA_HOME` (or `$CUDA_PATH`), the `PATH`, the pip packages of the
+running environment, or /usr/local/cuda, in this order; CUTLASS from `$AIT_CUTLASS` or the package
+`nvidia-cutlass`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,12 +23,14 @@ from ait.codegen.build import Compiler, Toolchain, compiler_identity
 from ait.codegen.cache import GIB
 from ait.errors import ToolchainError
 
+CUTLASS_SUFFIX = ".cutlass.cu"
 CUTLASS_REQUIREMENT = "nvidia-cutlass==4.2.0.0"
 # One release of the toolkit: the extra pins nvcc and what it calls to each other.
 TOOLKIT_REQUIREMENT = "cuda-toolkit[nvcc,cudart,cccl]==13.0.3.0"
 _OLDEST_NVCC = (12, 4)
-_COMPILER_MEMORY = 7 * GIB // 2
-"""What one CUTLASS 3.x kernel takes to compile."""
+_COMPILER_MEMORY = GIB // 2
+_CUTLASS_COMPILER_MEMORY = 7 * GIB // 2
+"""What one kernel of our own, and one of CUTLASS 3.x, take to compile."""
 
 _SUBPACKAGE = Path(__file__).parent
 _OWN_HEADERS = (
@@ -63,20 +66,20 @@ class Toolkit:
 
 
 def find(architecture: str) -> Toolchain:
-    """How generated CUDA sources (`.cu`), host sources and their library are built here.
+    """How generated CUDA sources (`.cu`, `.cutlass.cu`), host sources and their library are built
+    here.
 
-    Raises ToolchainError that says what to run or set, if nvcc or CUTLASS is missing.
+    Raises ToolchainError that says what to run or set, if nvcc is missing. Without CUTLASS the
+    toolchain has no compiler for sources that include it.
     """
     toolkit = find_toolkit()
-    cutlass = find_cutlass()
     host = os.environ.get("CXX", "c++")
-    identity = f"{compiler_identity((str(toolkit.nvcc),))}\n{_cutlass_version(cutlass)}"
+    identity = compiler_identity((str(toolkit.nvcc),))
     device = Compiler(
         command=(str(toolkit.nvcc),),
         identity=identity,
         flags=(*_DEVICE_FLAGS, *architecture_flags(architecture)),
         includes=_OWN_HEADERS,
-        system_includes=(cutlass,),
         memory=_COMPILER_MEMORY,
     )
     runtime = Compiler(
@@ -87,12 +90,28 @@ def find(architecture: str) -> Toolchain:
         system_includes=(toolkit.nvcc.parent.parent / "include",),
     )
     # The runtime's own link flags name the (static) CUDA runtime; where it lies is said here.
-    return Toolchain(
+    found = Toolchain(
         name=f"cuda:{architecture}",
         compilers={".cu": device, ".cpp": runtime, ".S": runtime},
         linker=(host,),
         link_flags=(f"-L{toolkit.library}",),
     )
+    return _with_cutlass(found, device)
+
+
+def _with_cutlass(toolchain: Toolchain, device: Compiler) -> Toolchain:
+    """The toolchain with a compiler for sources that include CUTLASS, or what to do about it."""
+    try:
+        cutlass = find_cutlass()
+    except ToolchainError as error:
+        return replace(toolchain, missing={CUTLASS_SUFFIX: str(error)})
+    compiler = replace(
+        device,
+        identity=f"{device.identity}\n{_cutlass_version(cutlass)}",
+        system_includes=(cutlass,),
+        memory=_CUTLASS_COMPILER_MEMORY,
+    )
+    return replace(toolchain, compilers={**toolchain.compilers, CUTLASS_SUFFIX: compiler})
 
 
 def architecture_flags(architecture: str) -> tuple[str, ...]:
@@ -219,7 +238,7 @@ def _has_runtime(folder: Path) -> bool:
 
 
 def _is_cutlass(path: Path) -> bool:
-    return (path / "cutlass" / "cutlass.h").is_file()
+    return all((path / "cutlass" / name).is_file() for name in ("cutlass.h", "version.h"))
 
 
 def _cutlass_version(include: Path) -> str:

@@ -18,6 +18,9 @@ from ait.errors import CompileError
 from ait.passes.target import Capabilities, DeviceDescription
 from ait.runtime.sources import Device
 
+# Answers of families that a target remembers. A model has tens of different kernels, and passes ask
+# for each of them in the several forms that they weigh.
+_MOST_ANSWERS = 5000
 _MOST_CANDIDATES = 12
 _TIMINGS = "timings.sqlite"
 
@@ -28,6 +31,7 @@ class GpuTarget:
     `families`: for each kernel op, the families that take it. `package` has the target's own
     `templates`, and may have timings of its kernels. `find_toolchain` raises ToolchainError where a
     compiler is missing; `present_device` names this machine's device of the target, if any.
+    `kernel_suffix`: of sources, but for the configs that `suffixes` has one for.
     `slow_configs`: those whose kernels take most of a minute to compile. `ranker`: which candidates
     come first, the analytic one if not given.
     """
@@ -46,12 +50,15 @@ class GpuTarget:
         package: str,
         find_toolchain: Callable[[], Toolchain],
         present_device: Callable[[], str | None] = lambda: None,
+        suffixes: Mapping[type[Attribute], str] | None = None,
         slow_configs: tuple[type[Attribute], ...] = (),
         ranker: Ranker | None = None,
     ):
         self.name = name
         self.device: Device = device
-        self.kernel_suffix = kernel_suffix
+        self._answers: dict[tuple[type[Attribute], str], Sequence[Candidate] | str] = {}
+        self._kernel_suffix = kernel_suffix
+        self._suffixes = suffixes or {}
         self.description = description
         self.capabilities = capabilities
         self._families = families
@@ -74,6 +81,12 @@ class GpuTarget:
         """The name of this machine's device that runs the target's code; None if there is none."""
         return self._present_device()
 
+    def kernel_suffix(self, config: Attribute | None) -> str:
+        """The suffix of the sources of kernels with such a config."""
+        if config is None:
+            return self._kernel_suffix
+        return self._suffixes.get(type(config), self._kernel_suffix)
+
     def is_quick(self, config: Attribute) -> bool:
         """Whether a kernel of the config compiles in seconds."""
         return not isinstance(config, self._slow_configs)
@@ -90,7 +103,7 @@ class GpuTarget:
         reasons: list[str] = []
         for family in families:
             try:
-                family.candidates(view, self.description)
+                self._best(family, view)
             except Refusal as refusal:
                 reasons.append(str(refusal))
             else:
@@ -108,11 +121,32 @@ class GpuTarget:
         best: list[Candidate] = []
         for family in self._families.get(type(op), ()):
             try:
-                found = family.candidates(view, self.description)
+                best += self._best(family, view)
             except Refusal:
                 continue
-            best += self._ranker.ranked(view, found, self.description)[:_MOST_CANDIDATES]
         return self._ranker.ranked(view, best, self.description)
+
+    def _best(self, family: KernelFamily, view: KernelView) -> Sequence[Candidate]:
+        """The best candidates of a family, best first. Raises Refusal if it has none.
+
+        Kernels of one problem get one answer: the layers of a model are alike, and weighing
+        hundreds of configs for each of them would take most of the time of the passes.
+        """
+        key = family.config_type, view.problem
+        if key not in self._answers:
+            if len(self._answers) >= _MOST_ANSWERS:
+                self._answers.clear()
+            try:
+                found = family.candidates(view, self.description)
+            except Refusal as refusal:
+                self._answers[key] = str(refusal)
+            else:
+                best = self._ranker.ranked(view, found, self.description)[:_MOST_CANDIDATES]
+                self._answers[key] = best
+        answer = self._answers[key]
+        if isinstance(answer, str):
+            raise Refusal(answer)
+        return answer
 
     def expected_seconds(self, op: KernelOp) -> float | None:
         """The time that the models expect of the best candidate; None if there is none."""

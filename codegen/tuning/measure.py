@@ -105,7 +105,8 @@ def build_candidates(
         except CompileError as error:
             failures[i] = str(error)
         else:
-            texts[i] = SourceFile(f"kernels/{symbol}{target.kernel_suffix}", text)
+            suffix = target.kernel_suffix(candidate.view.config)
+            texts[i] = SourceFile(f"kernels/{symbol}{suffix}", text)
     while True:
         built = [candidate for i, candidate in enumerate(candidates) if i not in failures]
         if not built:

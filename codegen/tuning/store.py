@@ -80,18 +80,30 @@ class TimingStore:
     def __init__(self, path: Path):
         self.path = path
 
-    def times(self, problem: str, target: str, toolchain: str, device: str | None = None) -> Times:
-        """What is known of a problem: on this device and by this toolchain if there is such, in
-        this order, else where it was measured last. A target may be the code of several devices
-        (H100 and H200), whose times are close enough to choose by."""
+    def times(
+        self,
+        problem: str,
+        target: str,
+        toolchain: str,
+        device: str | None = None,
+        described: str = "",
+    ) -> Times:
+        """What is known of a problem, on one device by one toolchain.
+
+        A target may be the code of several devices (`sm_90a`: H100 and H200), whose times are close
+        enough to choose configs by. So what counts is, in this order: that it was measured on
+        `device`, the one that is present; on one whose name has `described` in it, the one that the
+        target's description is of; by this toolchain; and last.
+        """
         if not self.path.is_file():
             return Times()
         with self._open() as database:
             rows = database.execute(
                 "SELECT device, toolchain, config, seconds FROM timings "
                 "WHERE problem = ? AND target = ? "
-                "ORDER BY device = ? DESC, toolchain = ? DESC, measured DESC, device, toolchain",
-                (problem, target, device, toolchain),
+                "ORDER BY device = ? DESC, instr(device, ?) > 0 DESC, toolchain = ? DESC, "
+                "measured DESC, device, toolchain",
+                (problem, target, device, described, toolchain),
             ).fetchall()
         if not rows:
             return Times()

@@ -4,6 +4,9 @@ Levels: 0 takes what the analytic model thinks best. 1 takes what stored timings
 without any it measures the few best candidates that compile in seconds, if the machine has the
 device. 2 measures more, and 3 all, where the store has no time by this device and compiler.
 
+Times of another device or compiler count where there are none of this one: those of an H100 choose
+an H200's configs, and those of a machine without a GPU. Only levels 2 and 3 measure them again.
+
 Stored timings count only if the model's first choice is among them. Where it is not, they are of a
 version that had other configs or another model, which may be better than all that was measured.
 """
@@ -101,6 +104,22 @@ class Trial:
         return str(self.candidate.view.config)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A kernel whose configs were timed. `launches`: how often programs run it. `modelled`,
+    `fastest`: the configs of the analytic model and of the least time, with seconds."""
+
+    about: str
+    launches: int
+    modelled: tuple[str, float]
+    fastest: tuple[str, float]
+
+    @property
+    def loss(self) -> float:
+        """The seconds that a program would lose by the model's choice."""
+        return self.launches * (self.modelled[1] - self.fastest[1])
+
+
 class Tuner:
     """Chooses configs for one target.
 
@@ -154,6 +173,19 @@ class Tuner:
         times = {kernel.problem: self._known(kernel, device) for kernel in kernels}
         return self._trials(kernels, times, device)
 
+    def choices(self, modules: Iterable[ModuleOp]) -> list[Choice]:
+        """What stored times say of the kernels of programs that have a choice of configs; those
+        whose first config has no time are left out. The largest loss comes first."""
+        found: list[Choice] = []
+        for kernel in self._kernels(modules):
+            times = self._known(kernel, None).seconds
+            first, best = str(kernel.configs[0]), str(kernel.best(Times(seconds=times)))
+            seconds, least = times.get(first), times.get(best)
+            if seconds is not None and least is not None:
+                choice = Choice(kernel.about, len(kernel.ops), (first, seconds), (best, least))
+                found.append(choice)
+        return sorted(found, key=lambda choice: -choice.loss)
+
     def timings(
         self, trials: Sequence[Trial], outcomes: Sequence[Outcome], device: str
     ) -> list[Timing]:
@@ -175,7 +207,7 @@ class Tuner:
     @property
     def _release(self) -> str:
         """What compiles the kernels, and its version."""
-        return self.toolchain.compiler_of(f"kernel{self.target.kernel_suffix}").release
+        return self.toolchain.compiler_of(f"kernel{self.target.kernel_suffix(None)}").release
 
     def _kernels(self, modules: Iterable[ModuleOp]) -> list[_Kernel]:
         """The distinct kernels of `@main` between whose configs there is a choice."""
@@ -206,7 +238,8 @@ class Tuner:
     def _known(self, kernel: _Kernel, device: str | None) -> Times:
         """Stored times of a kernel's configs: those of the first store that has usable ones."""
         for store in self.stores:
-            times = store.times(kernel.problem, self.target.name, self._release, device)
+            described = self.target.description.name
+            times = store.times(kernel.problem, self.target.name, self._release, device, described)
             if kernel.usable(times):
                 return times
         return Times()
@@ -233,10 +266,16 @@ class Tuner:
     def _tried(self, kernel: _Kernel) -> list[Attribute]:
         """The candidates that the level tries: the model's choice, and the next ones; at level 1
         only such as compile in seconds. None if there is nothing to compare the choice with."""
-        first, *others = kernel.configs
+        if not self._compiles(kernel.configs[0]):
+            return []
+        first, *others = filter(self._compiles, kernel.configs)
         if self.level == 1:
             others = [config for config in others if self.target.is_quick(config)]
         return [first, *others][: CANDIDATES[self.level]] if others else []
+
+    def _compiles(self, config: Attribute) -> bool:
+        """Whether this machine has all that a kernel of the config is built of."""
+        return self.toolchain.compiles(f"kernel{self.target.kernel_suffix(config)}")
 
     def _measure(self, trials: Sequence[Trial], times: dict[str, Times], device: str) -> None:
         """Measures trials, and adds what was found to the times and to the first store."""

@@ -122,8 +122,8 @@ def build_case(folder: Path, case: Case) -> dict[str, object]:
 
 def _compile(case: Case, folder: Path) -> None:
     toolchain = case.code_target().toolchain()
-    compiler = toolchain.compilers[".cu"]
-    source, library = folder / f"{case.name}.cu", folder / f"{case.name}.so"
+    compiler = toolchain.compiler_of(case.source_name())
+    source, library = folder / case.source_name(), folder / f"{case.name}.so"
     source.write_text(case.source() + _HARNESS.read_text())
     arguments = [_ANY_DEVICE.get(argument, argument) for argument in compiler.arguments()]
     command = [*arguments, str(source), "-o", str(library), *toolchain.link_flags]

@@ -127,6 +127,10 @@ class Case:
     def code_target(self) -> Target:
         return code_target(self.target)
 
+    def source_name(self) -> str:
+        """A name for the source; its end says which compiler takes it."""
+        return f"{self.name}{self.code_target().kernel_suffix(self.view().config)}"
+
     def source(self) -> str:
         return self.code_target().render(self.view(), "kernel")
 

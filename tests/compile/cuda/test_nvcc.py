@@ -123,10 +123,10 @@ def compile_kernel(case: Case, folder: Path, text: str = "", only_device: bool =
     """Compiles the case's translation unit, or `text` in its place; returns what ptxas says. Skips
     without a toolchain. `only_device`: without the code for the host."""
     try:
-        compiler = case.code_target().toolchain().compilers[".cu"]
+        compiler = case.code_target().toolchain().compiler_of(case.source_name())
     except ToolchainError as error:
         pytest.skip(str(error))
-    source = folder / f"{case.name}.cu"
+    source = folder / case.source_name()
     source.write_text(text or case.source())
     command = [*compiler.arguments(), "--ptxas-options=-v", "-Werror=all-warnings"]
     command += ["-cubin" if only_device else "-c", str(source)]
@@ -200,3 +200,22 @@ def test_missing_cutlass_says_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_p
     with pytest.raises(ToolchainError, match="ait setup cuda"):
         toolchain.find_cutlass()
     assert "ait setup cuda" in toolchain.describe()["CUTLASS"]
+
+
+def test_kernels_of_our_own_compile_without_cutlass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIT_CUTLASS", raising=False)
+    with_cutlass = toolchain.find("sm_90a")
+    monkeypatch.setattr(toolchain, "find_spec", lambda name: None)
+    without = toolchain.find("sm_90a")
+    own, cutlass = "kernel.cu", f"kernel{toolchain.CUTLASS_SUFFIX}"
+    # Objects of our own kernels are shared by machines with and without it.
+    assert without.compiler_of(own) == with_cutlass.compiler_of(own)
+    assert without.compiles(own) and not without.compiles(cutlass)
+    with pytest.raises(ToolchainError, match="CUTLASS headers are missing: run `ait setup cuda`"):
+        without.compiler_of(cutlass)
+
+
+@pytest.mark.parametrize("case", [*OWN_GEMMS, *A100_GEMMS], ids=lambda case: case.name)
+def test_sources_that_include_cutlass_say_so_by_their_name(case: Case) -> None:
+    includes_it = '#include "ait/cuda/gemm_sm' in case.source()
+    assert case.source_name().endswith(toolchain.CUTLASS_SUFFIX) == includes_it

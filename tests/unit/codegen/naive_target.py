@@ -80,7 +80,6 @@ class NaiveTarget:
 
     name: str = "naive"
     device: Device = "cpu"
-    kernel_suffix: str = ".kernel.cpp"
     port_alignment: int = 1
     timings: Path | None = None
 
@@ -107,6 +106,9 @@ class NaiveTarget:
             raise CompileError(f"no {view.op.name}")
         prologue = "\n  ".join(view.prologue)
         return UNIT.format(symbol=symbol, prologue=prologue, body=body(view))
+
+    def kernel_suffix(self, config: Attribute | None) -> str:
+        return ".kernel.cpp"
 
     def is_quick(self, config: Attribute) -> bool:
         return True

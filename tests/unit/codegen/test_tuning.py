@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import ait
 from ait import nn
 from ait.codegen.build import BuildOptions
 from ait.codegen.compile import CompileOptions, library_toolchain
+from ait.codegen.cuda.toolchain import CUTLASS_SUFFIX
 from ait.codegen.target import code_target
 from ait.codegen.tuning import measure as measuring
 from ait.codegen.tuning.measure import Outcome
@@ -100,6 +102,21 @@ def test_times_of_two_toolchains_or_devices_are_not_compared(store: TimingStore)
     store.put([timing(config="a", seconds=5.0, device="H100", toolchain="nvcc 12.9.1")])
     found = store.times("p", "cuda:sm_90a", "nvcc 13.0.88", "H100")
     assert (found.device, found.toolchain, found.seconds) == ("H100", "nvcc 12.9.1", {"a": 5.0})
+
+
+def test_without_the_device_the_one_of_the_description_counts(store: TimingStore) -> None:
+    h100, h200 = "NVIDIA H100 80GB HBM3", "NVIDIA H200"
+    store.put([timing(config="a", seconds=1.0, device=h100, measured="2027-01-01")])
+
+    def device_of(*present: str) -> str:
+        found = store.times("p", "cuda:sm_90a", "nvcc 13.0.88", *(present or (None,)), "H200")
+        return found.device
+
+    # What there is counts for the other one too, and for a machine that has none.
+    assert device_of() == device_of(h100) == device_of(h200) == h100
+    store.put([timing(config="a", seconds=2.0, device=h200, toolchain="nvcc 12.9.1")])
+    assert (device_of(), device_of(h100), device_of(h200)) == (h200, h100, h200)
+    assert device_of("NVIDIA H100 PCIe") == h200
 
 
 def test_failed_configs_are_never_the_fastest() -> None:
@@ -231,6 +248,25 @@ def test_level_2_measures_what_the_store_lacks_of_this_device(store, monkeypatch
     assert set(first) < set(tried)
 
 
+def test_what_has_no_compiler_here_is_not_tried(store, monkeypatch) -> None:
+    target = code_target("cuda:sm_90a")
+    complete = library_toolchain(target)
+    lacking = replace(
+        complete,
+        compilers={end: c for end, c in complete.compilers.items() if end != CUTLASS_SUFFIX},
+        missing={CUTLASS_SUFFIX: "install it"},
+    )
+    (op,) = (op for op in linear_for_gpu().walk() if isinstance(op, GemmOp))
+    suffixes = {str(config): target.kernel_suffix(config) for config in target.candidates(op)}
+    trials = Tuner(target, lacking, 3, stores=[store]).trials([linear_for_gpu()])
+    wanted = [config for config, suffix in suffixes.items() if suffix != CUTLASS_SUFFIX]
+    assert [trial.config for trial in trials] == wanted != list(suffixes)
+    # Nor is anything, where the choice itself cannot be compared with the others.
+    first, *_ = target.candidates(op)
+    monkeypatch.setattr(target, "_suffixes", {type(first): CUTLASS_SUFFIX})
+    assert Tuner(target, lacking, 3, stores=[store]).trials([linear_for_gpu()]) == []
+
+
 def test_level_1_tries_what_compiles_in_seconds(store, monkeypatch) -> None:
     tried: list[str] = []
 
@@ -263,12 +299,20 @@ def test_shipped_timings_decide_on_a_machine_without_a_gpu(tmp_path: Path, monke
     # The last one is the fastest.
     outcomes = [Outcome(1.0 / (1 + i)) for i in range(len(trials))]
     shipped = TimingStore(tmp_path / "timings.sqlite")
-    shipped.put(chooser.timings(trials, outcomes, "H100"))
-    for path, chosen in ((tmp_path / "absent", trials[0]), (shipped.path, trials[-1])):
-        monkeypatch.setattr(target, "timings", path)
+
+    def chosen() -> list[str]:
         module = linear_for_gpu()
         Tuner(target, library_toolchain(target), 1).tune(module)
-        assert configs_of(module) == [chosen.config]
+        return configs_of(module)
+
+    monkeypatch.setattr(target, "timings", tmp_path / "absent")
+    assert chosen() == [trials[0].config]
+    monkeypatch.setattr(target, "timings", shipped.path)
+    shipped.put(chooser.timings(trials, outcomes, "NVIDIA H100 80GB HBM3"))
+    assert chosen() == [trials[-1].config]
+    # The target's description is of the H200: its times count more, if there are any.
+    shipped.put(chooser.timings(trials, outcomes[::-1], "NVIDIA H200"))
+    assert chosen() == [trials[0].config]
 
 
 def test_sizes_to_tune_at_are_part_of_what_is_known(store, monkeypatch) -> None:
@@ -282,6 +326,24 @@ def test_sizes_to_tune_at_are_part_of_what_is_known(store, monkeypatch) -> None:
     for at in ({}, {"batch": 8}, {"batch": 8}, {"batch": 1000}):
         tuner(store, sizes=at).tune(lowered(256, 512))
     assert set(sizes) == {64, 8}  # what is out of range counts as the bound, which was known
+
+
+def test_choices_say_what_the_models_would_lose(store) -> None:
+    """Of three kernels, one runs twice, and nothing is known of the last one."""
+    module = lowered(256, 256, 256, 512, 128)
+    chooser = tuner(store, target=code_target("cpu"))
+    same, wider, _ = chooser._kernels([module])
+    times = {same.problem: (1.5, 1.0, 4.0), wider.problem: (7.0, 9.0, 8.0)}
+    for kernel in (same, wider):
+        rows = zip(map(str, kernel.configs), times[kernel.problem], strict=False)
+        store.put(
+            timing(kernel.problem, c, seconds=s, target="cpu", toolchain=chooser._release)
+            for c, s in rows
+        )
+    first, second = chooser.choices([module])
+    assert (first.launches, first.modelled[1], first.fastest[1], first.loss) == (2, 1.5, 1.0, 1.0)
+    assert first.fastest[0] == str(same.configs[1])
+    assert second.modelled == second.fastest == (str(wider.configs[0]), 7.0)
 
 
 def test_unknown_levels_and_dims_are_refused(store: TimingStore, tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""What a GPU target remembers of its families' answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+import ait
+from ait import nn
+from ait.codegen.cuda.target import make_target
+from ait.codegen.gpu.family import Refusal
+from ait.codegen.kernel_view import KernelView
+from ait.dialects.kernel import KernelOp
+from ait.passes.pipelines import run_pipeline
+
+
+def kernels() -> list[KernelOp]:
+    """Of five linears, two of which are like others, as select-config leaves them."""
+    widths = (256, 256, 256, 768, 768, 77)
+    layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
+    spec = ait.TensorSpec((128, widths[0]), "f16")
+    model = nn.Sequential(*layers).half()
+    module = ait.trace(model, {"x": spec}, require_weights=False).module
+    run_pipeline(module, ("default",), target="cuda:sm_90a")
+    return [op for op in module.walk() if isinstance(op, KernelOp) and op.config is not None]
+
+
+def test_kernels_that_are_alike_are_weighed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ops = kernels()  # before families are counted that targets share
+    target = make_target("cuda:sm_90a")
+    asked: Counter[tuple[str, str]] = Counter()
+
+    def counted(name: str, answer: Callable[..., Any]) -> Callable[..., Any]:
+        def candidates(view: KernelView, device: Any) -> Any:
+            asked[name, view.problem] += 1
+            return answer(view, device)
+
+        return candidates
+
+    for family in {id(f): f for found in target._families.values() for f in found}.values():
+        name = type(family).__name__
+        monkeypatch.setattr(family, "candidates", counted(name, family.candidates))
+    problems = {KernelView(op).problem for op in ops}
+    answers = [(target.refusal(op), target.candidates(op), target.refusal(op)) for op in ops]
+    assert 1 < len(problems) < len(ops)
+    assert len(asked) > len(problems) and set(asked.values()) == {1}
+    # A target that was asked nothing before answers the same.
+    for op, answer in zip(ops, answers, strict=True):
+        fresh = make_target("cuda:sm_90a")
+        assert answer == (fresh.refusal(op), fresh.candidates(op), fresh.refusal(op))
+
+
+def test_reasons_of_a_refusal_are_remembered_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = make_target("cuda:sm_90a")
+    op = kernels()[-1]
+    odd = Refusal("odd")
+
+    def refuses(view: KernelView, device: Any) -> Any:
+        raise odd
+
+    families = target._families[type(op)][:2]
+    for family in families:
+        monkeypatch.setattr(family, "candidates", refuses)
+    monkeypatch.setattr(target, "_families", {type(op): families})
+    assert target.refusal(op) == target.refusal(op) == "odd; odd"
+    assert not target.candidates(op)
