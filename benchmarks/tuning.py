@@ -3,7 +3,7 @@
     python benchmarks/tuning.py --build FOLDER       # anywhere: compiles all candidates
     python benchmarks/tuning.py --run FOLDER         # on the GPU: times them, in seconds
     python benchmarks/tuning.py --collect FOLDER     # anywhere: adds the times to the target's file
-    python benchmarks/tuning.py --check              # anywhere: how much of each model it knows
+    python benchmarks/tuning.py --check              # anywhere: what it knows of each model
 
 The three steps may be of three machines that share the folder. What the file knows already is not
 built again, so that an interrupted or an extended run goes on where it ended.
@@ -17,6 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,21 +35,26 @@ from ait.codegen.tuning.measure import (  # noqa: E402
 )
 from ait.codegen.tuning.store import Timing, TimingStore  # noqa: E402
 from ait.codegen.tuning.tune import Tuner  # noqa: E402
+from ait.codegen.units import duration  # noqa: E402
 from ait.errors import CompileError  # noqa: E402
 from ait.ir.context import make_context  # noqa: E402
 from ait.ir.program import Program  # noqa: E402
 from ait.passes.pipelines import run_pipeline  # noqa: E402
 from benchmarks.compare import CASES, Case, specs_of  # noqa: E402
 
+# From which ratio of times on a choice of the analytic model is shown as a wrong one.
+_SURPRISE = 1.03
 LIBRARY, TRIALS, OUTCOMES = "candidates.so", "trials.json", "outcomes.json"
 
 
-def build(cases: Sequence[Case], target: Target, options: argparse.Namespace) -> None:
+def build(
+    cases: Sequence[Case], target: Target, options: argparse.Namespace, store: TimingStore
+) -> None:
     """Compiles what tuning would try for the models into one library."""
     folder: Path = options.build
     folder.mkdir(parents=True, exist_ok=True)
     toolchain = library_toolchain(target)
-    tuner = Tuner(target, toolchain, options.tune, stores=[store_of(target)])
+    tuner = Tuner(target, toolchain, options.tune, stores=[store])
     modules = [lowered(case, target).module for case in cases]
     trials = tuner.trials(modules, options.device or None)
     problems = len({trial.problem for trial in trials})
@@ -78,15 +84,14 @@ def run(target: Target, folder: Path) -> None:
     (folder / OUTCOMES).write_text(json.dumps(found))
 
 
-def collect(target: Target, folder: Path) -> None:
-    """Adds the outcomes of a folder to the target's file."""
+def collect(folder: Path, store: TimingStore) -> None:
+    """Adds the outcomes of a folder to a file of timings."""
     trials = [Timing(**trial) for trial in json.loads((folder / TRIALS).read_text())]
     found = json.loads((folder / OUTCOMES).read_text())
     timings = [
         Timing(**{**vars(trial), **outcome, "device": found["device"]})
         for trial, outcome in zip(trials, found["outcomes"], strict=True)
     ]
-    store = store_of(target)
     store.put(timings)
     store.compact()
     failed = [timing for timing in timings if timing.seconds is None]
@@ -96,19 +101,36 @@ def collect(target: Target, folder: Path) -> None:
     print(f"{len(timings)} timings, {len(failed)} of them failures; {store.path}: {size} bytes")
 
 
-def check(cases: Sequence[Case], target: Target) -> None:
-    """Prints how many of the kernels that have a choice of configs the target's file knows."""
+def check(cases: Sequence[Case], target: Target, store: TimingStore) -> None:
+    """Prints how many of the kernels that have a choice of configs the target's file knows, and
+    where the analytic model's choices lose time: the fastest configs should not surprise it."""
     toolchain = library_toolchain(target)
     for case in cases:
         modules = [lowered(case, target).module]
         of_all, unknown = (
             len({trial.problem for trial in Tuner(target, toolchain, 1, stores=s).trials(modules)})
-            for s in ([], [store_of(target)])
+            for s in ([], [store])
         )
-        print(f"{case.name:18} {of_all - unknown} of {of_all} kernels known", flush=True)
+        choices = Tuner(target, toolchain, 1, stores=[store]).choices(modules)
+        modelled, fastest = (
+            sum(c.launches * pair(c)[1] for c in choices)
+            for pair in (attrgetter("modelled"), attrgetter("fastest"))
+        )
+        print(
+            f"{case.name:18} {of_all - unknown} of {of_all} kernels known; they take "
+            f"{duration(modelled)} as the model chooses, {duration(fastest)} at best",
+            flush=True,
+        )
+        for choice in choices:
+            (first, seconds), (best, least) = choice.modelled, choice.fastest
+            if seconds > _SURPRISE * least:
+                print(
+                    f"    {choice.launches} x {choice.about}: {duration(seconds)} by {first}, "
+                    f"{duration(least)} by {best}"
+                )
 
 
-def store_of(target: Target) -> TimingStore:
+def shipped_by(target: Target) -> TimingStore:
     """The file that the target ships."""
     if target.timings is None:
         raise CompileError(f"{target.name} ships no timings")
@@ -134,18 +156,20 @@ def main() -> None:
     parser.add_argument("--target", default="cuda:sm_90a")
     parser.add_argument("--tune", type=int, default=1, metavar="LEVEL", help="as of ait compile")
     parser.add_argument("--device", default="", help="build what is not known of this device")
+    parser.add_argument("--file", type=Path, help="of timings (default: the target's own)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="compilers at once")
     options = parser.parse_args()
     target = code_target(options.target)
+    store = TimingStore(options.file) if options.file else shipped_by(target)
     cases = [case for case in CASES if not options.case or case.name in options.case]
     if options.check:
-        check(cases, target)
+        check(cases, target, store)
     elif options.build is not None:
-        build(cases, target, options)
+        build(cases, target, options, store)
     elif options.run is not None:
         run(target, options.run)
     elif options.collect is not None:
-        collect(target, options.collect)
+        collect(options.collect, store)
     else:
         parser.error("one of --build, --run, --collect and --check is needed")
 
