@@ -10,19 +10,23 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from xdsl.parser import Parser
 
 import ait
 from ait import nn
 from ait.codegen.build import BuildOptions
 from ait.codegen.compile import CompileOptions, library_toolchain
+from ait.codegen.cuda.config import Cuda
 from ait.codegen.cuda.toolchain import CUTLASS_SUFFIX
+from ait.codegen.gpu.dialect import Plain
 from ait.codegen.target import code_target
 from ait.codegen.tuning import measure as measuring
 from ait.codegen.tuning.measure import Outcome
 from ait.codegen.tuning.store import Timing, TimingStore, fastest, user_store
-from ait.codegen.tuning.tune import Tuner
+from ait.codegen.tuning.tune import Tuner, shipped
 from ait.dialects.kernel import GemmOp
 from ait.errors import CompileError
+from ait.ir.context import make_context
 from ait.passes.pipelines import run_pipeline
 from ait.tools.ait import main
 
@@ -313,6 +317,20 @@ def test_shipped_timings_decide_on_a_machine_without_a_gpu(tmp_path: Path, monke
     # The target's description is of the H200: its times count more, if there are any.
     shipped.put(chooser.timings(trials, outcomes[::-1], "NVIDIA H200"))
     assert chosen() == [trials[0].config]
+
+
+def test_shipped_configs_are_those_of_this_version() -> None:
+    """Each can be read, and is spelled as it is now: else its time would never count."""
+    context = make_context()
+    for dialect in (Cuda, Plain):
+        context.load_dialect(dialect)
+    (store,) = shipped(code_target("cuda:sm_90a"))
+    timings = store.all()
+    assert {timing.target for timing in timings} == {"cuda:sm_90a"}
+    for text in {timing.config for timing in timings}:
+        assert str(Parser(context, text).parse_attribute()) == text
+    best = {t.problem for t in timings if t.seconds is not None}
+    assert len(best) > 40 and best == {t.problem for t in timings}
 
 
 def test_sizes_to_tune_at_are_part_of_what_is_known(store, monkeypatch) -> None:
