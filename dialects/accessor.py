@@ -199,8 +199,6 @@ class AccessMap:
             zip(chunks, weights, strict=True), key=lambda d: upper_bound(d[0][1]), reverse=True
         )
         sizes, steps = [d[0][0] for d in digits], [d[0][1] for d in digits]
-        if 0 in steps:
-            return None
         start = self.offset - outer.offset
         return self._restated(start, sizes, steps, [weight for _, weight in digits], 0)
 
@@ -214,6 +212,8 @@ class AccessMap:
     ) -> AccessMap | None:
         """This map with its offset, which is `start`, and strides taken as numbers of digits
         `0 <= digit[i] < sizes[i]` that weigh `steps`, weighed by `strides` instead."""
+        if 0 in steps:
+            return None  # what has no elements has no digits
         digits = mixed_radix(start, steps)
         if digits is None:
             return None

@@ -196,3 +196,18 @@ def test_no_way_through() -> None:
     assert AccessMap(1, (4, 3), (6, 1)).through(inner) is None, "another first element"
     assert AccessMap(0, (4, 4), (6, 1)).through(inner) is None, "beyond a row"
     assert AccessMap(0, (4, 3), (3, 1)).through(inner) is None, "between rows"
+
+
+@given(viewed(), st.data())
+def test_maps_of_nothing(pair: tuple[AccessMap, Any], data: st.DataObject) -> None:
+    """Dims of size 0 are dims: what is said of maps with them keeps their sizes."""
+    access, _ = pair
+    axis = data.draw(st.integers(0, access.rank - 1))
+    sizes = [0 if i == axis else n for i, n in enumerate(access.sizes)]
+    inner = access.slice([0] * access.rank, sizes, [1] * access.rank)
+    order = data.draw(st.permutations(range(inner.rank)))
+    outers = [AccessMap.dense(inner.sizes).permute(order), inner.permute(order)]
+    outers.append(AccessMap(0, outers[0].sizes, (3,) * inner.rank))
+    for outer in outers:
+        for found in (outer.compose(inner), outer.relative_to(inner), outer.through(inner)):
+            assert found is None or found.sizes == outer.sizes
