@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias, cast
 
@@ -234,15 +234,10 @@ class KernelView:
 
     @property
     def fits_int32(self) -> bool:
-        """Whether every address of every operand, in elements, surely fits 32 bits."""
-        reached = (
-            sum(
-                (_reach(s) * upper_bound(a.dim) for a, s in zip(o.axes, o.strides, strict=True)),
-                _reach(o.offset_dim),
-            )
-            for o in self.operands
-        )
-        return all(reach < _INT32_LIMIT for reach in reached)
+        """Whether every address of every operand, in elements, and every index along a group
+        surely fit 32 bits."""
+        indices = (upper_bound(group.dim) for group in self.groups.values())
+        return all(reach < _INT32_LIMIT for reach in (*map(_farthest, self.operands), *indices))
 
     def expression(self, dim: Dim) -> str:
         """A dim in C++ over the kernel's extents."""
@@ -354,10 +349,11 @@ class KernelView:
         # An index (-1) is a number, there is no pointer to move.
         moved = self._moved_bases and index >= 0
         base, offset = split_offset(walk.offset, element.bytes) if moved else (0, walk.offset)
-        return Operand(
+        operand = Operand(
             index, name, element, is_output, is_constant, shared, base, offset, axes, strides,
             self._printer,
         )  # fmt: skip
+        return replace(operand, is_wide=index < 0 and _farthest(operand) >= _INT32_LIMIT)
 
     def _region(self, position: int, name: str, walks: Sequence[Walk]) -> RegionView:
         code = self._codes[name]
@@ -412,6 +408,12 @@ def _reach(dim: Dim) -> int:
     """The largest absolute value of a dim."""
     low, high = bounds(dim)
     return max(abs(low), abs(high))
+
+
+def _farthest(operand: Operand) -> int:
+    """No address of an operand, in elements, has a larger absolute value."""
+    steps = zip(operand.axes, operand.strides, strict=True)
+    return sum((_reach(s) * upper_bound(a.dim) for a, s in steps), _reach(operand.offset_dim))
 
 
 def _dim_key(dim: Dim) -> str:

@@ -52,6 +52,9 @@ class Operand:
     strides: tuple[Dim, ...]
     """Elements from one index to the next, per axis."""
     _printer: DimPrinter
+    is_wide: bool = False
+    """Whether addresses are counted in 64 bits, whatever indices are counted in: of numbers that
+    are no addresses of memory and may exceed 32."""
 
     @property
     def type(self) -> str:
@@ -196,6 +199,8 @@ class Operand:
         for stride, variable in terms:
             if stride == 0 or variable == "0":
                 continue
+            if self.is_wide:
+                variable = f"static_cast<int64_t>({variable})"
             if isinstance(stride, int):
                 parts.append((stride, variable if stride == 1 else in_parentheses(variable)))
             else:

@@ -292,6 +292,25 @@ ELEMENTWISE = [
     ),
     pointwise("one", {"x": "tensor<f16>", "y": "tensor<f32>"}, "tensor<f16>", _ADD),
     *FLOATS_OF_8_BITS,
+    # What an index stands for may need more bits than the index
+    *(
+        pointwise(
+            name,
+            {"x": "tensor<6x5xi64>"},
+            "tensor<6x5xi64>",
+            f"""{{
+            ^bb0(%a : i64):
+              %i = kernel.index <offset {offset}, sizes [6, 5], strides [{stride}, 1]>
+              %s = arith.addi %a, %i : i64
+              kernel.yield %s : i64
+            }}""",
+        )
+        for name, offset, stride in (
+            ("far_index", 2147483640, 5),
+            ("long_index", -7, 1000000000),
+            ("backward_index", 0, -1000000000),
+        )
+    ),
     pointwise(
         "integers",
         {"x": "tensor<300xi8>", "y": "tensor<300xi8>"},

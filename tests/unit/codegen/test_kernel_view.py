@@ -359,6 +359,23 @@ def test_bounds_are_part_of_the_key(view: View) -> None:
     assert not kernel(1 << 31).fits_int32
 
 
+def test_indices_fit_32_bits_where_addresses_do_not_grow(view: View) -> None:
+    """One element, read again and again: it is the count that is large."""
+
+    def repeated(count: int) -> KernelView:
+        return view(
+            "%x: memref<1xf32>, %o: memref<1xf32>",
+            f"kernel.reduce ins(%x <offset 0, sizes [1, {count}], strides [0, 0]> : memref<1xf32>) "
+            "outs(%o : memref<1xf32>) "
+            "{extras = 0 : i64, kind = #kernel.reduce_kind sum, reduced = 1 : i64} "
+            "prologue {\n^bb0(%a : f32):\n  kernel.yield %a : f32\n} "
+            "epilogue {\n^bb0(%a : f32):\n  kernel.yield %a : f32\n}",
+        )
+
+    assert repeated((1 << 31) - 1).fits_int32
+    assert not repeated(1 << 31).fits_int32
+
+
 def test_kernels_that_differ_in_where_they_begin_are_one(view: View) -> None:
     def part(start: int) -> KernelView:
         plain = pointwise(
