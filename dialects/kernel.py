@@ -692,7 +692,8 @@ class BackToBackGemmOp(KernelOp):
     `outs[b, m, n] = epilogue(sum over l of t[b, m, l] * c[b, l, n], extras[b, m, n])`.
 
     The `ins` are a, b, c, the `middle_extras`, then the extras. Each of b, m, n, k, l is a group of
-    `groups[i]` dims. `t` is never stored; both products accumulate in f32.
+    `groups[i]` dims. `t` is never stored, but a target may round it to the type of c, as its
+    matrix units take it; both products accumulate in f32.
     """
 
     name = "kernel.back_to_back_gemm"

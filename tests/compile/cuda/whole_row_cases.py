@@ -259,8 +259,8 @@ def back_to_back(
           }}""",
         config=config,
         dims={symbol[0]: 3} if symbol else {},
-        # The middle is rounded to the factors' type: few values leave it as it is in bf16.
-        ranges=dict.fromkeys("xwb", (-1, 2)) if element == "bf16" else {},
+        # The middle is rounded to the factors' type: small values leave it as it is.
+        ranges=dict.fromkeys("xwb", (-1, 2) if element == "bf16" else (-4, 5)),
     )
 
 
