@@ -345,9 +345,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     source, output = folder / "cases.cpp", folder / "cases.so"
     loops = [loop(i, *case[:3]) for i, case in enumerate(CASES)]
     source.write_text('#include "ait/scalar.hpp"\n' + "".join(loops))
-    include = Path(ait.codegen.cpu.__file__).parent / "include"
+    own = Path(ait.codegen.cpu.__file__).parent
+    includes = [f"-I{folder / 'include'}" for folder in (own, own.parents[1] / "runtime")]
     command = ["g++", "-std=c++17", "-O1", "-fsanitize=undefined", "-fno-sanitize-recover"]
-    command += ["-static-libubsan", "-shared", "-fPIC", f"-I{include}", source, "-o", output]
+    command += ["-static-libubsan", "-shared", "-fPIC", *includes, source, "-o", output]
     subprocess.run(command, check=True)
     return ctypes.CDLL(str(output))
 
