@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ait.errors import AitError
 from tests.compile.cuda.attention_cases import (
     HOPPER_ATTENTIONS,
     OWN_ATTENTIONS,
@@ -54,6 +55,8 @@ _ANY_DEVICE = {
     "-gencode=arch=compute_80,code=sm_80": "-gencode=arch=compute_80,code=compute_80",
 }
 _LINK = ("-shared", "-lcudart_static", "-ldl", "-lrt", "-lpthread")
+# For what compute-sanitizer finds: the same instructions, with where they come from.
+_LINES = "-lineinfo"
 
 
 def all_cases() -> list[Case]:
@@ -94,12 +97,21 @@ def all_cases() -> list[Case]:
 
 
 def build(folder: Path, cases: Sequence[Case], jobs: int = 1) -> None:
-    """Writes libraries, data and the runner to `folder`."""
+    """Writes libraries, data and the runner to `folder`. Raises RuntimeError that tells all errors,
+    once the others are built."""
     folder.mkdir(parents=True, exist_ok=True)
+    descriptions: list[dict[str, object]] = []
+    problems: list[str] = []
     with ThreadPoolExecutor(jobs) as pool:
-        descriptions = list(pool.map(lambda case: build_case(folder, case), cases))
+        for made in [pool.submit(build_case, folder, case) for case in cases]:
+            try:
+                descriptions.append(made.result())
+            except (AitError, RuntimeError) as error:
+                problems.append(str(error))
     (folder / "cases.json").write_text(json.dumps(descriptions, indent=1))
     shutil.copy(_RUNNER, folder)
+    if problems:
+        raise RuntimeError("\n\n".join(problems))
 
 
 def build_case(folder: Path, case: Case) -> dict[str, object]:
@@ -126,7 +138,7 @@ def _compile(case: Case, folder: Path) -> None:
     source, library = folder / case.source_name(), folder / f"{case.name}.so"
     source.write_text(case.source() + _HARNESS.read_text())
     arguments = [_ANY_DEVICE.get(argument, argument) for argument in compiler.arguments()]
-    command = [*arguments, str(source), "-o", str(library), *toolchain.link_flags]
+    command = [*arguments, _LINES, str(source), "-o", str(library), *toolchain.link_flags]
     done = subprocess.run([*command, *_LINK], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{case.name}: {done.stderr}")

@@ -1,0 +1,97 @@
+"""What sanitize.py makes of reports: only what is explained, where it is explained, is no fault."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.gpu.sanitize import known_noise, main
+
+_TOLD = "========= COMPUTE-SANITIZER\n"
+
+
+def race(place: str) -> str:
+    """A report of racecheck about a write in `place`."""
+    return (
+        f"========= Error: Race reported between Write access at void k<A>()+0x10 in {place}\n"
+        "=========     and Read access at void k<A>()+0x20 in gemm_rowwise.hpp:1 [3 hazards]\n"
+        "========= \n"
+    )
+
+
+@pytest.fixture
+def under(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of kernels, for a compute-sanitizer that says what `said` has for each."""
+    program = tmp_path / "compute-sanitizer"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import json, pathlib, sys\n"
+        "tool = sys.argv[sys.argv.index('--tool') + 1]\n"
+        f"said = json.loads(pathlib.Path({str(tmp_path / 'said')!r}).read_text())\n"
+        f"names = [n for n in said if n in sys.argv]\n"
+        "code = 0\n"
+        "for name in names:\n"
+        "    text, status = said[name].get(tool, ('', 0))\n"
+        "    print(text, end='')\n"
+        "    code = max(code, status)\n"
+        "print(f'{int(code == 1)} failed')\n"
+        "sys.exit(code)\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
+    return tmp_path
+
+
+def sanitized(folder: Path, said: Mapping[str, Mapping[str, tuple[str, int]]]) -> int:
+    (folder / "said").write_text(json.dumps(said))
+    cases = [{"name": name, "config": "#plain.elementwise<vector = 1>"} for name in said]
+    (folder / "cases.json").write_text(json.dumps(cases))
+    for name in said:
+        (folder / f"{name}.npz").touch()
+    return main([str(folder), "--jobs", "2"])
+
+
+def noise_place() -> str:
+    (noise,) = known_noise()
+    (line,) = noise.lines
+    return line
+
+
+def test_clean_kernels_pass(under: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sanitized(under, {name: {} for name in "abcdef"}) == 0
+    assert capsys.readouterr().out.count("6 kernels, 0 failed, 0 with known noise") == 4
+
+
+def test_known_noise_is_told_and_passes(under: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = _TOLD + race(noise_place()) + race(noise_place())
+    assert sanitized(under, {"a": {}, "b": {"racecheck": (report, 3)}}) == 0
+    out = capsys.readouterr().out
+    assert "racecheck: 2 kernels, 0 failed, 1 with known noise" in out
+    assert "racecheck b:\n  known and no fault: a store to another block's memory" in out
+
+
+@pytest.mark.parametrize(
+    ("tool", "text", "code"),
+    [
+        ("racecheck", race("hopper.hpp:1"), 3),
+        ("racecheck", "{noise}" + race("gemm_hopper.hpp:1"), 3),
+        ("racecheck", "{noise}", 1),
+        ("racecheck", "{noise}", 139),
+        ("memcheck", "{noise}", 3),
+        ("memcheck", "========= Invalid __global__ read of size 2 bytes\n", 3),
+        ("synccheck", "", 3),
+        ("initcheck", "b 1 us 3 of 8 wrong\n", 1),
+    ],
+)
+def test_all_else_fails(
+    under: Path, capsys: pytest.CaptureFixture[str], tool: str, text: str, code: int
+) -> None:
+    """Other places, other tools, wrong results and crashes, whatever known noise is there too."""
+    report = _TOLD + text.replace("{noise}", race(noise_place()))
+    assert sanitized(under, {"a": {}, "b": {tool: (report, code)}}) == 1
+    assert f"{tool}: 2 kernels, 1 failed" in capsys.readouterr().out
