@@ -1,10 +1,11 @@
 """Compiles random programs here, to run on a machine that has a GPU and little else.
 
-    python -m tests.gpu.build_programs FOLDER [COUNT [SEED]]    (here)
-    python FOLDER/run_programs.py                               (there: needs ait.runtime, a driver)
+    python -m tests.gpu.build_programs FOLDER [COUNT [SEED [NETWORKS]]]     (here)
+    python FOLDER/run_programs.py                           (there: needs ait.runtime, a driver)
 
-They are those of the property tests (tests/property/programs.py). Each becomes a library and an
-.npz file: inputs and the interpreter's outputs at several sizes, among them 0 and 1.
+They are those of the property tests (tests/property/programs.py), and networks of sizes that the
+fast kernels take (networks.py). Each becomes a library and an .npz file: inputs and the
+interpreter's outputs at several sizes, of the small ones among them 0 and 1.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,12 @@ from ait.codegen.compile import CompileOptions
 from ait.dialects import graph
 from ait.dialects.symbolic import dims_of, element_of, evaluate, symbols_of
 from ait.ir.dtypes import dtype_of
-from ait.ir.program import inputs_of
+from ait.ir.program import Program, inputs_of
+from tests.gpu.networks import network
 from tests.property.programs import MAKERS, Case, cases, tolerance
 
 TARGET = "cuda:sm_90a"
-COUNT, SEED = 60, 11
+COUNT, SEED, NETWORKS = 60, 11, 24
 _RUNNER = Path(__file__).parent / "run_programs.py"
 _SIZES = ({"m": 0, "n": 1}, {"m": 1, "n": 1}, {"m": 5, "n": 3})
 """What all programs are run at, beside the sizes that were drawn with them."""
@@ -45,13 +47,30 @@ class Run:
     outputs: dict[str, NDArray[Any]]
 
 
-def build(folder: Path, count: int = COUNT, first: int = SEED, target: str = TARGET) -> None:
+@dataclass(frozen=True)
+class Built:
+    """A program to build: how it runs, and how far its outputs may be off, relative to the largest
+    value."""
+
+    program: Program
+    runs: Sequence[Run]
+    tolerances: Mapping[str, float]
+
+
+def build(
+    folder: Path,
+    count: int = COUNT,
+    first: int = SEED,
+    networks: int = NETWORKS,
+    *,
+    target: str = TARGET,
+) -> None:
     """Writes libraries, data and the runner to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    programs = generated(count, first)
+    programs = {f"program_{i}": of_case(case) for i, case in enumerate(generated(count, first))}
+    programs |= {f"network_{i}": of_network(first + i) for i in range(networks)}
     described = {
-        f"program_{index}": build_program(folder, f"program_{index}", case, target)
-        for index, case in enumerate(programs)
+        name: build_program(folder, name, program, target) for name, program in programs.items()
     }
     (folder / "programs.json").write_text(json.dumps(described, indent=1))
     shutil.copy(_RUNNER, folder)
@@ -86,27 +105,40 @@ def _drawn(seed_of_it: int, kinds: Sequence[type[Operation]]) -> Case:
     return found[-1]
 
 
-def build_program(folder: Path, name: str, case: Case, target: str) -> dict[str, object]:
+def of_case(case: Case) -> Built:
+    """A program of the property tests."""
+    runs = runs_of(case)
+    elements = [element_of(type) for type in case.program.main.function_type.outputs]
+    tolerances = {
+        key: 0.0 if exact else tolerance(case, element)
+        for key, exact, element in zip(runs[0].outputs, case.exact, elements, strict=True)
+    }
+    return Built(case.program, runs, tolerances)
+
+
+def of_network(seed_of_it: int) -> Built:
+    """A random network."""
+    drawn = network(seed_of_it)
+    inputs = [drawn.inputs(size) for size in drawn.sizes]
+    runs = [Run(values, ait.evaluate(drawn.program, values)) for values in inputs]
+    return Built(drawn.program, runs, dict.fromkeys(runs[0].outputs, drawn.tolerance))
+
+
+def build_program(folder: Path, name: str, built: Built, target: str) -> dict[str, object]:
     """Compiles a program and saves its data; returns what the runner must know."""
     artifact = ait.compile(
-        case.program, target, folder / f"{name}.so", CompileOptions(tune=0, progress=False)
+        built.program, target, folder / f"{name}.so", CompileOptions(tune=0, progress=False)
     )
     print(f"built {name}: {artifact.report.seconds:.1f} s", flush=True)
-    runs = runs_of(case)
     arrays: dict[str, NDArray[Any]] = {}
-    for index, run in enumerate(runs):
+    for index, run in enumerate(built.runs):
         arrays |= {f"{index}:in:{key}": _plain(value) for key, value in run.inputs.items()}
         arrays |= {f"{index}:out:{key}": _plain(value) for key, value in run.outputs.items()}
     np.savez(folder / f"{name}.npz", **arrays)  # pyright: ignore[reportArgumentType]
-    outputs = case.program.main.function_type.outputs
-    elements = [element_of(type) for type in outputs]
     return {
-        "sizes": len(runs),
+        "sizes": len(built.runs),
         "launches": artifact.report.launches,
-        "tolerances": {
-            key: 0.0 if exact else tolerance(case, element)
-            for key, exact, element in zip(runs[0].outputs, case.exact, elements, strict=True)
-        },
+        "tolerances": dict(built.tolerances),
     }
 
 
@@ -135,4 +167,4 @@ def _plain(value: NDArray[Any]) -> NDArray[Any]:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), *map(int, sys.argv[2:4]))
+    build(Path(sys.argv[1]), *map(int, sys.argv[2:5]))

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ait.ir.interpreter import evaluate
+from ait.passes.pipelines import run_pipeline
 from ait.passes.target import FAMILIES
-from tests.gpu.build_programs import build, generated, runs_of
+from tests.gpu.build_programs import TARGET, build, generated, runs_of
+from tests.gpu.networks import network
 from tests.gpu.run_programs import difference, main
 
 
@@ -27,7 +30,7 @@ def test_a_wrong_answer_of_a_compiled_program_is_noticed(
 ) -> None:
     families = dict(FAMILIES, quick="tests.unit.codegen.cpu.quick_target")
     monkeypatch.setattr("ait.passes.target.FAMILIES", families)
-    build(tmp_path, count=2, first=11, target="quick")
+    build(tmp_path, count=2, first=11, networks=0, target="quick")
     assert main([str(tmp_path)]) == 0
     path = tmp_path / "program_1.npz"
     arrays = dict(np.load(path))
@@ -38,6 +41,18 @@ def test_a_wrong_answer_of_a_compiled_program_is_noticed(
     assert main([str(tmp_path)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("ok") and "wrong, first" in lines[1] and lines[-1] == "1 failed"
+
+
+@pytest.mark.parametrize("seed", range(11, 15))
+def test_networks_mean_the_same_when_they_are_lowered_for_a_gpu(seed: int) -> None:
+    drawn = network(seed)
+    lowered = drawn.program.clone()
+    run_pipeline(lowered.module, target=TARGET)
+    inputs = drawn.inputs(drawn.sizes[-1])
+    want, got = evaluate(drawn.program, inputs), evaluate(lowered, inputs)
+    for name, value in want.items():
+        assert np.isfinite(value.astype("f4")).all()
+        assert not difference(got[name], value, drawn.tolerance)
 
 
 @pytest.mark.parametrize(
