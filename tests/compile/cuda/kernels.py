@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from ait.ir.interpreter import evaluate as interpret
 from ait.ir.program import Program, inputs_of
 
 Array = NDArray[Any]
+_Config = TypeVar("_Config", bound=Attribute)
 
 ROOT = Path(__file__).parents[3]
 EMULATION = Path(__file__).parent / "emulation"
@@ -115,10 +116,7 @@ class Case:
 
     def _pick(self, candidates: Sequence[Attribute]) -> Attribute:
         if self.config.startswith("#"):
-            context = make_context()
-            for dialect in (Cuda, Plain):
-                context.load_dialect(dialect)
-            return Parser(context, self.config).parse_attribute()
+            return parse_config(self.config, Attribute)
         return next(c for c in candidates if type(c).__name__ == (self.config or type(c).__name__))
 
     def view(self) -> KernelView:
@@ -158,6 +156,16 @@ class Case:
 
     def extents(self) -> list[int]:
         return [evaluate(extent.dim, self.dims) for extent in self.view().extents]
+
+
+def parse_config(text: str, kind: type[_Config]) -> _Config:
+    """A config of that kind. Raises ParseError or VerifyException as users see them."""
+    context = make_context()
+    for dialect in (Cuda, Plain):
+        context.load_dialect(dialect)
+    config = Parser(context, text).parse_attribute()
+    assert isinstance(config, kind)
+    return config
 
 
 def emulated(case: Case, folder: Path) -> list[Array]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 from ait.codegen.cuda.back_to_back import BackToBackHopper, factors_of
-from ait.codegen.cuda.config import BackToBackAttr, BackToBackConfig, Cuda
+from ait.codegen.cuda.config import BackToBackAttr, BackToBackConfig
 from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
-from ait.ir.context import make_context
-from tests.compile.cuda.kernels import TARGET, Case
+from tests.compile.cuda.kernels import TARGET, Case, parse_config
 from tests.compile.cuda.test_nvcc import assert_clean, compile_kernel
 from tests.compile.cuda.whole_row_cases import BACK_TO_BACK, back_to_back, both
 
@@ -81,7 +79,7 @@ def test_a_config_that_does_not_hold_the_middle_is_an_error() -> None:
 
 def test_configs_round_trip() -> None:
     text = both(128, 192, 64, 4)
-    assert str(parse_config(text)) == text
+    assert str(parse_config(text, BackToBackAttr)) == text
 
 
 @pytest.mark.parametrize(
@@ -97,15 +95,7 @@ def test_configs_round_trip() -> None:
 )
 def test_wrong_configs_are_refused(text: str, message: str) -> None:
     with pytest.raises((VerifyException, ParseError), match=message):
-        parse_config(f"#cuda.back_to_back<{text}>")
-
-
-def parse_config(text: str) -> BackToBackAttr:
-    context = make_context()
-    context.load_dialect(Cuda)
-    config = Parser(context, text).parse_attribute()
-    assert isinstance(config, BackToBackAttr)
-    return config
+        parse_config(f"#cuda.back_to_back<{text}>", BackToBackAttr)
 
 
 # What nvcc makes of them ----------------------------------------------------------------------
@@ -116,5 +106,7 @@ def parse_config(text: str) -> BackToBackAttr:
     "config", [both(128, 256, 192, 4), both(128, 128, 128, 5), both(64, 64, 64, 8)]
 )
 def test_registers_suffice(config: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    case = back_to_back(65536, 192, 512, parse_config(config).data.tile[1], config, "both")
+    case = back_to_back(
+        65536, 192, 512, parse_config(config, BackToBackAttr).data.tile[1], config, "both"
+    )
     assert_clean(compile_kernel(case, tmp_path_factory.mktemp(case.name)))

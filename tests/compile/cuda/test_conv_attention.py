@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from xdsl.parser import Parser
+from xdsl.ir import Attribute
 from xdsl.utils.exceptions import VerifyException
 
 from ait.codegen.cuda.attention_hopper import HopperAttention
-from ait.codegen.cuda.config import AttentionAttr, ConvAttr, Cuda, HopperAttentionAttr
+from ait.codegen.cuda.config import AttentionAttr, ConvAttr, HopperAttentionAttr
 from ait.codegen.cuda.target import make_target
 from ait.codegen.gpu.attention import AttentionProblem
-from ait.codegen.gpu.dialect import DepthwiseAttr, OwnAttentionAttr, Plain
+from ait.codegen.gpu.dialect import DepthwiseAttr, OwnAttentionAttr
 from ait.codegen.gpu.family import Refusal
-from ait.ir.context import make_context
 from tests.compile.cuda.attention_cases import (
     HOPPER_ATTENTIONS,
     SCALE,
@@ -25,7 +24,7 @@ from tests.compile.cuda.attention_cases import (
 )
 from tests.compile.cuda.conv_cases import GROUPED, SAME, Conv, conv
 from tests.compile.cuda.conv_cases import hopper as hopper_conv
-from tests.compile.cuda.kernels import TARGET, Case
+from tests.compile.cuda.kernels import TARGET, Case, parse_config
 
 
 def chosen(case: Case) -> type:
@@ -223,7 +222,7 @@ def test_refusals_say_what_was_given(case: Case, reason: str) -> None:
     ],
 )
 def test_configs_round_trip(text: str) -> None:
-    assert str(parse(text)) == text
+    assert str(parse_config(text, Attribute)) == text
 
 
 @pytest.mark.parametrize(
@@ -262,11 +261,4 @@ def test_configs_round_trip(text: str) -> None:
 )
 def test_wrong_configs_are_refused(text: str, message: str) -> None:
     with pytest.raises(VerifyException, match=message):
-        parse(text)
-
-
-def parse(text: str) -> object:
-    context = make_context()
-    for dialect in (Cuda, Plain):
-        context.load_dialect(dialect)
-    return Parser(context, text).parse_attribute()
+        parse_config(text, Attribute)

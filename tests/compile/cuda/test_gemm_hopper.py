@@ -7,17 +7,15 @@ from dataclasses import replace
 
 import pytest
 from xdsl.dialects.memref import GetGlobalOp
-from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError, VerifyException
 
-from ait.codegen.cuda.config import Cuda, Schedule, WgmmaAttr, WgmmaConfig
+from ait.codegen.cuda.config import Schedule, WgmmaAttr, WgmmaConfig
 from ait.codegen.cuda.gemm_finish import Finish, Fragments, Packs, finish_of, packs_of
 from ait.codegen.cuda.gemm_hopper import FactorMap, GemmHopper, product_of
 from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import GemmOp
 from ait.errors import CompileError
-from ait.ir.context import make_context
 from tests.compile.cuda.cases import (
     ALL_READS,
     WGMMA_GEMMS,
@@ -32,7 +30,7 @@ from tests.compile.cuda.cases import (
     product,
     wgmma,
 )
-from tests.compile.cuda.kernels import TARGET, Case
+from tests.compile.cuda.kernels import TARGET, Case, parse_config
 from tests.compile.cuda.test_nvcc import assert_clean, compile_kernel
 
 _COOPERATIVE = WgmmaConfig((128, 128, 64), Schedule.COOPERATIVE, 5)
@@ -288,7 +286,7 @@ def test_a_config_that_does_not_fit_is_an_error() -> None:
     ],
 )
 def test_configs_round_trip(text: str) -> None:
-    assert str(parse_config(text)) == text
+    assert str(parse_config(text, WgmmaAttr)) == text
 
 
 @pytest.mark.parametrize(
@@ -307,15 +305,7 @@ def test_configs_round_trip(text: str) -> None:
 )
 def test_wrong_configs_are_refused(text: str, message: str) -> None:
     with pytest.raises((VerifyException, ParseError), match=message):
-        parse_config(f"#cuda.wgmma<{text}>")
-
-
-def parse_config(text: str) -> WgmmaAttr:
-    context = make_context()
-    context.load_dialect(Cuda)
-    config = Parser(context, text).parse_attribute()
-    assert isinstance(config, WgmmaAttr)
-    return config
+        parse_config(f"#cuda.wgmma<{text}>", WgmmaAttr)
 
 
 # What nvcc makes of them ----------------------------------------------------------------------

@@ -7,21 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from xdsl.parser import Parser
+from xdsl.ir import Attribute
 from xdsl.utils.exceptions import VerifyException
 
 from ait.codegen.compile import CompileOptions, compile_program
-from ait.codegen.cuda.config import ConvAttr, Cuda, CutlassMmaAttr, MmaAttr, Products, WgmmaAttr
+from ait.codegen.cuda.config import ConvAttr, CutlassMmaAttr, MmaAttr, Products, WgmmaAttr
 from ait.codegen.cuda.gemm_mma import MmaGemm
 from ait.codegen.cuda.target import make_target
 from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView
 from ait.errors import CompileError
-from ait.ir.context import make_context
 from ait.passes.target import find_target
 from tests.compile.cuda.cases import layouts, linear, mma, product, wgmma
 from tests.compile.cuda.conv_cases import Conv, conv
-from tests.compile.cuda.kernels import TARGET, Array, Case, emulated
+from tests.compile.cuda.kernels import TARGET, Array, Case, emulated, parse_config
 
 _DENSE = "offset 0, strides [0, 96, 1]"
 _SIZES = (96 * 96, 96 * 96, 96 * 96)
@@ -187,7 +186,7 @@ def test_few_rows_take_small_tiles_and_many_large_ones() -> None:
     ],
 )
 def test_configs_round_trip(text: str) -> None:
-    assert str(parse(text)) == text
+    assert str(parse_config(text, Attribute)) == text
 
 
 @pytest.mark.parametrize(
@@ -202,16 +201,10 @@ def test_configs_round_trip(text: str) -> None:
 )
 def test_wrong_configs_are_refused(text: str, message: str) -> None:
     with pytest.raises(VerifyException, match=message):
-        parse(text)
+        parse_config(text, Attribute)
 
 
 def test_a_config_of_other_elements_is_an_error() -> None:
     op = linear(64, 64, 64, "f32", mma((64, 64, 32), (2, 2))).kernel()
     with pytest.raises(CompileError, match="do not multiply f32"):
         TARGET.render(KernelView(op), "kernel")
-
-
-def parse(text: str) -> object:
-    context = make_context()
-    context.load_dialect(Cuda)
-    return Parser(context, text).parse_attribute()

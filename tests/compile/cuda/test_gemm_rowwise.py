@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 
 import pytest
-from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError, VerifyException
 
-from ait.codegen.cuda.config import Cuda, Schedule, WgmmaRowsAttr, WgmmaRowsConfig
+from ait.codegen.cuda.config import Schedule, WgmmaRowsAttr, WgmmaRowsConfig
 from ait.codegen.cuda.gemm_rowwise import GemmRowwiseHopper, lanes_of
 from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
-from ait.ir.context import make_context
-from tests.compile.cuda.kernels import TARGET, Case
+from tests.compile.cuda.kernels import TARGET, Case, parse_config
 from tests.compile.cuda.test_nvcc import assert_clean, compile_kernel
 from tests.compile.cuda.whole_row_cases import WHOLE_ROWS, linear_norm, scores, wgmma_rows
 
@@ -125,7 +123,7 @@ def test_configs_round_trip() -> None:
     text = (
         "#cuda.wgmma_rows<tile = [128, 192, 64], cluster = 4, schedule = cooperative, stages = 4>"
     )
-    assert str(parse_config(text)) == text
+    assert str(parse_config(text, WgmmaRowsAttr)) == text
 
 
 @pytest.mark.parametrize(
@@ -140,15 +138,7 @@ def test_configs_round_trip() -> None:
 )
 def test_wrong_configs_are_refused(text: str, message: str) -> None:
     with pytest.raises((VerifyException, ParseError), match=message):
-        parse_config(f"#cuda.wgmma_rows<{text}>")
-
-
-def parse_config(text: str) -> WgmmaRowsAttr:
-    context = make_context()
-    context.load_dialect(Cuda)
-    config = Parser(context, text).parse_attribute()
-    assert isinstance(config, WgmmaRowsAttr)
-    return config
+        parse_config(f"#cuda.wgmma_rows<{text}>", WgmmaRowsAttr)
 
 
 # What nvcc makes of them ----------------------------------------------------------------------

@@ -6,18 +6,16 @@ import re
 
 import pytest
 from xdsl.dialects.memref import GetGlobalOp
-from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError, VerifyException
 
-from ait.codegen.gpu.dialect import GemvAttr, Plain
+from ait.codegen.gpu.dialect import GemvAttr
 from ait.codegen.gpu.family import Refusal
 from ait.codegen.gpu.gemv import Gemv, product_of
 from ait.codegen.gpu.own_gemm import Engine
 from ait.codegen.kernel_view import KernelView
 from ait.errors import CompileError
-from ait.ir.context import make_context
 from tests.compile.cuda.cases import GEMVS, few_rows, gated, gemv, linear
-from tests.compile.cuda.kernels import TARGET, Case
+from tests.compile.cuda.kernels import TARGET, Case, parse_config
 from tests.compile.cuda.test_nvcc import assert_clean, compile_kernel
 
 FAMILY = Gemv(Engine("ait/cuda/gemv_tensor.hpp", "ait::cuda::TensorGemv"))
@@ -107,7 +105,7 @@ def test_a_config_that_does_not_fit_is_an_error() -> None:
         (linear(17, 64, 64), gemv("inner", 8, 32, 4, 1, 2), "more than 16 rows"),
     ):
         op = case.kernel()
-        op.properties["config"] = parse_config(text)
+        op.properties["config"] = parse_config(text, GemvAttr)
         with pytest.raises(CompileError, match=message):
             TARGET.render(KernelView(op), "kernel")
 
@@ -128,7 +126,7 @@ def test_few_rows_are_no_tiles() -> None:
 
 def test_configs_round_trip() -> None:
     for text in (gemv("inner", 8, 128, 2, 4, 4, "tensor"), gemv("outer", 4, 64, 8, 1, 16)):
-        assert str(parse_config(text)) == text
+        assert str(parse_config(text, GemvAttr)) == text
 
 
 @pytest.mark.parametrize(
@@ -150,15 +148,7 @@ def test_configs_round_trip() -> None:
 )
 def test_wrong_configs_are_refused(text: str, message: str) -> None:
     with pytest.raises((VerifyException, ParseError), match=message):
-        parse_config(text)
-
-
-def parse_config(text: str) -> GemvAttr:
-    context = make_context()
-    context.load_dialect(Plain)
-    config = Parser(context, text).parse_attribute()
-    assert isinstance(config, GemvAttr)
-    return config
+        parse_config(text, GemvAttr)
 
 
 # What nvcc makes of them ----------------------------------------------------------------------

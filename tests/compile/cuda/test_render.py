@@ -6,19 +6,17 @@ import re
 from collections.abc import Mapping
 
 import pytest
-from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError, VerifyException
 
-from ait.codegen.cuda.config import Cuda, GemmAttr, GemmConfig, Schedule
+from ait.codegen.cuda.config import GemmAttr, GemmConfig, Schedule
 from ait.codegen.cuda.devices import DEVICES
 from ait.codegen.cuda.gemm_sm90 import Leaf, make_plan
 from ait.codegen.cuda.target import make_target
 from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView
 from ait.errors import CompileError
-from ait.ir.context import make_context
 from tests.compile.cuda.cases import all_leaves, dynamic, grouped_dims, heads, linear, product
-from tests.compile.cuda.kernels import TARGET, Case
+from tests.compile.cuda.kernels import TARGET, Case, parse_config
 
 
 def kinds(case: Case, swapped: bool = False) -> Mapping[str, Leaf]:
@@ -211,7 +209,7 @@ def test_other_devices_are_refused(name: str) -> None:
     ],
 )
 def test_configs_round_trip(text: str) -> None:
-    assert str(parse_config(text)) == text
+    assert str(parse_config(text, GemmAttr)) == text
 
 
 @pytest.mark.parametrize(
@@ -227,12 +225,4 @@ def test_configs_round_trip(text: str) -> None:
 )
 def test_wrong_configs_are_refused(text: str, message: str) -> None:
     with pytest.raises((VerifyException, ParseError), match=message):
-        parse_config(f"#cuda.gemm<{text}>")
-
-
-def parse_config(text: str) -> GemmAttr:
-    context = make_context()
-    context.load_dialect(Cuda)
-    config = Parser(context, text).parse_attribute()
-    assert isinstance(config, GemmAttr)
-    return config
+        parse_config(f"#cuda.gemm<{text}>", GemmAttr)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from xdsl.parser import Parser
 from xdsl.utils.exceptions import VerifyException
 
 from ait.codegen.gpu.dialect import (
     Along,
     ElementwiseAttr,
-    Plain,
     PoolAttr,
     PoolConfig,
     RowsAttr,
@@ -19,9 +17,8 @@ from ait.codegen.gpu.dialect import (
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
-from ait.ir.context import make_context
 from tests.compile.cuda.cases import ELEMENTWISE
-from tests.compile.cuda.kernels import TARGET, Case
+from tests.compile.cuda.kernels import TARGET, Case, parse_config
 from tests.compile.cuda.row_cases import ROWS, gather, pool, reduce, rowwise
 
 
@@ -168,7 +165,7 @@ def test_a_config_that_does_not_fit_is_an_error() -> None:
 
 def test_configs_round_trip() -> None:
     text = "#plain.rows<lanes = outer, vector = 8, team = 16, rows = 32, items = 0>"
-    assert str(parse(text)) == text
+    assert str(parse_config(text, RowsAttr)) == text
 
 
 @pytest.mark.parametrize(
@@ -183,12 +180,4 @@ def test_configs_round_trip() -> None:
 )
 def test_wrong_configs_are_refused(fields: str, message: str) -> None:
     with pytest.raises(VerifyException, match=message):
-        parse(f"#plain.rows<lanes = {fields}>")
-
-
-def parse(text: str) -> RowsAttr:
-    context = make_context()
-    context.load_dialect(Plain)
-    config = Parser(context, text).parse_attribute()
-    assert isinstance(config, RowsAttr)
-    return config
+        parse_config(f"#plain.rows<lanes = {fields}>", RowsAttr)
