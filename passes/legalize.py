@@ -15,7 +15,15 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from ait.dialects.accessor import AccessMap, MaterializeOp, ViewOp
 from ait.dialects.functions import PREPARE, functions_of
 from ait.dialects.graph import GetParameterOp
-from ait.dialects.kernel import BackToBackGemmOp, ConvOp, EmptyOp, GemmOp, KernelOp, ProductOp
+from ait.dialects.kernel import (
+    AttentionOp,
+    BackToBackGemmOp,
+    ConvOp,
+    EmptyOp,
+    GemmOp,
+    KernelOp,
+    ProductOp,
+)
 from ait.dialects.symbolic import bounds, element_of, tensor_type
 from ait.errors import CompileError
 from ait.passes.alignment import misfits
@@ -23,6 +31,7 @@ from ait.passes.cost import SURE_GAIN, expected_seconds, microseconds
 from ait.passes.derived import DerivedParameters
 from ait.passes.fusion.dense_factors import cheapest_factors, is_scattered
 from ait.passes.fusion.rebuild import rebuilt
+from ait.passes.lowering.attention_parts import attention_in_parts
 from ait.passes.lowering.contraction import int_array
 from ait.passes.lowering.launch import Read
 from ait.passes.lowering.phases import split_phases
@@ -72,6 +81,20 @@ def _split_convolutions(function: FuncOp) -> None:
         for old, result in zip(op.res, results, strict=True):
             result.name_hint = old.name_hint
         Rewriter.replace_op(op, phases, results)
+
+
+def _split_attentions(function: FuncOp, target: TargetInfo) -> None:
+    """Attention that the target has no kernel for -> its scores, their softmax, and a product."""
+    for op in list(function.body.block.ops):
+        if not isinstance(op, AttentionOp) or (reason := target.refusal(op)) is None:
+            continue
+        parts = attention_in_parts(op)
+        if parts is None:
+            continue
+        remark(NAME, "applied", op, f"three kernels instead of one: {reason}")
+        for old, new in zip(op.res, parts[-1].results[-len(op.res) :], strict=True):
+            new.name_hint = old.name_hint
+        Rewriter.replace_op(op, parts, list(parts[-1].results))
 
 
 def _constant(value: SSAValue) -> GetParameterOp | None:
@@ -224,6 +247,9 @@ class LegalizePass(ModulePass):
     After:  four `kernel.conv`, each with a part of the weights and writing every second pixel of
             every second row
 
+    Before: `kernel.attention ins(%q, %k, %v)`, of which the target has no kernel
+    After:  `kernel.gemm` of queries and keys, `kernel.rowwise` softmax, `kernel.gemm` with values
+
     Before: `kernel.conv ins(%x, %w <sizes [O, 1, 1, I], ...>)`, strides 1, no padding
     After:  `kernel.gemm ins(%x, %w <sizes [I, O], ...>)`, if the target has it so
 
@@ -240,6 +266,7 @@ class LegalizePass(ModulePass):
         functions = functions_of(op)
         for function in functions:
             _split_convolutions(function)
+            _split_attentions(function, target)
         layouts = _WeightLayouts(op)
         for function in functions:
             if function.sym_name.data == PREPARE:

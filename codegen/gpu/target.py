@@ -108,7 +108,7 @@ class GpuTarget:
                 reasons.append(str(refusal))
             else:
                 return None
-        return "; ".join(reasons)
+        return "; ".join(dict.fromkeys(reasons))
 
     def candidates(self, op: KernelOp) -> Sequence[Attribute]:
         """Configurations that can run `op`, best first by the families' models."""
