@@ -67,8 +67,8 @@ def known_noise() -> Sequence[Noise]:
         Noise(
             "racecheck",
             frozenset(stores),
-            "a store to another block's memory, ordered by an arrival at that block's mbarrier, "
-            "which racecheck does not follow from block to block",
+            "stores to another block's memory, then __syncwarp and the release of a lane at that "
+            "block's mbarrier, for which all readers wait: reported are stores of the other lanes",
         )
     ]
 
