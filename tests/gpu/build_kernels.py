@@ -116,7 +116,7 @@ def build(folder: Path, cases: Sequence[Case], jobs: int = 1) -> None:
 
 def build_case(folder: Path, case: Case) -> dict[str, object]:
     """Compiles one case and saves its data; returns what the runner must know."""
-    _compile(case, folder)
+    compile_case(case, folder, _HARNESS.read_text())
     inputs = case.inputs()
     expected = {} if case.error else dict(zip(case.outs, case.expected(inputs), strict=True))
     arrays = {f"in_{name}": _plain(value) for name, value in inputs.items()}
@@ -132,17 +132,19 @@ def build_case(folder: Path, case: Case) -> dict[str, object]:
     }
 
 
-def _compile(case: Case, folder: Path) -> None:
+def compile_case(case: Case, folder: Path, harness: str) -> Path:
+    """The library of a case's kernel and of `harness`, C++ that calls it. Raises RuntimeError."""
     toolchain = case.code_target().toolchain()
     compiler = toolchain.compiler_of(case.source_name())
     source, library = folder / case.source_name(), folder / f"{case.name}.so"
-    source.write_text(case.source() + _HARNESS.read_text())
+    source.write_text(case.source() + harness)
     arguments = [_ANY_DEVICE.get(argument, argument) for argument in compiler.arguments()]
     command = [*arguments, _LINES, str(source), "-o", str(library), *toolchain.link_flags]
     done = subprocess.run([*command, *_LINK], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{case.name}: {done.stderr}")
     print(f"built {case.name}", flush=True)
+    return library
 
 
 def _plain(value: Array) -> Array:
