@@ -75,6 +75,15 @@ def product(
     )
 
 
+def many_batches(config: str) -> Case:
+    """More products than a grid has blocks along y, so that each block has several."""
+    count, m, n, k = sizes = (65_600, 4, 8, 8)
+    strides = ([m * k, k, 1], [k * n, n, 1], [m * n, n, 1])
+    a, b, o = (f"offset 0, strides {own}" for own in strides)
+    bases = (count * m * k, count * k * n, count * m * n)
+    return product("many_batches", sizes, (a, b, o), config=config, bases=bases)
+
+
 def grouped_dims(config: str = "OwnGemmAttr") -> Case:
     """Heads: [2, 8, 4 * 16] x -> q [2, 4, 8, 16], a result whose n is two dims apart in memory,
     which also wants a second result and the index along n."""
@@ -185,6 +194,8 @@ OWN_GEMMS = [
     patches("OwnGemmAttr"),
     dynamic(3, "OwnGemmAttr"),
     dynamic(9, _SCALAR),
+    many_batches(_SCALAR),
+    many_batches(_TENSOR),
 ]
 
 
@@ -760,6 +771,7 @@ MMA_GEMMS = [
     grouped_dims(_HALVES),
     dynamic(3, _HALVES),
     dynamic(0, _HALVES, low=0),
+    many_batches(_HALVES),
     not_finite(_SPLIT_TF32),
     # Neighbours in memory are neighbours along no dim; one factor is that of the whole batch.
     product(

@@ -30,13 +30,13 @@ _LARGE = {
     "linear_first_wgmma",
     "linear_many_tiles",
     "linear_ragged_tiles",
+    "many_batches",
     "rows_first_choice",
     "both_first_choice",
 }
 
 _CASES = [
-    *OWN_GEMMS,
-    *MMA_GEMMS,
+    *(case for case in (*OWN_GEMMS, *MMA_GEMMS) if case.name not in _LARGE),
     *TF32_GEMMS,
     *INTEGER_GEMMS,
     *F8_GEMMS,
