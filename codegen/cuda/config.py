@@ -563,6 +563,8 @@ _OTHER_ATTENTION_REGISTERS = 32
 class HopperAttentionConfig:
     """An attention of warpgroups with 64 queries each: the queries of a block, the keys of a step,
     the steps in flight, and the blocks of a multiprocessor.
+_OTHER_LAUNCHED_REGISTERS = 26
+"""What ptxas wants beside the sums of an instruction (its error C7602)."""
 
     `producer`: a further warpgroup starts all copies and leaves its registers to the others.
     `overlapped`: a warpgroup multiplies the next keys while it weighs the values of the last ones.
@@ -575,6 +577,9 @@ class HopperAttentionConfig:
     stages: int
     blocks: int = 1
     producer: bool = False
+    `kept`: all keys of a head stay in the stages while its queries pass, 64 at a time, each with
+    one of the warpgroups. It is persistent, too.
+    `staged`: what is added to scores of pairs of queries and keys comes with the keys.
     overlapped: bool = False
     turns: bool = False
     persistent: bool = False
@@ -585,6 +590,8 @@ class HopperAttentionConfig:
         """Those that multiply."""
         return self.tile[0] // 64
 
+    kept: bool = False
+    staged: bool = False
     def registers(self, value: int) -> int:
         """Of a thread, for the scores of a step, their weights and the sums of a head's values.
         Weights take the place of scores, but where the next scores come meanwhile."""
@@ -598,8 +605,7 @@ class HopperAttentionConfig:
     def free_registers(self) -> int:
         """Of a thread that multiplies. All start with the same number, a multiple of 8; then those
         of the producer pass on theirs."""
-        groups = self.warpgroups + (1 if self.producer else 0)
-        launched = _REGISTERS // self.blocks // (128 * groups) // 8 * 8
+        launched = self.launched_registers
         if self.producer:
             kept = 32 if launched * groups >= 512 else 24
             launched = (launched * groups - kept) // self.warpgroups // 8 * 8
@@ -607,14 +613,31 @@ class HopperAttentionConfig:
 
     def shared_bytes(self, depth: int, value: int) -> int:
         """For the queries, and the keys and values of all stages."""
+            groups = self.warpgroups + 1
         rows, columns = self.tile
         depth, value = (-(-size // 64) * 128 for size in (depth, value))
         queries = 2 if self.persistent else 1
-        return queries * (rows * depth + 16) + self.stages * (columns * (depth + value) + 32)
+        if self.kept:
+            queries, rows = queries * self.warpgroups, 64
+        mask = rows * -(-columns // 64) * 128 if self.staged else 0
+        stage = columns * (depth + value) + mask + 32
+        return queries * (rows * depth + 16) + self.stages * stage
+    @property
+    def launched_registers(self) -> int:
+        """Of a thread, at first. The sums of one instruction must fit them."""
+        groups = self.warpgroups + (1 if self.producer else 0)
+        return _REGISTERS // self.blocks // (128 * groups) // 8 * 8
 
-    def fits(self, depth: int, value: int, shared_bytes: int) -> bool:
-        """Whether a multiprocessor holds the blocks."""
-        resident = self.blocks * (self.shared_bytes(depth, value) + _RESERVED_BYTES)
+
+    @property
+    def start_bytes(self) -> int:
+        """More of shared memory where scores begin with what was added up for each key."""
+        return self.stages * self.tile[1] * 4 if self.producer else 0
+
+    def fits(self, depth: int, value: int, shared_bytes: int, starts: bool = False) -> bool:
+        """Whether a multiprocessor holds the blocks. `starts`: scores begin with sums of keys."""
+        own = self.shared_bytes(depth, value) + (self.start_bytes if starts else 0)
+        resident = self.blocks * (own + _RESERVED_BYTES)
         return (
             self.registers(value) <= self.free_registers
             and resident <= shared_bytes + _RESERVED_BYTES
@@ -623,9 +646,16 @@ class HopperAttentionConfig:
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
         rows, columns = self.tile
+            and self.tile[1] // 2 + _OTHER_LAUNCHED_REGISTERS <= self.launched_registers
         checks = (
             (rows in (64, 128, 192), "a block has 64, 128 or 192 queries"),
             (columns % 16 == 0 and 16 <= columns <= 256, "a step has 16 to 256 keys, by 16"),
+    @property
+    def _only_kept(self) -> HopperAttentionConfig:
+        return HopperAttentionConfig(
+            self.tile, self.stages, self.blocks, producer=True, persistent=True, kept=True
+        )
+
             (1 <= self.stages <= 8, "stages must be 1 to 8"),
             (self.blocks in (1, 2, 3, 4), "a multiprocessor holds 1 to 4 blocks"),
             (not self.overlapped or self.stages > 1, "an overlapped kernel needs two stages"),
@@ -639,6 +669,11 @@ class HopperAttentionConfig:
 
 @irdl_attr_definition
 class HopperAttentionAttr(ConfigAttr[HopperAttentionConfig]):
+            (not self.staged or self.producer, "what is staged needs a producer"),
+            (
+                not self.kept or self == self._only_kept,
+                "a kernel that keeps keys is persistent, and no more",
+            ),
     """Config of an attention with TMA and wgmma (compute capability 9.0a)."""
 
     name = "cuda.attention_hopper"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf, isfinite, prod
 from typing import cast
 
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import FloatAttr
-from xdsl.ir import SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 
 from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import AttentionOp, YieldOp
-from ait.dialects.symbolic import dim_product, upper_bound
+from ait.dialects.symbolic import dim_product, element_of, upper_bound
 
 _ELEMENTS = frozenset({"f32", "f16", "bf16"})
 _SCALES = (1e-30, 1e30)
@@ -47,21 +49,41 @@ class AttentionProblem:
 
     @cached_property
     def scale(self) -> float | None:
-        """The positive number that the region multiplies products with, if it does nothing else."""
+        """The positive number that the region multiplies products with, if it does nothing else
+        with them than to add what does not depend on them: a score is scale * product + addend.
+        The addend is the region of a product of -0."""
         block = cast(AttentionOp, self.view.op).score.block
-        result = cast(YieldOp, block.last_op).operands[0]
-        scale = 1.0
-        while result is not block.args[0]:
-            product = result.owner
-            if not isinstance(product, arith.MulfOp):
-                return None
-            factors = ((product.lhs, product.rhs), (product.rhs, product.lhs))
-            step = next(((v, c) for v, f in factors if (c := _constant(f)) is not None), None)
-            if step is None:
-                return None
-            result, factor = step
-            scale *= factor
-        return scale if _SCALES[0] < scale < _SCALES[1] else None
+        scale = _Factor(block.args[0]).of(cast(YieldOp, block.last_op).operands[0])
+        return scale if scale is not None and _SCALES[0] < scale < _SCALES[1] else None
+
+    @property
+    def adds(self) -> bool:
+        """Whether the region does more than to scale."""
+        operations = cast(AttentionOp, self.view.op).score.block.ops
+        return any(
+            not isinstance(op, arith.MulfOp | arith.ConstantOp | YieldOp) for op in operations
+        )
+
+    @cached_property
+    def adds_by_key(self) -> bool:
+        """Whether the region does more than to scale, in that it adds the same for all queries."""
+        region = self.view.region("score")
+        reached = [operand for scalar, operand in region.loaded if scalar.is_used]
+        varies = any(operand.stride("row") != 0 for operand in (*reached, *region.indices))
+        return self.scale is not None and self.adds and not varies
+
+    @cached_property
+    def largest_addend(self) -> float:
+        """No finite addend is larger, by what types and constants of the region say."""
+        op = cast(AttentionOp, self.view.op)
+        block, types = op.score.block, [element_of(value).name for value in op.ins[3:]]
+        limits: dict[SSAValue, float] = {block.args[0]: 0.0}
+        limits |= {a: _LIMITS.get(t, inf) for a, t in zip(block.args[1:], types, strict=True)}
+        for inner in block.ops:
+            found = [limits[operand] for operand in inner.operands]
+            for result in inner.results:
+                limits[result] = _limit(inner, found)
+        return limits[cast(YieldOp, block.last_op).operands[0]]
 
     @property
     def heads(self) -> int:
@@ -93,6 +115,73 @@ class AttentionProblem:
         queries = self.heads * self.queries * (self.depth + self.value)
         keys = shared * self.keys * (self.depth + self.value)
         return float(queries + keys) * self.view.ins[0].element.bytes
+
+
+_LIMITS = {"f16": 65504.0, "i1": 1.0}
+"""The largest finite values of types, and of integers that are worth to know."""
+
+
+def _limit(op: Operation, operands: Sequence[float]) -> float:
+    """The largest finite absolute value of an op's result."""
+    match op:
+        case arith.ConstantOp():
+            constant = _constant(op.result)
+            return inf if constant is None else abs(constant) if isfinite(constant) else 0.0
+        case arith.MulfOp():
+            return prod(operands)
+        case arith.AddfOp() | arith.SubfOp():
+            return sum(operands)
+        case arith.SelectOp():
+            return max(operands[1:])
+        case arith.ExtFOp() | arith.TruncFOp() | arith.UIToFPOp():
+            return operands[0]
+        case _:
+            return inf
+
+
+_HIDES = -1e30
+"""From here on down, a score is the same whatever product is added to it."""
+
+
+class _Factor:
+    """By what values of a region multiply its argument, if they only add to that."""
+
+    def __init__(self, argument: SSAValue):
+        self._argument = argument
+
+    def of(self, value: SSAValue) -> float | None:
+        """None also for values that the argument has no part in."""
+        if value is self._argument:
+            return 1.0
+        match value.owner:
+            case arith.MulfOp() as op:
+                return self._times(op.lhs, op.rhs) or self._times(op.rhs, op.lhs)
+            case arith.AddfOp() as op:
+                return self._plus(op.lhs, op.rhs) or self._plus(op.rhs, op.lhs)
+            case arith.SubfOp() as op:
+                return self._plus(op.lhs, op.rhs)
+            case arith.SelectOp() as op:
+                if self._has_part_in(op.cond):
+                    return None
+                return self._or_hidden(op.lhs, op.rhs) or self._or_hidden(op.rhs, op.lhs)
+            case _:
+                return None
+
+    def _times(self, value: SSAValue, by: SSAValue) -> float | None:
+        factor, constant = self.of(value), _constant(by)
+        return None if factor is None or constant is None else factor * constant
+
+    def _plus(self, value: SSAValue, addend: SSAValue) -> float | None:
+        return None if self._has_part_in(addend) else self.of(value)
+
+    def _or_hidden(self, value: SSAValue, other: SSAValue) -> float | None:
+        constant = _constant(other)
+        return None if constant is None or constant > _HIDES else self.of(value)
+
+    def _has_part_in(self, value: SSAValue) -> bool:
+        if isinstance(value.owner, Block):
+            return value is self._argument
+        return any(self._has_part_in(operand) for operand in value.owner.operands)
 
 
 def _constant(value: SSAValue) -> float | None:

@@ -16,9 +16,10 @@
 
 namespace ait::cuda {
 
-/// Queries, keys and values as the copy engine sees them: [depth, row, head, batch].
+/// Queries, keys and values as the copy engine sees them: [depth, row, head, batch]; maybe also what is
+/// added to products of queries with keys: [column, row, head, batch].
 struct AttentionMaps {
-  CUtensorMap queries, keys, values;
+  CUtensorMap queries, keys, values, mask;
 };
 
 /// The sizes of a block. `Kernel` is generated: see `attention_hopper` below.
@@ -26,8 +27,11 @@ template <class Kernel>
 struct HopperAttention {
   using Element = typename Kernel::Element;
   static constexpr int kRows = Kernel::kTileRows, kColumns = Kernel::kTileColumns;
-  static constexpr int kStages = Kernel::kStages, kQueryStages = Kernel::kPersistent ? 2 : 1;
   static constexpr int kWarpgroups = kRows / 64;
+  // Queries come for all warpgroups at once, or where keys are kept (attention_kept.hpp), for each.
+  static constexpr int kQueryRows = Kernel::kKept ? 64 : kRows;
+  static constexpr int kQueryStages = Kernel::kKept ? 2 * kWarpgroups : Kernel::kPersistent ? 2 : 1;
+  static constexpr int kStages = Kernel::kStages;
   static_assert(kRows % 64 == 0 && kColumns % 16 == 0, "a warpgroup multiplies 64 rows, 16 steps");
   static constexpr int kThreads = 128 * (kWarpgroups + (Kernel::kProducer ? 1 : 0));
 
@@ -39,11 +43,19 @@ struct HopperAttention {
   static constexpr int kSums = (Kernel::kValue + 7) / 8 * 8;
   static constexpr int kValuePanels = (Kernel::kValue + kPanel - 1) / kPanel;
 
-  static constexpr int kQueryBytes = kDepthPanels * kRows * kPanelBytes;
+  static constexpr int kQueryBytes = kDepthPanels * kQueryRows * kPanelBytes;
   static constexpr int kKeyBytes = kDepthPanels * kColumns * kPanelBytes;
   static constexpr int kValueBytes = kValuePanels * kColumns * kPanelBytes;
+  // What products with keys are added to, whatever the query, comes with the keys.
+  static constexpr bool kStagesStarts = Kernel::kStartsOfKeys && Kernel::kProducer;
+  static constexpr int kStartBytes = kStagesStarts ? kColumns * sizeof(float) : 0;
+  // Or it comes as a tile of 16-bit elements, in panels as wide as those of the factors.
+  static_assert(!Kernel::kStagesMask || (Kernel::kStarts && Kernel::kProducer && !Kernel::kKept),
+                "tiles of a mask are of the queries and keys of a block");
+  static constexpr int kMaskPanels = Kernel::kStagesMask ? (kColumns + kPanel - 1) / kPanel : 0;
+  static constexpr int kMaskBytes = kMaskPanels * kRows * kPanelBytes;
   static constexpr int kBarriers =
-      kQueryStages * kQueryBytes + kStages * (kKeyBytes + kValueBytes);
+      kQueryStages * kQueryBytes + kStages * (kKeyBytes + kValueBytes + kMaskBytes + kStartBytes);
   static constexpr unsigned kSharedBytes =
       kBarriers + (2 * kQueryStages + 4 * kStages) * sizeof(Barrier);
 
@@ -85,6 +97,29 @@ struct Turn {
   }
 };
 
+/// What products with a tile of keys are added to, by a warp: -inf for no key.
+template <class Kernel, class Index>
+__device__ __forceinline__ void stage_starts(const typename Kernel::Arguments& arguments,
+                                             const gpu::AttentionPlace<Index>& place, Index column,
+                                             float* staged) {
+  constexpr int kPack = Kernel::kScorePack, kColumns = HopperAttention<Kernel>::kColumns;
+#pragma unroll
+  for (int first = 0; first < kColumns; first += 32 * kPack) {
+    const int at = first + threadIdx.x % 32 * kPack;
+    if (at >= kColumns) break;
+    float starts[kPack];
+#pragma unroll
+    for (int i = 0; i < kPack; ++i) starts[i] = -std::numeric_limits<float>::infinity();
+    if (column + at < static_cast<Index>(arguments.columns)) {
+      typename Kernel::StartReads reads;
+      Kernel::read_start(arguments, place.batch, place.head, 0, column + at, reads);
+      Kernel::start(arguments, place.batch, place.head, 0, column + at, reads, starts);
+    }
+#pragma unroll
+    for (int i = 0; i < kPack; ++i) staged[at + i] = starts[i];
+  }
+}
+
 /// The shared memory of a block, and the copies to it.
 template <class Kernel>
 struct AttentionRing {
@@ -101,6 +136,12 @@ struct AttentionRing {
   }
   __device__ __forceinline__ char* values(int stage) const {
     return keys(Tiles::kStages) + stage * Tiles::kValueBytes;
+  }
+  __device__ __forceinline__ char* mask(int stage) const {
+    return values(Tiles::kStages) + stage * Tiles::kMaskBytes;
+  }
+  __device__ __forceinline__ float* starts(int stage) const {
+    return reinterpret_cast<float*>(mask(Tiles::kStages) + stage * Tiles::kStartBytes);
   }
   __device__ __forceinline__ Barrier* queries_full(int stage) const {
     return reinterpret_cast<Barrier*>(memory + Tiles::kBarriers) + stage;
@@ -123,13 +164,13 @@ struct AttentionRing {
 
   __device__ __forceinline__ void init() const {
     // One thread of each warp that reads says when a buffer is empty.
-    constexpr int kWarps = 4 * Tiles::kWarpgroups;
+    constexpr int kWarps = 4 * Tiles::kWarpgroups, kQueryWarps = Tiles::kQueryRows / 16;
     for (int stage = 0; stage < Tiles::kQueryStages; ++stage) {
       init_barrier(queries_full(stage), 1);
-      init_barrier(queries_empty(stage), kWarps);
+      init_barrier(queries_empty(stage), kQueryWarps);
     }
     for (int stage = 0; stage < Tiles::kStages; ++stage) {
-      init_barrier(keys_full(stage), 1);
+      init_barrier(keys_full(stage), Tiles::kStagesStarts ? 2 : 1);
       init_barrier(values_full(stage), 1);
       init_barrier(keys_empty(stage), kWarps);
       init_barrier(values_empty(stage), kWarps);
@@ -143,23 +184,45 @@ struct AttentionRing {
     arrive_expecting(queries_full(stage), Tiles::kQueryBytes);
 #pragma unroll
     for (int panel = 0; panel < Tiles::kDepthPanels; ++panel) {
-      load_tile(queries(stage) + panel * Tiles::kRows * Tiles::kPanelBytes, &maps.queries,
+      load_tile(queries(stage) + panel * Tiles::kQueryRows * Tiles::kPanelBytes, &maps.queries,
                 queries_full(stage), panel * Tiles::kPanel, static_cast<int>(place.first),
                 static_cast<int>(place.head) * Kernel::kQueryHead,
                 static_cast<int>(place.batch) * Kernel::kQueryBatch, cache::kEvictFirst);
     }
   }
 
+  /// By a warp: for the next stage, when it is empty.
+  template <class Place>
+  __device__ __forceinline__ void load_starts(const typename Kernel::Arguments& arguments,
+                                              const Place& place, int tile, Stage& next) const {
+    using Index = typename Kernel::Index;
+    if constexpr (Tiles::kStagesStarts) {
+      wait_barrier(keys_empty(next.index), next.parity ^ 1u);
+      stage_starts<Kernel>(arguments, place, static_cast<Index>(tile) * Tiles::kColumns,
+                           starts(next.index));
+      __syncwarp();
+      if (threadIdx.x % 32 == 0) arrive(keys_full(next.index));
+      next.advance();
+    }
+  }
+
   template <class Place>
   __device__ __forceinline__ void load_keys(const AttentionMaps& maps, const Place& place,
                                             const KeySpan& span, int tile, int stage) const {
-    arrive_expecting(keys_full(stage), Tiles::kKeyBytes);
+    arrive_expecting(keys_full(stage), Tiles::kKeyBytes + Tiles::kMaskBytes);
 #pragma unroll
     for (int panel = 0; panel < Tiles::kDepthPanels; ++panel) {
       load_tile(keys(stage) + panel * Tiles::kColumns * Tiles::kPanelBytes, &maps.keys,
                 keys_full(stage), panel * Tiles::kPanel, (span.first + tile) * Tiles::kColumns,
                 span.group * Kernel::kKeyHead, static_cast<int>(place.batch) * Kernel::kKeyBatch,
                 cache::kEvictLast);
+    }
+#pragma unroll
+    for (int panel = 0; panel < Tiles::kMaskPanels; ++panel) {
+      load_tile(mask(stage) + panel * Tiles::kRows * Tiles::kPanelBytes, &maps.mask,
+                keys_full(stage), (span.first + tile) * Tiles::kColumns + panel * Tiles::kPanel,
+                static_cast<int>(place.first), static_cast<int>(place.head) * Kernel::kMaskHead,
+                static_cast<int>(place.batch) * Kernel::kMaskBatch);
     }
   }
 
@@ -188,7 +251,9 @@ struct WeightedSums {
   static constexpr float kScale = Kernel::kScale * 1.4426950408889634f;
   /// A larger score than the largest so far takes its place only when weights would exceed 2^8:
   /// sums are rescaled seldom, and what is stored of a weight is as exact at any scale.
-    static constexpr float kSlack = 8.0f / kScale;
+  static constexpr float kSlack = 8.0f / kScale;
+  /// Times `kScale`, larger scores are rounded by more than weights may be wrong.
+  static constexpr float kHuge = 1048576.0f / kScale;
 
   float largest[2] = {kNothing, kNothing};
   float total[2] = {};
@@ -216,7 +281,15 @@ struct WeightedSums {
       largest[half] = next;
       grows |= larger;
       // Where all scores are -inf so far, so are their differences from 0.
-      const float base = next == kNothing ? 0.0f : next * kScale;
+      const float shift = next != kNothing && fabsf(next) > kHuge ? next : 0.0f;
+      const float base = next == kNothing || shift != 0.0f ? 0.0f : next * kScale;
+      if (__any_sync(0xffffffffu, shift != 0.0f)) {
+#pragma unroll
+        for (int j = 0; j < Tiles::kColumns / 8; ++j) {
+          scores[j * 4 + half * 2] -= shift;
+          scores[j * 4 + half * 2 + 1] -= shift;
+        }
+      }
       float sum[2] = {};
 #pragma unroll
       for (int j = 0; j < Tiles::kColumns / 8; ++j) {
@@ -228,7 +301,7 @@ struct WeightedSums {
         }
       }
       // What rounding does to the largest weight, which may be most of the total, belongs there too.
-      const float weight = fast_exp2(fmaf(highest, kScale, -base));
+      const float weight = fast_exp2(fmaf(highest - shift, kScale, -base));
       const float rounded = ait::convert<float>(ait::convert<Element>(weight));
       const float loss = threadIdx.x % 4 == 0 ? rounded - weight : 0.0f;
       // Each lane adds up its own columns; the four meet at the end.
@@ -321,8 +394,18 @@ struct WeightedSums {
   }
 };
 
+/// What is added to a product before it is scaled, from what is added to a score. `IsHuge`: it may be so
+/// large that it would become infinite.
+template <bool IsHuge>
+__device__ __forceinline__ float unscaled(float addend, float scale) {
+  const float start = addend * (1.0f / scale);
+  if constexpr (!IsHuge) return start;
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  return fabsf(addend) <= kLargest ? fminf(fmaxf(start, -kLargest), kLargest) : start;
+}
+
 /// The region on a warp's scores of rows from `row` and columns from `column` on. With `Edge`, some of
-/// them may be of no key, or of one that is hidden.
+/// them may be of no key, or of one that is hidden; the first `kSureColumns` of the last tile are not.
 template <class Kernel, bool Edge, class Index>
 __device__ __forceinline__ void finish_scores(const typename Kernel::Arguments& arguments,
                                               const gpu::AttentionPlace<Index>& place, Index row,
@@ -330,17 +413,23 @@ __device__ __forceinline__ void finish_scores(const typename Kernel::Arguments& 
                                               typename HopperAttention<Kernel>::Scores& scores) {
   constexpr float kNothing = WeightedSums<Kernel>::kNothing;
   const int lane = threadIdx.x % 32;
+  Index queries[2];
+  int visible[2];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const Index mine = row + lane / 4 + half * 8;
     // Queries beyond the last one are computed and not stored: what they read must be there.
     const Index last = static_cast<Index>(arguments.rows) - 1;
-    [[maybe_unused]] const Index query = mine < last ? mine : last;
+    queries[half] = mine < last ? mine : last;
     Index end = static_cast<Index>(arguments.columns);
     if (Kernel::kCausal) end = mine + place.reach + 1 < end ? mine + place.reach + 1 : end;
-    const int visible = static_cast<int>(end - column) - lane % 4 * 2;
+    visible[half] = static_cast<int>(end - column) - lane % 4 * 2;
+  }
 #pragma unroll
-    for (int j = 0; j < HopperAttention<Kernel>::kColumns / 8; ++j) {
+  for (int j = 0; j < HopperAttention<Kernel>::kColumns / 8; ++j) {
+    const bool edge = Edge && (Kernel::kCausal || j * 8 + 8 > Kernel::kSureColumns);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
       float* const own = &scores[j * 4 + half * 2];
       if constexpr (!Kernel::kScales) {
         constexpr int kPack = Kernel::kScorePack;
@@ -350,9 +439,8 @@ __device__ __forceinline__ void finish_scores(const typename Kernel::Arguments& 
           float pack[kPack];
 #pragma unroll
           for (int i = 0; i < kPack; ++i) pack[i] = own[e + i];
-          // The number of keys is a multiple of the pack: all of it has keys, or none.
-          if (!Edge || key < static_cast<Index>(arguments.columns)) {
-            Kernel::score(arguments, place.batch, place.head, query, key, pack);
+          if (!edge || key < static_cast<Index>(arguments.columns)) {
+            Kernel::score(arguments, place.batch, place.head, queries[half], key, pack);
           }
 #pragma unroll
           for (int i = 0; i < kPack; ++i) own[e + i] = pack[i];
@@ -360,19 +448,164 @@ __device__ __forceinline__ void finish_scores(const typename Kernel::Arguments& 
       }
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
-        if (Edge && j * 8 + e >= visible) own[e] = kNothing;
+        if (edge && j * 8 + e >= visible[half]) own[e] = kNothing;
       }
     }
   }
 }
+
+/// What a warpgroup does with 64 queries and a tile of keys and values in shared memory.
+template <class Kernel>
+struct AttentionSteps {
+  using Tiles = HopperAttention<Kernel>;
+  using Index = typename Kernel::Index;
+  using Element = typename Kernel::Element;
+  using Place = gpu::AttentionPlace<Index>;
+  static constexpr int kColumns = Tiles::kColumns;
+
+  static __device__ __forceinline__ void pin_all(float* values, int count) {
+#pragma unroll
+    for (int i = 0; i < count; ++i) pin(values[i]);
+  }
+
+  /// Starts the products of queries with keys. They are added to what `start` gives, if anything.
+  static __device__ __forceinline__ void multiply_keys(typename Tiles::Scores& scores,
+                                                       const char* queries, const char* keys) {
+    const std::uint64_t left = Tiles::Rows::describe(queries);
+    const std::uint64_t right = Tiles::Rows::describe(keys);
+#pragma unroll
+    for (int step = 0; step < Tiles::kSteps; ++step) {
+      const int panel = step / 4;
+      const std::uint64_t along = step % 4 * Tiles::Rows::kNextK;
+      multiply_shared<Element, kColumns>(
+          scores, left + along + (panel * Tiles::kQueryRows * Tiles::kPanelBytes >> 4),
+          right + along + (panel * kColumns * Tiles::kPanelBytes >> 4),
+          Kernel::kStarts || step > 0);
+    }
+    commit_products();
+  }
+
+  /// Starts the products of weights with values; without `Adds`, they are the first ones.
+  template <bool Adds>
+  static __device__ __forceinline__ void multiply_values(WeightedSums<Kernel>& rows,
+                                                         const typename Tiles::Weights& weights,
+                                                         const char* values) {
+    const std::uint64_t right = Tiles::Lines::describe(values, kColumns * Tiles::kPanelBytes);
+#pragma unroll
+    for (int step = 0; step < kColumns / 16; ++step) {
+      multiply_registers<Element, Tiles::kSums, Major::MN>(
+          rows.sums, weights[step], right + step * Tiles::Lines::kNextK, Adds || step > 0);
+    }
+    commit_products();
+  }
+
+  /// What products of the warpgroup's queries, those from `first` on, with a tile of keys are added to.
+  /// `staged`: what came with the keys, of all queries or of the warpgroup's.
+  static __device__ __forceinline__ void start(const typename Kernel::Arguments& arguments,
+                                               const Place& place, Index first, int tile,
+                                               const void* staged,
+                                               typename Tiles::Scores& scores) {
+    if constexpr (Tiles::kStagesStarts) {
+      const float* const own = static_cast<const float*>(staged) + threadIdx.x % 4 * 2;
+#pragma unroll
+      for (int j = 0; j < kColumns / 8; ++j) {
+        const auto pair = gpu::load_pack<2>(own + j * 8);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) scores[j * 4 + i] = pair.value[i % 2];
+      }
+    } else {
+      const int line = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
+      const Index column = static_cast<Index>(tile) * kColumns + threadIdx.x % 4 * 2;
+#pragma unroll
+      for (int j = 0; j < kColumns / 8; ++j) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          start_pair(arguments, place, first, line + half * 8, column, j * 8, staged,
+                     &scores[j * 4 + half * 2]);
+        }
+      }
+    }
+    pin_all(scores, kColumns / 2);
+  }
+
+  /// The same for two neighbours, `next` after `column`.
+  static __device__ __forceinline__ void start_pair(const typename Kernel::Arguments& arguments,
+                                                    const Place& place, Index first, int line,
+                                                    Index column, int next, const void* staged,
+                                                    float* scores) {
+    constexpr int kPack = Kernel::kScorePack;
+    // Queries beyond the last one are computed and not stored: what they read must be there.
+    const Index last = static_cast<Index>(arguments.rows) - 1;
+    const Index query = first + line < last ? first + line : last;
+#pragma unroll
+    for (int e = 0; e < 2; e += kPack) {
+      const Index key = column + next + e;
+      float starts[kPack] = {};
+      typename Kernel::StartReads reads;
+      if constexpr (Kernel::kStagesMask) {
+        static_assert(sizeof(reads) == 4, "the mask's pair of elements is all that is read");
+        const char* const panel =
+            static_cast<const char*>(staged) + next / 64 * Tiles::kRows * Tiles::kPanelBytes;
+        memcpy(&reads,
+               panel + swizzled<Tiles::kPanelBytes>(line * Tiles::kPanelBytes + next % 64 * 2 +
+                                                    threadIdx.x % 4 * 4),
+               4);
+        Kernel::start(arguments, place.batch, place.head, query, key, reads, starts);
+      } else if (!Kernel::kEdges || key < static_cast<Index>(arguments.columns)) {
+        // The number of keys is a multiple of the pack: all of it has keys, or none.
+        Kernel::read_start(arguments, place.batch, place.head, query, key, reads);
+        Kernel::start(arguments, place.batch, place.head, query, key, reads, starts);
+      }
+#pragma unroll
+      for (int i = 0; i < kPack; ++i) scores[e + i] = starts[i];
+    }
+  }
+
+  /// The scores of the warpgroup's queries, which are those from `first` on, and a tile of keys.
+  static __device__ __forceinline__ void finish(const typename Kernel::Arguments& arguments,
+                                                const Place& place, Index first, int tile,
+                                                typename Tiles::Scores& scores) {
+    const Index row = first + threadIdx.x / 32 % 4 * 16;
+    const Index column = static_cast<Index>(tile) * kColumns;
+    // Products with no key were added to -inf, where starts are staged.
+    const bool ends = Kernel::kEdges && !Tiles::kStagesStarts &&
+                      column + kColumns > static_cast<Index>(arguments.columns);
+    if (ends || (Kernel::kCausal && column + kColumns - 1 > first + place.reach)) {
+      finish_scores<Kernel, true>(arguments, place, row, column, scores);
+    } else if constexpr (!Kernel::kScales) {
+      finish_scores<Kernel, false>(arguments, place, row, column, scores);
+    }
+  }
+
+  static __device__ __forceinline__ void pack(typename Tiles::Weights& weights,
+                                              const typename Tiles::Scores& scores) {
+#pragma unroll
+    for (int i = 0; i < kColumns / 4; ++i) {
+      weights[i / 4][i % 4] = pair_of<Element>(scores[i * 2], scores[i * 2 + 1]);
+    }
+  }
+
+  /// The results of the warpgroup's queries, those from `first` on.
+  static __device__ __forceinline__ void store(const typename Kernel::Arguments& arguments,
+                                               const Place& place, Index first,
+                                               WeightedSums<Kernel>& rows) {
+    rows.normalise();
+    const Index row = first + threadIdx.x / 32 % 4 * 16;
+    rows.each([&](int line, int d, const auto& pack) {
+      if (row + line < static_cast<Index>(arguments.rows) && d < Kernel::kValue) {
+        Kernel::store(arguments, place.batch, place.head, row + line, d, pack);
+      }
+    });
+  }
+};
 
 /// The part of a block that multiplies: one warpgroup, 64 queries of each place.
 template <class Kernel>
 struct AttentionConsumer {
   using Tiles = HopperAttention<Kernel>;
   using Ring = AttentionRing<Kernel>;
+  using Steps = AttentionSteps<Kernel>;
   using Index = typename Kernel::Index;
-  using Element = typename Kernel::Element;
   using Place = gpu::AttentionPlace<Index>;
   static constexpr int kColumns = Tiles::kColumns;
 
@@ -382,11 +615,6 @@ struct AttentionConsumer {
   const int own;
   typename Ring::Stage keys, values;
   typename Ring::QueryStage queries;
-
-  static __device__ __forceinline__ void pin_all(float* values, int count) {
-#pragma unroll
-    for (int i = 0; i < count; ++i) pin(values[i]);
-  }
 
   /// Warpgroups take turns in starting products: one computes weights while another multiplies.
   __device__ __forceinline__ void take_turn() const {
@@ -400,31 +628,15 @@ struct AttentionConsumer {
 
   /// Starts the products of the queries with the next keys, which must be there.
   __device__ __forceinline__ void multiply_keys(typename Tiles::Scores& scores) const {
-    const std::uint64_t left =
-        Tiles::Rows::describe(ring.queries(queries.index) + own * 64 * Tiles::kPanelBytes);
-    const std::uint64_t right = Tiles::Rows::describe(ring.keys(keys.index));
-#pragma unroll
-    for (int step = 0; step < Tiles::kSteps; ++step) {
-      const int panel = step / 4;
-      const std::uint64_t along = step % 4 * Tiles::Rows::kNextK;
-      multiply_shared<Element, kColumns>(
-          scores, left + along + (panel * Tiles::kRows * Tiles::kPanelBytes >> 4),
-          right + along + (panel * kColumns * Tiles::kPanelBytes >> 4), step > 0);
-    }
-    commit_products();
+    Steps::multiply_keys(
+        scores, ring.queries(queries.index) + own * 64 * Tiles::kPanelBytes,
+        ring.keys(keys.index));
   }
 
   /// Starts the products of weights with the next values, which must be there.
   __device__ __forceinline__ void multiply_values(WeightedSums<Kernel>& rows,
                                                   const typename Tiles::Weights& weights) const {
-    const std::uint64_t right =
-        Tiles::Lines::describe(ring.values(values.index), kColumns * Tiles::kPanelBytes);
-#pragma unroll
-    for (int step = 0; step < kColumns / 16; ++step) {
-      multiply_registers<Element, Tiles::kSums, Major::MN>(
-          rows.sums, weights[step], right + step * Tiles::Lines::kNextK, 1);
-    }
-    commit_products();
+    Steps::template multiply_values<true>(rows, weights, ring.values(values.index));
   }
 
   /// Without a producer, the first thread fills the buffers again that all warps have done with.
@@ -455,25 +667,25 @@ struct AttentionConsumer {
     queries.advance();
   }
 
-  __device__ __forceinline__ void finish(typename Tiles::Scores& scores, const Place& place,
-                                         int tile) const {
-    const Index first = place.first + own * 64, row = first + threadIdx.x / 32 % 4 * 16;
-    const Index column = static_cast<Index>(tile) * kColumns;
-    const bool edge = column + kColumns > static_cast<Index>(arguments.columns) ||
-                      (Kernel::kCausal && column + kColumns - 1 > first + place.reach);
-    if (edge) {
-      finish_scores<Kernel, true>(arguments, place, row, column, scores);
-    } else if constexpr (!Kernel::kScales) {
-      finish_scores<Kernel, false>(arguments, place, row, column, scores);
+  /// Waits for the next keys; scores are what products with them are added to.
+  __device__ __forceinline__ void start(typename Tiles::Scores& scores, const Place& place,
+                                        int tile) const {
+    const Index first = place.first + own * 64;
+    if constexpr (Kernel::kStarts && !Tiles::kStagesStarts && !Kernel::kStagesMask) {
+      Steps::start(arguments, place, first, tile, nullptr, scores);
+    }
+    wait_barrier(ring.keys_full(keys.index), keys.parity);
+    if constexpr (Tiles::kStagesStarts) {
+      Steps::start(arguments, place, first, tile, ring.starts(keys.index), scores);
+    } else if constexpr (Kernel::kStagesMask) {
+      const char* const mask = ring.mask(keys.index) + own * 64 * Tiles::kPanelBytes;
+      Steps::start(arguments, place, first, tile, mask, scores);
     }
   }
 
-  static __device__ __forceinline__ void pack(typename Tiles::Weights& weights,
-                                              const typename Tiles::Scores& scores) {
-#pragma unroll
-    for (int i = 0; i < kColumns / 4; ++i) {
-      weights[i / 4][i % 4] = pair_of<Element>(scores[i * 2], scores[i * 2 + 1]);
-    }
+  __device__ __forceinline__ void finish(typename Tiles::Scores& scores, const Place& place,
+                                         int tile) const {
+    Steps::finish(arguments, place, place.first + own * 64, tile, scores);
   }
 
   /// One tile after the other; what overlaps is left to the other warpgroups.
@@ -483,21 +695,21 @@ struct AttentionConsumer {
     for (int tile = 0; tile < span.tiles; ++tile) {
       typename Tiles::Scores scores;
       typename Tiles::Weights weights;
-      wait_barrier(ring.keys_full(keys.index), keys.parity);
+      start(scores, place, span.first + tile);
       fence_products();
       multiply_keys(scores);
       wait_for_products<0>();
-      pin_all(scores, kColumns / 2);
+      Steps::pin_all(scores, kColumns / 2);
       release_keys(place, span, tile);
       if (tile + 1 == span.tiles) release_queries();
       finish(scores, place, span.first + tile);
       if (rows.weigh(scores)) rows.rescale();
-      pack(weights, scores);
+      Steps::pack(weights, scores);
       wait_barrier(ring.values_full(values.index), values.parity);
       fence_products();
       multiply_values(rows, weights);
       wait_for_products<0>();
-      pin_all(rows.sums, Tiles::kSums / 2);
+      Steps::pin_all(rows.sums, Tiles::kSums / 2);
       release_values(place, span, tile);
     }
   }
@@ -508,22 +720,22 @@ struct AttentionConsumer {
     typename Tiles::Weights weights;
     {
       typename Tiles::Scores scores;
-      wait_barrier(ring.keys_full(keys.index), keys.parity);
+      start(scores, place, span.first);
       take_turn();
       fence_products();
       multiply_keys(scores);
       pass_turn();
       wait_for_products<0>();
-      pin_all(scores, kColumns / 2);
+      Steps::pin_all(scores, kColumns / 2);
       release_keys(place, span, 0);
       finish(scores, place, span.first);
       rows.weigh(scores);
-      pack(weights, scores);
+      Steps::pack(weights, scores);
     }
 #pragma unroll 1
     for (int tile = 1; tile < span.tiles; ++tile) {
       typename Tiles::Scores scores;
-      wait_barrier(ring.keys_full(keys.index), keys.parity);
+      start(scores, place, span.first + tile);
       take_turn();
       fence_products();
       multiply_keys(scores);
@@ -532,22 +744,22 @@ struct AttentionConsumer {
       multiply_values(rows, weights);
       pass_turn();
       wait_for_products<1>();
-      pin_all(scores, kColumns / 2);
+      Steps::pin_all(scores, kColumns / 2);
       release_keys(place, span, tile);
       finish(scores, place, span.first + tile);
       const bool grows = rows.weigh(scores);
       wait_for_products<0>();
-      pin_all(rows.sums, Tiles::kSums / 2);
+      Steps::pin_all(rows.sums, Tiles::kSums / 2);
       release_values(place, span, tile - 1);
       if (grows) rows.rescale();
-      pack(weights, scores);
+      Steps::pack(weights, scores);
     }
     release_queries();
     wait_barrier(ring.values_full(values.index), values.parity);
     fence_products();
     multiply_values(rows, weights);
     wait_for_products<0>();
-    pin_all(rows.sums, Tiles::kSums / 2);
+    Steps::pin_all(rows.sums, Tiles::kSums / 2);
     release_values(place, span, span.tiles - 1);
   }
 
@@ -565,13 +777,7 @@ struct AttentionConsumer {
     if constexpr (Kernel::kSplits > 1) {
       combine(rows, place);
     } else {
-      rows.normalise();
-      const Index row = place.first + own * 64 + threadIdx.x / 32 % 4 * 16;
-      rows.each([&](int line, int d, const auto& pack) {
-        if (row + line < static_cast<Index>(arguments.rows) && d < Kernel::kValue) {
-          Kernel::store(arguments, place.batch, place.head, row + line, d, pack);
-        }
-      });
+      Steps::store(arguments, place, place.first + own * 64, rows);
     }
   }
 
@@ -644,9 +850,12 @@ struct AttentionConsumer {
 };
 
 /// `Kernel` is generated: `Element` of all factors, `Index`, `Arguments` (with `batches`, `heads`,
-/// `rows`, `columns`), the constants used here, `group(arguments, head)`, the region as `kScale` alone
-/// (`kScales`) or as `score(arguments, batch, head, row, column, products)` of `kScorePack` products, and `store(arguments, batch,
-/// head, row, d, values)` of `kPack` results. `kPersistent`: as many blocks as fit at once share all
+/// `rows`, `columns`), the constants used here, `group(arguments, head)`, the region, and
+/// `store(arguments, batch, head, row, d, values)` of `kPack` results. The region is `kScale` times the
+/// product (`kScales`), which may begin with `start(arguments, batch, head, row, column, reads, starts)` of
+/// `kScorePack` keys (`kStarts`), or `score(arguments, batch, head, row, column, products)`. `reads` is what
+/// `read_start` reads, which does not differ between queries (`kStartsOfKeys`), or comes as a tile
+/// (`kStagesMask`). `kPersistent`: as many blocks as fit at once share all
 /// places; the copies for the next one run while the results of one are written.
 template <class Kernel>
 __device__ __forceinline__ void attention_block(const typename Kernel::Arguments& arguments,
@@ -661,6 +870,7 @@ __device__ __forceinline__ void attention_block(const typename Kernel::Arguments
     prefetch_map(&maps.queries);
     prefetch_map(&maps.keys);
     prefetch_map(&maps.values);
+    if (Kernel::kStagesMask) prefetch_map(&maps.mask);
   }
   __syncthreads();
   gpu::wait_for_inputs();
@@ -689,8 +899,14 @@ __device__ __forceinline__ void attention_block(const typename Kernel::Arguments
   const int warpgroup = __shfl_sync(0xffffffffu, threadIdx.x / 128, 0);
   if (Kernel::kProducer && warpgroup == Tiles::kWarpgroups) {
     give_registers<Tiles::kProducers>();
-    if (threadIdx.x != Tiles::kWarpgroups * 128) return;
+    const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32 % 4, 0);
     typename Ring::Stage next;
+    if (Tiles::kStagesStarts && warp == 1) {
+      each_place([&](const auto& place, const KeySpan& span) {
+        for (int tile = 0; tile < span.tiles; ++tile) ring.load_starts(arguments, place, tile, next);
+      });
+    }
+    if (threadIdx.x != Tiles::kWarpgroups * 128) return;
     typename Ring::QueryStage queries;
     each_place([&](const auto& place, const KeySpan& span) {
       if (span.tiles == 0) return;
