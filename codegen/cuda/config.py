@@ -512,11 +512,17 @@ class HaloConvAttr(ConfigAttr[HaloConvConfig]):
 
 @dataclass(frozen=True)
 class AttentionConfig:
-    """An attention on tensor cores: the queries of a block, the keys of a step, and the warps,
-    which share the queries."""
+    """An attention on tensor cores: the queries of a block, the keys of a step, the warps, which
+    share the queries, and how factors of f32 are multiplied (None: they are of 16 bits)."""
 
     tile: tuple[int, int]
     warps: int
+    products: Products | None = None
+
+    @property
+    def element_bytes(self) -> int:
+        """Of the factors."""
+        return 2 if self.products is None else 4
 
     def registers(self, value: int) -> int:
         """Of a thread, for the scores of a step and the sums of heads of `value` elements."""
@@ -526,8 +532,8 @@ class AttentionConfig:
     def shared_bytes(self, depth: int, value: int) -> int:
         """For the queries, and two steps of keys and values."""
         rows, columns = self.tile
-        depth, value = (-(-size // 16) * 16 + 8 for size in (depth, value))
-        return (rows * depth + 2 * columns * (depth + value)) * 2
+        depth, value = (-(-size * self.element_bytes // 32) * 32 + 16 for size in (depth, value))
+        return rows * depth + 2 * columns * (depth + value)
 
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
@@ -557,41 +563,41 @@ _COPY_REGISTERS = 8
 """Of a thread that also starts copies."""
 _OTHER_ATTENTION_REGISTERS = 32
 """Of a thread, for addresses and the state of its rows."""
+_OTHER_LAUNCHED_REGISTERS = 26
+"""What ptxas wants beside the sums of an instruction (its error C7602)."""
 
 
 @dataclass(frozen=True)
 class HopperAttentionConfig:
     """An attention of warpgroups with 64 queries each: the queries of a block, the keys of a step,
     the steps in flight, and the blocks of a multiprocessor.
-_OTHER_LAUNCHED_REGISTERS = 26
-"""What ptxas wants beside the sums of an instruction (its error C7602)."""
 
     `producer`: a further warpgroup starts all copies and leaves its registers to the others.
     `overlapped`: a warpgroup multiplies the next keys while it weighs the values of the last ones.
     `turns`: warpgroups start their products one after the other.
     `persistent`: blocks stay for one tile of queries after the other.
     `splits`: so many blocks, a cluster, share the keys of a tile of queries.
+    `kept`: all keys of a head stay in the stages while its queries pass, 64 at a time, each with
+    one of the warpgroups. It is persistent, too.
+    `staged`: what is added to scores of pairs of queries and keys comes with the keys.
     """
 
     tile: tuple[int, int]
     stages: int
     blocks: int = 1
     producer: bool = False
-    `kept`: all keys of a head stay in the stages while its queries pass, 64 at a time, each with
-    one of the warpgroups. It is persistent, too.
-    `staged`: what is added to scores of pairs of queries and keys comes with the keys.
     overlapped: bool = False
     turns: bool = False
     persistent: bool = False
     splits: int = omitted(1)
+    kept: bool = False
+    staged: bool = False
 
     @property
     def warpgroups(self) -> int:
         """Those that multiply."""
         return self.tile[0] // 64
 
-    kept: bool = False
-    staged: bool = False
     def registers(self, value: int) -> int:
         """Of a thread, for the scores of a step, their weights and the sums of a head's values.
         Weights take the place of scores, but where the next scores come meanwhile."""
@@ -607,13 +613,19 @@ _OTHER_LAUNCHED_REGISTERS = 26
         of the producer pass on theirs."""
         launched = self.launched_registers
         if self.producer:
+            groups = self.warpgroups + 1
             kept = 32 if launched * groups >= 512 else 24
             launched = (launched * groups - kept) // self.warpgroups // 8 * 8
         return min(launched, _MOST_REGISTERS)
 
+    @property
+    def launched_registers(self) -> int:
+        """Of a thread, at first. The sums of one instruction must fit them."""
+        groups = self.warpgroups + (1 if self.producer else 0)
+        return _REGISTERS // self.blocks // (128 * groups) // 8 * 8
+
     def shared_bytes(self, depth: int, value: int) -> int:
         """For the queries, and the keys and values of all stages."""
-            groups = self.warpgroups + 1
         rows, columns = self.tile
         depth, value = (-(-size // 64) * 128 for size in (depth, value))
         queries = 2 if self.persistent else 1
@@ -622,12 +634,6 @@ _OTHER_LAUNCHED_REGISTERS = 26
         mask = rows * -(-columns // 64) * 128 if self.staged else 0
         stage = columns * (depth + value) + mask + 32
         return queries * (rows * depth + 16) + self.stages * stage
-    @property
-    def launched_registers(self) -> int:
-        """Of a thread, at first. The sums of one instruction must fit them."""
-        groups = self.warpgroups + (1 if self.producer else 0)
-        return _REGISTERS // self.blocks // (128 * groups) // 8 * 8
-
 
     @property
     def start_bytes(self) -> int:
@@ -640,22 +646,22 @@ _OTHER_LAUNCHED_REGISTERS = 26
         resident = self.blocks * (own + _RESERVED_BYTES)
         return (
             self.registers(value) <= self.free_registers
+            and self.tile[1] // 2 + _OTHER_LAUNCHED_REGISTERS <= self.launched_registers
             and resident <= shared_bytes + _RESERVED_BYTES
         )
 
-    def problems(self) -> list[str]:
-        """What the kernel would refuse."""
-        rows, columns = self.tile
-            and self.tile[1] // 2 + _OTHER_LAUNCHED_REGISTERS <= self.launched_registers
-        checks = (
-            (rows in (64, 128, 192), "a block has 64, 128 or 192 queries"),
-            (columns % 16 == 0 and 16 <= columns <= 256, "a step has 16 to 256 keys, by 16"),
     @property
     def _only_kept(self) -> HopperAttentionConfig:
         return HopperAttentionConfig(
             self.tile, self.stages, self.blocks, producer=True, persistent=True, kept=True
         )
 
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        rows, columns = self.tile
+        checks = (
+            (rows in (64, 128, 192), "a block has 64, 128 or 192 queries"),
+            (columns % 16 == 0 and 16 <= columns <= 256, "a step has 16 to 256 keys, by 16"),
             (1 <= self.stages <= 8, "stages must be 1 to 8"),
             (self.blocks in (1, 2, 3, 4), "a multiprocessor holds 1 to 4 blocks"),
             (not self.overlapped or self.stages > 1, "an overlapped kernel needs two stages"),
@@ -663,17 +669,17 @@ _OTHER_LAUNCHED_REGISTERS = 26
             (not self.persistent or self.producer, "a persistent kernel needs a producer"),
             (self.splits in (1, 2, 4, 8), "1, 2, 4 or 8 blocks share the keys"),
             (self.splits == 1 or not self.producer, "blocks that share keys have no producer"),
+            (not self.staged or self.producer, "what is staged needs a producer"),
+            (
+                not self.kept or self == self._only_kept,
+                "a kernel that keeps keys is persistent, and no more",
+            ),
         )
         return [text for holds, text in checks if not holds]
 
 
 @irdl_attr_definition
 class HopperAttentionAttr(ConfigAttr[HopperAttentionConfig]):
-            (not self.staged or self.producer, "what is staged needs a producer"),
-            (
-                not self.kept or self == self._only_kept,
-                "a kernel that keeps keys is persistent, and no more",
-            ),
     """Config of an attention with TMA and wgmma (compute capability 9.0a)."""
 
     name = "cuda.attention_hopper"

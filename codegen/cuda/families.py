@@ -96,7 +96,7 @@ def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
             {"sm_90a": [HopperConv(), HaloConv(), StemConv()]},
         ),
         AttentionOp: OpRow(
-            _ATTENTION, [TensorAttention(), OwnAttention()], {"sm_90a": [HopperAttention()]}
+            _ATTENTION, [TensorAttention(products), OwnAttention()], {"sm_90a": [HopperAttention()]}
         ),
         **SHARED,
     }
