@@ -26,6 +26,7 @@ from ait.codegen.gpu.gemv import Gemv
 from ait.codegen.gpu.own_attention import OwnAttention
 from ait.codegen.gpu.own_conv import OwnConv
 from ait.codegen.gpu.own_gemm import Engine, OwnGemm
+from ait.codegen.gpu.query_attention import QueryAttention
 from ait.dialects.kernel import (
     AttentionOp,
     BackToBackGemmOp,
@@ -96,7 +97,9 @@ def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
             {"sm_90a": [HopperConv(), HaloConv(), StemConv()]},
         ),
         AttentionOp: OpRow(
-            _ATTENTION, [TensorAttention(products), OwnAttention()], {"sm_90a": [HopperAttention()]}
+            _ATTENTION,
+            [TensorAttention(products), QueryAttention(), OwnAttention()],
+            {"sm_90a": [HopperAttention()]},
         ),
         **SHARED,
     }

@@ -10,6 +10,7 @@
 #plain.transpose<vector = 8, others = 8, threads = [16, 16]>
 #plain.pool<vector = 8, outputs = [2, 2], team = 1, teams = 256>
 #plain.attention
+#plain.query_attention<warps = 8>
 ```
 """
 
@@ -292,6 +293,24 @@ class OwnAttentionAttr(ParametrizedAttribute):
     name = "plain.attention"
 
 
+@dataclass(frozen=True)
+class QueryAttentionConfig:
+    """An attention of few queries: the warps of a block, which share the keys of one query."""
+
+    warps: int
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        return [] if self.warps in (1, 2, 4, 8, 16) else ["a query has 1, 2, 4, 8 or 16 warps"]
+
+
+@irdl_attr_definition
+class QueryAttentionAttr(ConfigAttr[QueryAttentionConfig]):
+    """Config of the attention for few queries, which takes any types and regions."""
+
+    name = "plain.query_attention"
+
+
 Plain = Dialect(
     "plain",
     [],
@@ -303,6 +322,7 @@ Plain = Dialect(
         OwnConvAttr,
         OwnGemmAttr,
         PoolAttr,
+        QueryAttentionAttr,
         RowsAttr,
         TransposeAttr,
     ],
