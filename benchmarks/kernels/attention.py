@@ -1,6 +1,8 @@
 """Attention against every backend of PyTorch's `scaled_dot_product_attention`.
 
-q, k and v are dense [batch, heads, length, size].
+q, k and v are dense [batch, heads, length, size]. The second group has what encoders ask for
+beside that: a mask of keys [batch, 1, 1, keys] that is added to the scores, keys that fill no tile,
+one query.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from benchmarks.kernels.case import Bar, KernelCase, Tensors
 if TYPE_CHECKING:
     from ait import nn
 
-BARS = {"attention": Bar(geomean=1.1, worst=0.95)}
+BARS = {"attention": Bar(geomean=1.1, worst=0.95), "encoder_attention": Bar()}
 
 # Batch, heads, queries, keys, size of a head.
 _SIZES = (
@@ -24,6 +26,15 @@ _SIZES = (
     (4, 16, 4096, 4096, 128),
     (2, 8, 4096, 4096, 40),
     (2, 8, 4096, 77, 40),
+)
+_ENCODERS = (
+    (64, 12, 197, 197, 64),
+    (64, 12, 1, 197, 64),
+)
+_MASKED = (
+    (1, 12, 128, 128, 64),
+    (64, 12, 128, 128, 64),
+    (64, 12, 384, 384, 64),
 )
 _BACKENDS = ("FLASH_ATTENTION", "EFFICIENT_ATTENTION", "CUDNN_ATTENTION", "MATH")
 
@@ -38,6 +49,16 @@ def _module() -> nn.Module:
     return Attention()
 
 
+def _masked_module() -> nn.Module:
+    from ait import nn
+
+    class Attention(nn.Module):
+        def forward(self, q: nn.Tensor, k: nn.Tensor, v: nn.Tensor, mask: nn.Tensor) -> nn.Tensor:
+            return nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    return Attention()
+
+
 def _backend(name: str, tensors: Tensors) -> Any:
     from torch.nn.attention import (  # pyright: ignore[reportMissingImports]
         SDPBackend,
@@ -47,18 +68,22 @@ def _backend(name: str, tensors: Tensors) -> Any:
         scaled_dot_product_attention,
     )
 
+    q, k, v, mask = (tensors.get(name) for name in ("q", "k", "v", "mask"))
     with sdpa_kernel(getattr(SDPBackend, name)):
-        return scaled_dot_product_attention(tensors["q"], tensors["k"], tensors["v"])
+        return scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
-def _case(batch: int, heads: int, queries: int, keys: int, size: int) -> KernelCase:
+def _case(
+    group: str, batch: int, heads: int, queries: int, keys: int, size: int, masked: bool = False
+) -> KernelCase:
     lengths = str(queries) if queries == keys else f"{queries}x{keys}"
     q, kv = (batch, heads, queries, size), (batch, heads, keys, size)
+    mask = {"mask": (batch, 1, 1, keys)} if masked else {}
     return KernelCase(
-        group="attention",
-        name=f"{batch},{heads},{lengths},{size}",
-        module=_module,
-        inputs={"q": q, "k": kv, "v": kv},
+        group=group,
+        name=f"{batch},{heads},{lengths},{size}{',mask' if masked else ''}",
+        module=_masked_module if masked else _module,
+        inputs={"q": q, "k": kv, "v": kv, **mask},
         weights={},
         rivals={
             name.removesuffix("_ATTENTION").lower(): partial(_backend, name) for name in _BACKENDS
@@ -67,4 +92,8 @@ def _case(batch: int, heads: int, queries: int, keys: int, size: int) -> KernelC
     )
 
 
-CASES = tuple(_case(*sizes) for sizes in _SIZES)
+CASES = (
+    *(_case("attention", *sizes) for sizes in _SIZES),
+    *(_case("encoder_attention", *sizes) for sizes in _ENCODERS),
+    *(_case("encoder_attention", *sizes, masked=True) for sizes in _MASKED),
+)

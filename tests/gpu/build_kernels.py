@@ -23,6 +23,7 @@ from ait.errors import AitError
 from tests.compile.cuda.attention_cases import (
     HOPPER_ATTENTIONS,
     OWN_ATTENTIONS,
+    QUERY_ATTENTIONS,
     TENSOR_ATTENTIONS,
 )
 from tests.compile.cuda.cases import (
@@ -79,6 +80,7 @@ def all_cases() -> list[Case]:
         *HOPPER_CONVS,
         *STEM_CONVS,
         *OWN_ATTENTIONS,
+        *QUERY_ATTENTIONS,
         *TENSOR_ATTENTIONS,
         *HOPPER_ATTENTIONS,
         *ROWS,

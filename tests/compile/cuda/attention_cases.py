@@ -59,6 +59,67 @@ def attention(
     )
 
 
+_MASKS = {
+    "added": """%1 = arith.addf %0, %m : f32""",
+    "shown": """%n = arith.constant 0xFF800000 : f32
+  %1 = arith.select %m, %0, %n : f32""",
+    "counted": """%n = arith.constant -6.55040e+04 : f32
+  %w = arith.constant 1.0 : f32
+  %f = arith.sitofp %m : i64 to f32
+  %g = arith.subf %w, %f : f32
+  %h = arith.mulf %g, %n : f32
+  %1 = arith.addf %h, %0 : f32""",
+    "capped": """%t = math.tanh %0 : f32
+  %1 = arith.addf %t, %m : f32""",
+}
+"""Regions of a scaled product and what a mask says of a key (and of a query)."""
+
+
+def masked(
+    name: str,
+    sizes: Heads,
+    mask: str,
+    config: str,
+    element: str = "f16",
+    queries: bool = False,
+    lowest: float = -65504.0,
+) -> Case:
+    """Attention whose first batch has no visible key, by a mask [batch, column] or [row, column].
+    Where it is added, all keys of that batch, and some others, get the lowest number."""
+    b, h, rows, columns = sizes.batches, sizes.heads, sizes.rows, sizes.columns
+    pairs = f"sizes [{b}, {h}, {rows}, {columns}]"
+    kind = {"shown": "i1", "counted": "i64"}.get(mask, element)
+    argument = {"shown": "i1", "counted": "i64"}.get(mask, "f32")
+    lines, strides = (rows, f"[0, 0, {columns}, 1]") if queries else (b, f"[{columns}, 0, 0, 1]")
+    case = attention(name, sizes, element, config)
+    (*operands, (out, result)) = case.operands.items()
+    case.operands = {**dict(operands), "mask": f"tensor<{lines}x{columns}x{kind}>", out: result}
+    extra = f"%mask <offset 0, {pairs}, strides {strides}> : tensor<{lines}x{columns}x{kind}>"
+    case.op = case.op.replace(") outs(", f", {extra}) outs(").replace(
+        SCALE,
+        f"""{{
+^bb0(%s : f32, %m : {argument}):
+  %c = arith.constant 0.25 : f32
+  %0 = arith.mulf %s, %c : f32
+  {_MASKS[mask]}
+  kernel.yield %1 : f32
+}}""",
+    )
+    case.ranges = {"mask": (0, 2)}
+    hidden = 0.0 if kind in ("i1", "i64") else lowest
+    some = [*range(columns), *range(columns, lines * columns, 7)]
+    case.special = {"mask": dict.fromkeys(some, hidden)}
+    return case
+
+
+def infinite(name: str, config: str) -> Case:
+    """An infinite value, and a score of minus infinity: results are infinite, or as if there was no
+    such key."""
+    case = attention(name, Heads(1, 2, 19, 37, 8), "f32", config)
+    case.special = {"v": {8 * 5 + 3: float("inf")}, "k": {8 * (37 + 7) + 1: float("inf")}}
+    return case
+
+
 def packed(
     name: str, batches: int, heads: int, rows: int, depth: int, element: str, config: str
 ) -> Case:
@@ -127,9 +188,30 @@ OWN_ATTENTIONS = [
 ]
 
 
-def tensor(rows: int, columns: int, warps: int) -> str:
-    return f"#cuda.attention<tile = [{rows}, {columns}], warps = {warps}>"
+def query(warps: int) -> str:
+    return f"#plain.query_attention<warps = {warps}>"
 
+
+QUERY_ATTENTIONS = [
+    masked("query_lowest", Heads(3, 2, 2, 70, 40), "added", query(4), "bf16", lowest=-1e9),
+    attention("query", Heads(2, 3, 1, 197, 64), "f16", query(8)),
+    attention("query_f32", Heads(2, 2, 3, 37, 20, 1, 24), "f32", query(2)),
+    attention("query_wide", Heads(1, 2, 2, 70, 256, 2, 200), "f32", query(4)),
+    attention("query_odd", Heads(1, 2, 2, 41, 7, 1, 13), "bf16", query(1), result="f32"),
+    # Most queries see no key at all
+    attention("query_hidden", Heads(1, 1, 9, 4, 40), "bf16", query(2), causal=True),
+    packed("query_packed", 2, 2, 35, 16, "f16", query(4)),
+    packed("query_packed_f32", 2, 2, 9, 16, "f32", query(2)),
+]
+
+
+def tensor(rows: int, columns: int, warps: int, products: str = "") -> str:
+    fields = f"tile = [{rows}, {columns}], warps = {warps}"
+    return f"#cuda.attention<{fields}{', products = ' if products else ''}{products}>"
+
+
+_LOWEST = -3.3895313892515355e38
+"""Of bf16."""
 
 TENSOR_ATTENTIONS = [
     attention("attention", Heads(2, 2, 64, 64, 32), "f16", tensor(32, 32, 2)),
@@ -138,8 +220,26 @@ TENSOR_ATTENTIONS = [
     attention("attention_causal", Heads(1, 4, 50, 70, 16, 2), "f16", tensor(32, 16, 2), True),
     # Most queries see no key at all
     attention("attention_hidden", Heads(1, 1, 70, 20, 80, 1, 24), "f16", tensor(32, 32, 2), True),
+    masked("attention_lowest", Heads(3, 2, 35, 70, 40), "added", tensor(32, 32, 1), "bf16"),
+    masked(
+        "attention_lowest_bf16",
+        Heads(3, 2, 35, 70, 40),
+        "added",
+        tensor(16, 32, 1),
+        "bf16",
+        lowest=_LOWEST,
+    ),
     packed("attention_packed", 2, 2, 35, 16, "f16", tensor(16, 64, 1)),
     dynamic_attention("attention_dynamic", 20, 53, tensor(16, 32, 1)),
+    attention(
+        "attention_tf32", Heads(2, 2, 64, 64, 32), "f32", tensor(32, 32, 2, "tf32"), result="f16"
+    ),
+    attention("attention_tf32x3", Heads(2, 2, 70, 90, 64), "f32", tensor(64, 32, 2, "tf32x3")),
+    attention(
+        "attention_tf32x3_odd", Heads(1, 4, 35, 41, 7, 2, 13), "f32", tensor(32, 16, 2, "tf32x3")
+    ),
+    packed("attention_tf32x3_packed", 2, 2, 35, 24, "f32", tensor(16, 32, 1, "tf32x3")),
+    infinite("attention_tf32x3_infinite", tensor(16, 16, 1, "tf32x3")),
 ]
 
 
@@ -148,7 +248,13 @@ def hopper(rows: int, columns: int, stages: int, blocks: int = 1, flags: str = "
     return f"#cuda.attention_hopper<{fields}{', ' if flags else ''}{flags}>"
 
 
+def kept(rows: int, columns: int, stages: int) -> str:
+    return hopper(rows, columns, stages, 1, "producer, persistent, kept")
+
+
 _TURNS = "producer, overlapped, turns"
+_STAY = f"{_TURNS}, persistent"
+_PLAIN = "producer, persistent"
 
 
 def mapped(name: str, maps: dict[str, str], config: str, result: str = "f16") -> Case:
@@ -216,7 +322,7 @@ HOPPER_ATTENTIONS = [
         "hopper_many",
         Heads(14, 10, 130, 150, 32),
         "f16",
-        hopper(128, 64, 2, 1, f"{_TURNS}, persistent"),
+        hopper(128, 64, 2, 1, _STAY),
     ),
     attention(
         "hopper_many_plain",
@@ -245,6 +351,69 @@ HOPPER_ATTENTIONS = [
         "f16",
         hopper(64, 64, 2, 1, "splits = 2"),
         True,
+    ),
+    attention("hopper_kept", Heads(3, 2, 197, 197, 64), "f16", kept(128, 208, 2)),
+    attention("hopper_kept_long", Heads(2, 2, 1000, 77, 40), "bf16", kept(192, 80, 3)),
+    attention("hopper_kept_many", Heads(20, 14, 70, 150, 32), "f16", kept(192, 80, 4)),
+    attention("hopper_kept_one", Heads(20, 14, 1, 50, 32), "f16", kept(128, 64, 2)),
+    attention("hopper_kept_groups", Heads(2, 4, 130, 90, 48, 2, 104), "f16", kept(128, 48, 2)),
+    attention("hopper_kept_causal", Heads(2, 4, 200, 170, 64), "f16", kept(192, 96, 3), True),
+    masked("hopper_added", Heads(3, 2, 130, 300, 64), "added", hopper(192, 96, 3, 1, _STAY)),
+    masked("hopper_added_odd", Heads(3, 2, 70, 77, 40), "added", hopper(64, 80, 1, 2)),
+    masked("hopper_added_kept", Heads(3, 2, 70, 77, 40), "added", kept(128, 80, 2)),
+    masked(
+        "hopper_added_lowest",
+        Heads(3, 2, 70, 100, 64),
+        "added",
+        hopper(128, 64, 2, 1, _TURNS),
+        "bf16",
+        lowest=_LOWEST,
+    ),
+    masked(
+        "hopper_added_low",
+        Heads(3, 2, 70, 100, 64),
+        "added",
+        hopper(64, 48, 2, 3),
+        "bf16",
+        lowest=-1e9,
+    ),
+    masked("hopper_shown", Heads(3, 2, 100, 190, 64), "shown", hopper(128, 64, 2, 2, _PLAIN)),
+    masked("hopper_shown_kept", Heads(3, 2, 100, 190, 64), "shown", kept(192, 96, 2)),
+    masked("hopper_counted", Heads(3, 2, 100, 200, 64), "counted", hopper(192, 64, 4, 1, _STAY)),
+    masked("hopper_pairs", Heads(2, 3, 130, 200, 64), "added", kept(192, 112, 3), queries=True),
+    masked(
+        "hopper_pairs_lowest",
+        Heads(2, 3, 130, 201, 64),
+        "added",
+        hopper(128, 128, 2, 1, _TURNS),
+        "bf16",
+        queries=True,
+        lowest=_LOWEST,
+    ),
+    masked(
+        "hopper_pairs_staged",
+        Heads(2, 3, 230, 200, 64),
+        "added",
+        hopper(192, 96, 2, 1, f"{_STAY}, staged"),
+        queries=True,
+    ),
+    masked(
+        "hopper_pairs_staged_lowest",
+        Heads(3, 2, 70, 144, 40),
+        "added",
+        hopper(128, 64, 3, 1, f"{_PLAIN}, staged"),
+        "bf16",
+        queries=True,
+        lowest=_LOWEST,
+    ),
+    masked("hopper_pairs_shown", Heads(2, 3, 90, 96, 32), "shown", hopper(64, 48, 2), queries=True),
+    masked("hopper_capped", Heads(2, 3, 90, 99, 32), "capped", hopper(64, 48, 2, 1, "overlapped")),
+    masked("hopper_capped_kept", Heads(2, 3, 90, 96, 32), "capped", kept(128, 48, 3)),
+    masked(
+        "hopper_split_added",
+        Heads(2, 3, 70, 700, 64),
+        "added",
+        hopper(64, 64, 2, 1, "overlapped, splits = 4"),
     ),
     packed("hopper_packed", 2, 2, 135, 16, "f16", hopper(64, 64, 2, 2)),
     packed("hopper_packed_turns", 2, 3, 335, 64, "bf16", hopper(128, 64, 2, 1, _TURNS)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from xdsl.ir import Attribute
 from xdsl.utils.exceptions import VerifyException
@@ -10,7 +12,7 @@ from ait.codegen.cuda.attention_hopper import HopperAttention
 from ait.codegen.cuda.config import AttentionAttr, ConvAttr, HopperAttentionAttr
 from ait.codegen.cuda.target import make_target
 from ait.codegen.gpu.attention import AttentionProblem
-from ait.codegen.gpu.dialect import DepthwiseAttr, OwnAttentionAttr
+from ait.codegen.gpu.dialect import DepthwiseAttr, OwnAttentionAttr, QueryAttentionAttr
 from ait.codegen.gpu.family import Refusal
 from tests.compile.cuda.attention_cases import (
     HOPPER_ATTENTIONS,
@@ -19,7 +21,9 @@ from tests.compile.cuda.attention_cases import (
     attention,
     dynamic_attention,
     hopper,
+    kept,
     mapped,
+    masked,
     packed,
 )
 from tests.compile.cuda.conv_cases import GROUPED, SAME, Conv, conv
@@ -42,7 +46,8 @@ def chosen(case: Case) -> type:
         (attention("short", Heads(1, 12, 128, 128, 64)), HopperAttentionAttr),
         (attention("unaligned", Heads(1, 12, 128, 128, 20)), AttentionAttr),
         (dynamic_attention("keys_transposed", 5, 33, ""), AttentionAttr),
-        (attention("f32", Heads(1, 2, 16, 16, 64), "f32"), OwnAttentionAttr),
+        (attention("f32", Heads(8, 12, 384, 384, 64), "f32"), AttentionAttr),
+        (attention("f32_one", Heads(64, 12, 1, 197, 64), "f32"), QueryAttentionAttr),
         (attention("wide", Heads(1, 2, 16, 16, 272)), OwnAttentionAttr),
     ],
     ids=lambda value: value.name if isinstance(value, Case) else "",
@@ -115,7 +120,7 @@ def test_what_tma_cannot_read_goes_to_other_kernels(keys: str, reason: str) -> N
     case = mapped("keys", {"q": _MAP, "k": keys, "v": _MAP, "o": _MAP}, "")
     with pytest.raises(Refusal, match=reason):
         HopperAttention().candidates(case.view(), TARGET.description)
-    assert chosen(case) is AttentionAttr
+    assert chosen(case) in (AttentionAttr, QueryAttentionAttr)
 
 
 _FACTOR = "%c = arith.constant 0.25 : f32\n  %0 = arith.mulf %s, %c : f32"
@@ -128,20 +133,112 @@ _FACTOR = "%c = arith.constant 0.25 : f32\n  %0 = arith.mulf %s, %c : f32"
         (_FACTOR.replace("%s, %c", "%c, %s"), 0.25),
         (_FACTOR.replace("%0", "%1") + "\n  %0 = arith.mulf %1, %c : f32", 0.0625),
         (_FACTOR.replace("0.25", "-0.25"), None),
-        (_FACTOR.replace("mulf", "addf"), None),
         (_FACTOR.replace("%s, %c", "%s, %s"), None),
+        (_FACTOR.replace("mulf", "divf"), None),
     ],
 )
 def test_scale_of_a_region_that_is_no_more(region: str, scale: float | None) -> None:
+    problem = AttentionProblem.of(with_region(region).view())
+    assert problem.scale == scale
+    assert not problem.adds or scale is None
+
+
+_MINUS = "%n = arith.constant 0xFF800000 : f32"
+_DISTANCE = """%i = kernel.index <offset 0, sizes [1, 2, 16, 16], strides [0, 0, 1, 0]>
+  %j = kernel.index <offset 0, sizes [1, 2, 16, 16], strides [0, 0, 0, 1]>
+  %b = arith.cmpi sle, %j, %i : i64"""
+
+
+def with_region(region: str) -> Case:
     case = attention("scaled", Heads(1, 2, 16, 16, 64))
-    case.op = case.op.replace(
-        SCALE, f"{{\n^bb0(%s : f32):\n  {region}\n  kernel.yield %0 : f32\n}}"
-    )
-    assert AttentionProblem.of(case.view()).scale == scale
+    text = f"{{\n^bb0(%s : f32):\n  {region}\n  kernel.yield %0 : f32\n}}"
+    case.op = case.op.replace(SCALE, text)
+    return case
+
+
+@pytest.mark.parametrize(
+    ("region", "scale", "by_key"),
+    [
+        (_FACTOR.replace("mulf", "addf"), 1.0, True),
+        (_FACTOR.replace("%0", "%1") + "\n  %0 = arith.subf %1, %c : f32", 0.25, True),
+        (_FACTOR.replace("%0", "%1") + "\n  %0 = arith.subf %c, %1 : f32", None, False),
+        (_FACTOR.replace("%0", "%1") + "\n  %0 = arith.addf %c, %1 : f32", 0.25, True),
+        (_FACTOR.replace("%0", "%1") + "\n  %0 = arith.addf %1, %s : f32", None, False),
+        # (s + 1 / 4) / 4
+        (f"{_FACTOR.replace('mulf', 'addf').replace('%0', '%1')}\n  %0 = arith.mulf %1, %c : f32",
+         0.25, True),
+        (f"{_FACTOR.replace('%0', '%1')}\n  {_MINUS}\n  {_DISTANCE}\n"
+         "  %0 = arith.select %b, %1, %n : f32", 0.25, False),
+        (f"{_FACTOR.replace('%0', '%1')}\n  {_MINUS}\n  {_DISTANCE}\n"
+         "  %0 = arith.select %b, %n, %1 : f32", 0.25, False),
+        # What is hidden by a number that scores reach is more than an addend.
+        (f"{_FACTOR.replace('%0', '%1')}\n  %n = arith.constant -1.0e+09 : f32\n  {_DISTANCE}\n"
+         "  %0 = arith.select %b, %1, %n : f32", None, False),
+        (f"{_FACTOR.replace('%0', '%1')}\n  %b = arith.cmpf olt, %1, %c : f32\n  {_MINUS}\n"
+         "  %0 = arith.select %b, %1, %n : f32", None, False),
+        (f"{_FACTOR.replace('%0', '%1')}\n  %0 = math.tanh %1 : f32", None, False),
+    ],
+)  # fmt: skip
+def test_regions_that_scale_and_add(region: str, scale: float | None, by_key: bool) -> None:
+    problem = AttentionProblem.of(with_region(region).view())
+    assert problem.scale == scale
+    assert problem.adds and problem.adds_by_key == by_key
+
+
+@pytest.mark.parametrize(
+    ("mask", "element", "limit"),
+    [
+        ("added", "f16", 65504.0),
+        ("added", "bf16", inf),
+        ("shown", "f16", 0.0),
+        ("counted", "f16", inf),
+    ],
+)
+def test_addends_are_as_large_as_types_allow(mask: str, element: str, limit: float) -> None:
+    case = masked("masked", Heads(2, 2, 16, 16, 64), mask, "", element)
+    assert AttentionProblem.of(case.view()).largest_addend == limit
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        (attention("no_mask", Heads(2, 2, 96, 96, 64)), "begins with"),
+        (masked("keys", Heads(2, 2, 96, 96, 64), "added", ""), "begins with"),
+        (masked("capped", Heads(2, 2, 96, 96, 64), "capped", "", queries=True), "begins with"),
+        (
+            masked("bits", Heads(2, 2, 96, 96, 64), "shown", "", queries=True),
+            "no tensor of 16 bits",
+        ),
+        (masked("odd", Heads(2, 2, 96, 77, 64), "added", "", queries=True), "odd number of keys"),
+        (
+            masked("rows", Heads(2, 2, 96, 92, 64), "added", "", queries=True),
+            "masks are not aligned",
+        ),
+    ],
+    ids=lambda value: value.name if isinstance(value, Case) else "",
+)
+def test_masks_that_do_not_come_in_tiles(case: Case, reason: str) -> None:
+    config = parse(hopper(128, 64, 3, 1, "producer, persistent, staged"))
+    with pytest.raises(Refusal, match=reason):
+        HopperAttention().values(case.view(), config)
+    configs = TARGET.candidates(case.kernel())
+    assert not any(isinstance(c, HopperAttentionAttr) and c.data.staged for c in configs)
+
+
+def test_masks_of_pairs_come_in_tiles() -> None:
+    case = masked("pairs", Heads(64, 12, 384, 384, 64), "added", "", queries=True)
+    assert best(case).data.staged
+    assert "&maps.mask" in case.source()
+
+
+def test_kept_keys_need_their_stages() -> None:
+    case = attention("long", Heads(1, 2, 128, 300, 64), config=kept(128, 128, 2))
+    with pytest.raises(Refusal, match="300 keys in 2 stages of 128"):
+        HopperAttention().values(case.view(), case.view().config or pytest.fail("no config"))
 
 
 def test_a_region_that_is_the_identity_is_a_scale_of_one() -> None:
-    case = attention("plain", Heads(1, 2, 16, 16, 64))
+    case = attention("plain", Heads(1, 2, 16, 16, 64), config="HopperAttentionAttr")
     case.op = case.op.replace(SCALE, "{\n^bb0(%s : f32):\n  kernel.yield %s : f32\n}")
     assert "kScale = 1.0f" in case.source()
 
@@ -186,8 +283,9 @@ def test_shared_memory_is_what_the_kernel_asks_for() -> None:
         assert isinstance(config, HopperAttentionAttr)
         (rows, columns), stages = config.data.tile, config.data.stages
         queries = 2 if config.data.persistent else 1
-        panels = queries * rows * 2 + stages * columns * (2 + 3)
-        barriers = 8 * (2 * queries + 4 * stages)
+        mask = rows * -(-columns // 64) if config.data.staged else 0
+        panels = queries * rows * 2 + stages * (columns * (2 + 3) + mask)
+        barriers = 8 * (2 * queries * (rows // 64 if config.data.kept else 1) + 4 * stages)
         assert config.data.shared_bytes(100, 140) == panels * 128 + barriers
 
 
@@ -216,6 +314,10 @@ def test_refusals_say_what_was_given(case: Case, reason: str) -> None:
         hopper(192, 128, 2, 1, "producer, overlapped, turns, persistent"),
         hopper(64, 80, 1, 4),
         hopper(64, 128, 2, 1, "overlapped, splits = 4"),
+        kept(128, 208, 2),
+        hopper(128, 64, 3, 1, "producer, persistent, staged"),
+        "#cuda.attention<tile = [64, 32], warps = 4, products = tf32x3>",
+        "#plain.query_attention<warps = 8>",
         "#plain.conv<tile = [64, 64, 32], units = tensor>",
         "#plain.depthwise<vector = 8>",
         "#plain.attention",
@@ -256,6 +358,10 @@ def test_configs_round_trip(text: str) -> None:
         (hopper(128, 64, 2, 1, "persistent"), "needs a producer"),
         (hopper(64, 64, 2, 1, "splits = 3"), "blocks share the keys"),
         (hopper(64, 64, 2, 1, "producer, splits = 2"), "have no producer"),
+        (hopper(128, 64, 2, 1, "producer, overlapped, persistent, kept"), "keeps keys"),
+        (hopper(128, 64, 2, 1, "kept"), "keeps keys"),
+        (hopper(128, 64, 2, 1, "staged"), "what is staged needs a producer"),
+        ("#plain.query_attention<warps = 3>", "warps"),
         ("#plain.depthwise<vector = 3>", "vector"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, TENSOR_ATTENTIONS
+from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, QUERY_ATTENTIONS, TENSOR_ATTENTIONS
 from tests.compile.cuda.cases import (
     ELEMENTWISE,
     F8_GEMMS,
@@ -49,6 +49,7 @@ _CASES = [
     *TENSOR_CONVS,
     *STEM_CONVS,
     *OWN_ATTENTIONS,
+    *QUERY_ATTENTIONS,
     *TENSOR_ATTENTIONS,
 ]
 

@@ -15,6 +15,7 @@ from tests.compile.cuda.attention_cases import (
     OWN_ATTENTIONS,
     Heads,
     attention,
+    masked,
     packed,
 )
 from tests.compile.cuda.cases import (
@@ -114,6 +115,13 @@ _DEFAULTS = [
     attention("attention_one", Heads(1, 12, 128, 128, 64)),
     attention("attention_384", Heads(64, 12, 384, 384, 64)),
     attention("attention_decode", Heads(1, 32, 1, 8192, 128)),
+    attention("attention_197", Heads(64, 12, 197, 197, 64)),
+    attention("attention_77", Heads(2, 8, 4096, 77, 40)),
+    attention("attention_one_query", Heads(64, 12, 1, 197, 64)),
+    attention("attention_f32", Heads(8, 12, 384, 384, 64), "f32"),
+    attention("attention_f32_128", Heads(1, 8, 1024, 1024, 128), "f32"),
+    masked("attention_keys", Heads(64, 12, 384, 384, 64), "added", ""),
+    masked("attention_keys_77", Heads(64, 12, 77, 77, 64), "shown", ""),
     packed("attention_masked", 8, 12, 384, 64, "f16", ""),
     packed("attention_mma_masked", 8, 12, 384, 64, "f16", "AttentionAttr"),
 ]
