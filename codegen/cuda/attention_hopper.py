@@ -72,9 +72,12 @@ class HopperAttention:
             aligned += aligned_to(operand, _ALIGNMENT // operand.element.bytes)
         region = view.region("score")
         pairs = _score_lanes(view)
-        aligned += pairs.packs(read_by(region))
         data = cast(HopperAttentionAttr, config).data
         mask = _mask(view, problem) if data.staged else None
+        if mask is None:
+            aligned += pairs.packs(read_by(region))
+        else:
+            aligned += aligned_to(mask.operand, _ALIGNMENT // mask.operand.element.bytes)
         if data.kept and ceil(problem.keys / data.tile[1]) > data.stages:
             raise Refusal(f"{problem.keys} keys in {data.stages} stages of {data.tile[1]}")
         keys = view.group("col").dim
