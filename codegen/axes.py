@@ -7,7 +7,7 @@ where every operand walks them as one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import (
@@ -60,11 +60,18 @@ class Space:
     groups: Mapping[str, tuple[Dim, ...]]
     ins: tuple[tuple[str, ...], ...]
     outs: tuple[str, ...]
+    """Those of all outs but `kept` ones."""
     regions: tuple[tuple[str, ...], ...]
     names: tuple[str, ...] = ()
     """Pointer variables of the leading ins."""
     sortable: tuple[str, ...] = ()
     """Groups whose order of axes means nothing."""
+    kept: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
+    """Those of outs that range over others, by index."""
+
+    def of_out(self, index: int) -> tuple[str, ...]:
+        """The groups that an out ranges over."""
+        return self.kept.get(index, self.outs)
 
 
 def _pointwise_space(op: KernelOp) -> Space:
@@ -99,7 +106,8 @@ def _back_to_back_space(op: BackToBackGemmOp) -> Space:
         *((middle,) * len(op.middle_ins)),
         *((outer,) * len(op.visible_ins)),
     )
-    return Space(groups, ins, outer, (middle, outer), ("a", "b", "c"))
+    kept = {i: middle for i in range(len(op.outs)) if i not in op.finished_outs}
+    return Space(groups, ins, outer, (middle, outer), ("a", "b", "c"), kept=kept)
 
 
 def _singles(names: str, sizes: Iterable[Dim]) -> dict[str, tuple[Dim, ...]]:

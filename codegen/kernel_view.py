@@ -13,7 +13,7 @@ Axes come in *groups*, which are the variables a template loops over:
 | dual_gemm | batch, m, n, k | a: batch m k; b, c: batch k n; others: batch m n |
 | gemm_rowwise | batch, m, n, k | those of gemm |
 | back_to_back_gemm | batch, m, n, k, l | a: batch m k; b: batch k l; c: batch l n; middle extras: |
-| | | batch m l; others: batch m n |
+| | | batch m l, as an out that is the middle; others: batch m n |
 | conv | n, h, w, c; o, r, s, g; p, q | input: n h w c; weight: o r s g; others: n p q o |
 | attention | batch, head, group, row, col, depth, value | query: batch head row depth; key: batch |
 | | | group col depth; value: batch group col value; extras: batch head row col; out: batch head |
@@ -149,7 +149,9 @@ class KernelView:
             Walk.of(access, groups, sizes)
             for access, groups in zip(op.in_access, self._space.ins, strict=True)
         ]
-        out_walks = [Walk.of(access, self._space.outs, sizes) for access in op.out_access]
+        out_walks = [
+            Walk.of(access, self._space.of_out(i), sizes) for i, access in enumerate(op.out_access)
+        ]
         index_walks = {
             name: [Walk.of(access, groups, sizes) for access in self._codes[name].indices]
             for name, groups in zip(op.REGION_NAMES, self._space.regions, strict=True)
@@ -248,6 +250,11 @@ class KernelView:
 
     def region(self, name: str) -> RegionView:
         return self.regions[name]
+
+    def outs_of(self, region: str) -> tuple[Operand, ...]:
+        """The outs that a region gives: the last one all but those that another keeps."""
+        finished = self.op.finished_outs.stop
+        return self.outs[:finished] if region == self.op.REGION_NAMES[-1] else self.outs[finished:]
 
     # Identity
 

@@ -393,6 +393,19 @@ class KernelOp(IRDLOperation, ABC):
         """The sizes that the map of `ins[index]` must have; None if the op has no demand."""
         return self.domain
 
+    def out_domain(self, index: int) -> Sequence[Dim]:
+        """The sizes that the map of `outs[index]` must have."""
+        return self.domain
+
+    @property
+    def finished_outs(self) -> range:
+        """Indices of the `outs` that the last region gives, in order."""
+        return range(len(self.outs))
+
+    def ins_of_out(self, index: int) -> range:
+        """Indices of the `ins` that are operands of the region that gives `outs[index]`."""
+        return self.visible_ins
+
     def region_ins(self, index: int) -> range:
         """Indices of the `ins` that are arguments of region `index`, in order."""
         return self.visible_ins
@@ -408,7 +421,7 @@ class KernelOp(IRDLOperation, ABC):
 
     def region_results(self, index: int) -> list[Attribute]:
         """The types that region `index` must yield."""
-        return [compute_type(element_of(out)) for out in self.outs]
+        return [compute_type(element_of(self.outs[i])) for i in self.finished_outs]
 
     def verify_(self) -> None:
         if len(self.in_maps) != len(self.ins) or len(self.out_maps) != len(self.outs):
@@ -439,9 +452,10 @@ class KernelOp(IRDLOperation, ABC):
         for i, (value, access) in enumerate(
             zip(values, (*self.in_access, *self.out_access), strict=True)
         ):
-            what = f"in {i}" if i < len(self.ins) else f"out {i - len(self.ins)}"
+            out = i - len(self.ins)
+            what = f"in {i}" if out < 0 else f"out {out}"
             check_in_bounds(access, dim_product(dims_of(value)), what)
-            wanted = self.expected_domain(i) if i < len(self.ins) else self.domain
+            wanted = self.expected_domain(i) if out < 0 else self.out_domain(out)
             if wanted is not None and tuple(wanted) != access.sizes:
                 raise VerifyException(
                     f"{what} ranges over {_text(access.sizes)}, expected {_text(wanted)}"
@@ -692,14 +706,16 @@ class BackToBackGemmOp(KernelOp):
     `outs[b, m, n] = epilogue(sum over l of t[b, m, l] * c[b, l, n], extras[b, m, n])`.
 
     The `ins` are a, b, c, the `middle_extras`, then the extras. Each of b, m, n, k, l is a group of
-    `groups[i]` dims. `t` is never stored, but a target may round it to the type of c, as its
-    matrix units take it; both products accumulate in f32.
+    `groups[i]` dims. Both products accumulate in f32; a target may round `t` to the type of c, as
+    its matrix units take it. `t` is not stored, unless the op `keeps_middle`: then it is the last
+    of the `outs`, over b, m, l, rounded to that one's type.
     """
 
     name = "kernel.back_to_back_gemm"
 
     groups = prop_def(IntArray)
     middle_extras = prop_def(IntegerAttr[I64])
+    keeps_middle = opt_prop_def(UnitAttr)
     middle = region_def("single_block")
     epilogue = region_def("single_block")
     REGION_NAMES: ClassVar[tuple[str, ...]] = ("middle", "epilogue")
@@ -749,6 +765,16 @@ class BackToBackGemmOp(KernelOp):
             return factors[index]
         return self.middle_domain if index in self.middle_ins else self.domain
 
+    @property
+    def finished_outs(self) -> range:
+        return range(len(self.outs) - (self.keeps_middle is not None))
+
+    def out_domain(self, index: int) -> Sequence[Dim]:
+        return self.domain if index in self.finished_outs else self.middle_domain
+
+    def ins_of_out(self, index: int) -> range:
+        return self.visible_ins if index in self.finished_outs else self.middle_ins
+
     def region_results(self, index: int) -> list[Attribute]:
         return [f32] if index == 0 else super().region_results(index)
 
@@ -761,6 +787,12 @@ class BackToBackGemmOp(KernelOp):
             raise VerifyException(
                 f"{self.name} needs {self.DATA_OPERANDS} factors and the middle extras, "
                 f"not {len(self.ins)} operands"
+            )
+        if not self.finished_outs:
+            raise VerifyException("the middle is kept, but there is no other destination")
+        if self.keeps_middle is not None and compute_type(element_of(self.outs[-1])) != f32:
+            raise VerifyException(
+                f"the middle is kept as {element_of(self.outs[-1])}, but it is a float"
             )
         super()._verify_maps()
 

@@ -127,6 +127,8 @@ def fuse_epilogue(joint: Joint, target: TargetInfo) -> KernelOp:
         return _redirect(joint, row)
     if not row.fuses_epilogue:
         raise Refusal(f"{producer.name} takes no epilogue on {target.name}")
+    if len(producer.finished_outs) < len(producer.outs):
+        raise Refusal("what it keeps of its middle is a result as well")
     merged = _merge(joint, producer, kind)
     if merged is None:
         factors = splits_for(
@@ -549,6 +551,8 @@ class DropUnusedResults(RewritePattern):
             return
         used = [i for i, result in enumerate(op.res) if result.uses]
         if len(used) == len(op.res):
+            return
+        if used and len(op.finished_outs) < len(op.outs):
             return
         if not used:
             rewriter.erase(op)

@@ -96,7 +96,7 @@ _IN_PLACE: frozenset[type[Operation]] = frozenset(
         RowwiseOp,
     }
 )
-"""Kernels that read an operand of their last region at an index before they write that index."""
+"""Kernels that read an operand of a region at an index before they write what it gives there."""
 
 
 def may_write_over(op: Operation, read: SSAValue, written: SSAValue) -> bool:
@@ -109,11 +109,12 @@ def may_write_over(op: Operation, read: SSAValue, written: SSAValue) -> bool:
         return False
     if bytes_of(element_of(read)) != bytes_of(element_of(written)):
         return False
-    outs = [m for out, m in zip(op.outs, op.out_access, strict=True) if out is written]
+    outs = [i for i, out in enumerate(op.outs) if out is written]
     ins = [(i, op.in_access[i]) for i, value in enumerate(op.ins) if value is read]
     if len(outs) != 1 or any(out is read for out in op.outs):
         return False
-    return all(i in op.visible_ins and access == outs[0] for i, access in ins)
+    place, own = op.out_access[outs[0]], op.ins_of_out(outs[0])
+    return all(i in own and access == place for i, access in ins)
 
 
 def assign_slots(function: FuncOp) -> tuple[dict[SSAValue, int], list[Slot]]:

@@ -101,7 +101,7 @@ class RegionRow:
     """
 
     def __init__(self, view: KernelView, region: str, along: str, outer: Sequence[str] = ()):
-        self._outs = view.outs
+        self._outs = view.outs_of(region)
         self._region: RegionView = view.region(region)
         self._group = view.group(along)
         self._outer = {name: name for name in outer}
@@ -126,6 +126,14 @@ class RegionRow:
         """The loop that makes a new value of each one of the array `target`."""
         finish = [f"{target}[at] = {self._region.results[0].text};"]
         return self._row((f"{target}[at]",), finish, self._is_linear(()), first)
+
+    def keeps(self, target: str, first: str = "begin") -> Lines:
+        """The loop that stores what `updates` made of the array `target`; nothing if it is no
+        result."""
+        is_linear = self._is_linear(self._outs)
+        variables = self._variables(is_linear)
+        body = [out.store(f"{target}[at]", **variables) for out in self._outs]
+        return row_loop(self._group, body, is_linear, first) if body else []
 
     def _row(
         self, given: Sequence[str], finish: Sequence[str], is_linear: bool, first: str

@@ -67,10 +67,13 @@ class Launch:
         """What region code yields for arrays of arguments."""
         return list(self.interpreter.run_ssacfg_region(region, tuple(arguments), self.op.name))
 
-    def finish(self, region: Region, computed: Sequence[Array]) -> PythonValues:
-        """Runs the last region on what the op computed and its visible operands, and stores."""
+    def finish(
+        self, region: Region, computed: Sequence[Array], kept: Sequence[Array] = ()
+    ) -> PythonValues:
+        """Runs the last region on what the op computed and its visible operands, and stores; `kept`
+        are the values of outs that another region gave."""
         visible = [self.loaded[i] for i in self.op.visible_ins]
-        return self.store(self.run(region, [*computed, *visible]))
+        return self.store([*self.run(region, [*computed, *visible]), *kept])
 
     def store(self, values: Sequence[Array]) -> PythonValues:
         """Writes the values to the destinations; returns the results, of tensors only."""
@@ -103,7 +106,7 @@ class Launch:
             for j, (storage, other) in enumerate(
                 zip(self.in_storages, self.in_access, strict=True)
             ):
-                if _in_place(self.op, j) and _same_place(out, access, storage, other):
+                if _in_place(self.op, j, i) and _same_place(out, access, storage, other):
                     continue
                 if _clash(out, access, storage, other):
                     raise InterpretationError(f"out {i} overwrites what in {j} still reads")
@@ -114,11 +117,12 @@ def _storage(value: Array) -> Array:
     return value.reshape(-1)
 
 
-def _in_place(op: kernel.KernelOp, index: int) -> bool:
-    """Whether `ins[index]` is read at just the element that is written: not as a factor."""
+def _in_place(op: kernel.KernelOp, index: int, out: int) -> bool:
+    """Whether `ins[index]` is read at just the element of `outs[out]` that is written: not as a
+    factor."""
     if isinstance(op, kernel.PointwiseOp | kernel.CopyOp | kernel.RowwiseOp):
         return True
-    return index in op.visible_ins
+    return index in op.ins_of_out(out)
 
 
 def _start(storage: Array) -> int:
@@ -235,7 +239,8 @@ class KernelFunctions(InterpreterFunctions):
         extras = [launch.loaded[i] for i in op.middle_ins]
         (middle,) = launch.run(op.middle, [first, *extras])
         middle = np.broadcast_to(middle, first.shape)
-        return launch.finish(op.epilogue, [_multiplied(middle, c, batch, rows)])
+        kept = [] if op.keeps_middle is None else [middle]
+        return launch.finish(op.epilogue, [_multiplied(middle, c, batch, rows)], kept)
 
     @impl(kernel.ConvOp)
     def conv(self, it: Interpreter, op: kernel.ConvOp, args: PythonValues) -> PythonValues:

@@ -150,7 +150,10 @@ def split_domain(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> KernelOp
     return rebuilt(
         op,
         in_maps=in_maps,
-        out_maps=[split_map(m, factors) for m in op.out_access],
+        out_maps=[
+            split_map(m, factors if i in op.finished_outs else _factors_of_region(op, 0, factors))
+            for i, m in enumerate(op.out_access)
+        ],
         regions=regions,
         properties=_counts_after_split(op, factors),
     )

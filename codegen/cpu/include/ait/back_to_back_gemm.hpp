@@ -1,5 +1,5 @@
 // Two matrix products, the first of which computes the left factor of the second: a block of rows
-// of it at a time, which is never stored.
+// of it at a time, which is stored only if the kernel does so.
 #pragma once
 
 #include "ait/row_product.hpp"

@@ -236,6 +236,48 @@ func.func @back_to_back_middle(%x: tensor<4x8xf32>, %w: tensor<8x6xf32>, %v: ten
 
 // -----
 
+func.func @middle_alone(%x: tensor<4x8xf32>, %w: tensor<8x6xf32>, %v: tensor<6x3xf32>, %t: tensor<4x6xf32>) {
+  // expected-error@+1 {{the middle is kept, but there is no other destination}}
+  %r = kernel.back_to_back_gemm ins(%x : tensor<4x8xf32>, %w : tensor<8x6xf32>, %v : tensor<6x3xf32>) outs(%t : tensor<4x6xf32>) {groups = array<i64: 0, 1, 1, 1, 1>, middle_extras = 0 : i64, keeps_middle} middle {
+  ^bb0(%s: f32):
+    kernel.yield %s : f32
+  } epilogue {
+  ^bb0(%s: f32):
+    kernel.yield %s : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @middle_of_result(%x: tensor<4x8xf32>, %w: tensor<8x6xf32>, %v: tensor<6x3xf32>, %o: tensor<4x3xf32>, %t: tensor<4x3xf32>) {
+  // expected-error@+1 {{out 1 ranges over [4, 3], expected [4, 6]}}
+  %r, %t2 = kernel.back_to_back_gemm ins(%x : tensor<4x8xf32>, %w : tensor<8x6xf32>, %v : tensor<6x3xf32>) outs(%o : tensor<4x3xf32>, %t : tensor<4x3xf32>) {groups = array<i64: 0, 1, 1, 1, 1>, middle_extras = 0 : i64, keeps_middle} middle {
+  ^bb0(%s: f32):
+    kernel.yield %s : f32
+  } epilogue {
+  ^bb0(%s: f32):
+    kernel.yield %s : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @middle_of_integers(%x: tensor<4x8xf32>, %w: tensor<8x6xf32>, %v: tensor<6x3xf32>, %o: tensor<4x3xf32>, %t: tensor<4x6xi32>) {
+  // expected-error@+1 {{the middle is kept as i32, but it is a float}}
+  %r, %t2 = kernel.back_to_back_gemm ins(%x : tensor<4x8xf32>, %w : tensor<8x6xf32>, %v : tensor<6x3xf32>) outs(%o : tensor<4x3xf32>, %t : tensor<4x6xi32>) {groups = array<i64: 0, 1, 1, 1, 1>, middle_extras = 0 : i64, keeps_middle} middle {
+  ^bb0(%s: f32):
+    kernel.yield %s : f32
+  } epilogue {
+  ^bb0(%s: f32):
+    kernel.yield %s : f32
+  }
+  func.return
+}
+
+// -----
+
 func.func @conv_rank(%x: tensor<8x8x4xf32>, %w: tensor<6x3x3x4xf32>, %o: tensor<1x6x6x6xf32>) {
   // expected-error@+1 {{the input must have 4 dims, not 3}}
   %r = kernel.conv ins(%x : tensor<8x8x4xf32>, %w : tensor<6x3x3x4xf32>) outs(%o : tensor<1x6x6x6xf32>) {strides = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64} epilogue {

@@ -107,6 +107,27 @@ func.func @back_to_back_gemm(%x: tensor<4x8xf16>, %w: tensor<8x6xf16>, %v: tenso
   func.return %r : tensor<4x3xf16>
 }
 
+// CHECK-LABEL: func.func @middle_kept(
+// CHECK-NEXT:    %r, %t = kernel.back_to_back_gemm ins(%x : tensor<4x8xf16>, %w : tensor<8x6xf16>, %v : tensor<6x3xf16>, %a : tensor<4x6xf16>) outs(%o : tensor<4x3xf16>, %m : tensor<4x6xf16>) {groups = array<i64: 0, 1, 1, 1, 1>, middle_extras = 1 : i64, keeps_middle} middle {
+// CHECK-NEXT:    ^bb0(%first: f32, %residual: f32):
+// CHECK-NEXT:      %0 = arith.addf %first, %residual : f32
+// CHECK-NEXT:      kernel.yield %0 : f32
+// CHECK-NEXT:    } epilogue {
+// CHECK-NEXT:    ^bb0(%second: f32):
+// CHECK-NEXT:      kernel.yield %second : f32
+// CHECK-NEXT:    }
+func.func @middle_kept(%x: tensor<4x8xf16>, %w: tensor<8x6xf16>, %v: tensor<6x3xf16>, %a: tensor<4x6xf16>, %o: tensor<4x3xf16>, %m: tensor<4x6xf16>) -> (tensor<4x3xf16>, tensor<4x6xf16>) {
+  %r, %t = kernel.back_to_back_gemm ins(%x : tensor<4x8xf16>, %w : tensor<8x6xf16>, %v : tensor<6x3xf16>, %a : tensor<4x6xf16>) outs(%o : tensor<4x3xf16>, %m : tensor<4x6xf16>) {groups = array<i64: 0, 1, 1, 1, 1>, middle_extras = 1 : i64, keeps_middle} middle {
+  ^bb0(%first: f32, %residual: f32):
+    %0 = arith.addf %first, %residual : f32
+    kernel.yield %0 : f32
+  } epilogue {
+  ^bb0(%second: f32):
+    kernel.yield %second : f32
+  }
+  func.return %r, %t : tensor<4x3xf16>, tensor<4x6xf16>
+}
+
 // CHECK-LABEL: func.func @conv(
 // CHECK-NEXT:    %r = kernel.conv ins(%x : tensor<2x8x8x4xf32>, %w : tensor<6x3x3x2xf32>) outs(%o : tensor<2x4x4x6xf32>) {strides = array<i64: 2, 2>, padding = array<i64: 1, 1, 1, 1>, dilations = array<i64: 1, 1>, groups = 2 : i64} epilogue {
 // CHECK-NEXT:    ^bb0(%acc: f32):

@@ -18,6 +18,13 @@ class Case:
     result: str
     op: str
     tolerance: float = 2e-6
+    kept: str = ""
+    """The type of a second result, into `%f`."""
+
+    @property
+    def results(self) -> dict[str, str]:
+        """Names and types."""
+        return {self.name: self.result} | ({f"{self.name}_kept": self.kept} if self.kept else {})
 
 
 def sym(dims: str, element: str = "f32") -> str:
@@ -414,18 +421,24 @@ def back_to_back(
     out: str,
     groups: str,
     maps: dict[str, str],
-    **more: object,
+    tolerance: float = 2e-6,
+    kept: str = "",
 ) -> Case:
-    """`relu(a @ b + x) @ c + z`; `maps` where they are not dense. z is like the result."""
+    """`relu(a @ b + x) @ c + z`; `maps` where they are not dense. z is like the result. `kept`: the
+    type of the middle, if that is a result too, with the map of `t`."""
     types = {"a": a, "b": b, "c": c, "x": x, "z": out}
     ins = ", ".join(f"%{v} {maps.get(v, '')} : {t}" for v, t in types.items())
+    outs = f"%e {maps.get('z', '')} : {out}" + (
+        f", %f {maps.get('t', '')} : {kept}" if kept else ""
+    )
     return Case(
         name,
         types,
         out,
-        f"kernel.back_to_back_gemm ins({ins}) outs(%e {maps.get('z', '')} : {out}) {{groups = "
-        f"array<i64: {groups}>, middle_extras = 1 : i64}} middle {RELU} epilogue {ADD}",
-        **more,  # type: ignore[arg-type]
+        f"kernel.back_to_back_gemm ins({ins}) outs({outs}) {{groups = array<i64: {groups}>, "
+        f"middle_extras = 1 : i64{', keeps_middle' if kept else ''}}} middle {RELU} epilogue {ADD}",
+        tolerance,
+        kept,
     )
 
 
@@ -496,6 +509,39 @@ BACK_TO_BACK = [
         "0, 1, 1, 1, 1",
         {},
         tolerance=1e-5,
+    ),
+    back_to_back(
+        "back_to_back_kept",
+        "tensor<3x40x217xf16>",
+        "tensor<3x40x20xf16>",
+        "tensor<20x18xbf16>",
+        "tensor<3x217xf16>",
+        "tensor<3x217x18xf32>",
+        "1, 1, 1, 1, 1",
+        {
+            "a": "<offset 0, sizes [3, 217, 40], strides [8680, 1, 217]>",
+            "c": "<offset 0, sizes [3, 20, 18], strides [0, 18, 1]>",
+            "x": "<offset 0, sizes [3, 217, 20], strides [217, 1, 0]>",
+            "t": "<offset 0, sizes [3, 217, 20], strides [20, 60, 1]>",
+        },
+        tolerance=1e-3,
+        kept="tensor<217x3x20xf16>",
+    ),
+    back_to_back(
+        "back_to_back_kept_of_dims",
+        sym("batch, 16, 64"),
+        "tensor<48x64xf32>",
+        "tensor<4x12x15xf32>",
+        "tensor<4x12xf32>",
+        sym("batch, 16, 15"),
+        "0, 2, 1, 1, 2",
+        {
+            "b": "<offset 0, sizes [64, 4, 12], strides [1, 768, 64]>",
+            "x": f"<offset 0, sizes [batch, 16, 4, 12], strides [0, 0, 12, 1], {B}>",
+            "t": f"<offset 0, sizes [batch, 16, 4, 12], strides [768, 12, 192, 1], {B}>",
+        },
+        tolerance=1e-5,
+        kept=sym("batch, 4, 16, 12"),
     ),
     back_to_back(
         "back_to_back_no_middle",
@@ -1066,11 +1112,15 @@ def module_text() -> str:
             f'%{case.name}_{name}: {type_} {{ait.name = "{case.name}.{name}"}}'
             for name, type_ in case.inputs.items()
         ]
-        text = f"%e = kernel.empty : {case.result}\n%r = {case.op}"
+        names_of_results = "%r, %s" if case.kept else "%r"
+        text = f"%e = kernel.empty : {case.result}\n"
+        text += f"%f = kernel.empty : {case.kept}\n" if case.kept else ""
+        text += f"{names_of_results} = {case.op}"
         body.append(names.sub(rf"%{case.name}_\1", text))
-    types = ", ".join(f'{case.result} {{ait.name = "{case.name}"}}' for case in CASES)
-    results = ", ".join(f"%{case.name}_r" for case in CASES)
-    result_types = ", ".join(case.result for case in CASES)
+    named = [pair for case in CASES for pair in case.results.items()]
+    types = ", ".join(f'{type_} {{ait.name = "{name}"}}' for name, type_ in named)
+    values = [f"%{c.name}_{r}" for c in CASES for r in ("r", "s")[: len(c.results)]]
+    results, result_types = ", ".join(values), ", ".join(type_ for _, type_ in named)
     newline = "\n"
     return (
         f"func.func @main({', '.join(arguments)}) -> ({types}) {{\n{newline.join(body)}\n"

@@ -61,15 +61,16 @@ def results(model: CompiledModel, inputs: dict[str, Array]) -> dict[str, Array]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_kernel(case: Case, results: dict[str, Array], expected: dict[str, Array]) -> None:
-    got, want = results[case.name], expected[case.name]
-    assert got.dtype == want.dtype and got.shape == want.shape
-    if np.issubdtype(want.dtype, np.integer) or want.dtype == np.bool_:
-        np.testing.assert_array_equal(got, want)
-        return
-    scale = max(1.0, float(np.abs(want.astype(np.float64)).max(initial=0.0)))
-    np.testing.assert_allclose(
-        got.astype(np.float64), want.astype(np.float64), rtol=0, atol=case.tolerance * scale
-    )
+    for name in case.results:
+        got, want = results[name], expected[name]
+        assert got.dtype == want.dtype and got.shape == want.shape
+        if np.issubdtype(want.dtype, np.integer) or want.dtype == np.bool_:
+            np.testing.assert_array_equal(got, want)
+            continue
+        scale = max(1.0, float(np.abs(want.astype(np.float64)).max(initial=0.0)))
+        np.testing.assert_allclose(
+            got.astype(np.float64), want.astype(np.float64), rtol=0, atol=case.tolerance * scale
+        )
 
 
 def test_index_out_of_range_is_an_error(model: CompiledModel, inputs: dict[str, Array]) -> None:
