@@ -7,7 +7,7 @@ dependency points from `codegen` to `passes` only. Nothing here, or behind it, p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from typing import Protocol, cast
@@ -92,6 +92,9 @@ class RowTile:
     """What such a kernel takes beside the work of its units, which wait for each other."""
     rate: float = 1.0
     """The share of a plain product's speed at which it multiplies."""
+    in_parts: bool = False
+    """Of two products: whether the middle may pass in parts. It may have any width then, and be
+    stored on its way."""
 
     def shares(self, width: int) -> Sequence[tuple[tuple[int, int | None], int | None]]:
         """The tiles that rows of so many elements may be in, and how many groups of units that have
@@ -200,7 +203,6 @@ _KINDS = [kind for kind in Kernel.operations if issubclass(kind, KernelOp)]
 _MULTIPLYING = (AttentionOp, ConvOp, DualGemmOp, GemmOp)
 NARROW_FACTORS = frozenset({"i8", "f8E4M3FN"})
 _ALIGNED = AlignedAccess(bytes=16, speed_without=0.25)
-_ROW_KINDS = (GemmRowwiseOp, BackToBackGemmOp)
 
 _ANY_DEVICE = DeviceDescription(
     name="any",
@@ -236,7 +238,8 @@ class AnyTarget:
                 for kind in _KINDS
             },
             GemmOp: KernelCapability(aligned=_ALIGNED, narrow_factors=NARROW_FACTORS),
-            **{kind: KernelCapability(rows=row_tile(_ANY_DEVICE)) for kind in _ROW_KINDS},
+            GemmRowwiseOp: KernelCapability(rows=row_tile(_ANY_DEVICE)),
+            BackToBackGemmOp: KernelCapability(rows=replace(row_tile(_ANY_DEVICE), in_parts=True)),
         },
         groups=dict.fromkeys(_KINDS, GroupCapability()),
     )

@@ -33,8 +33,8 @@ _WIDEST_MIDDLE = 256
 _MOST_STAGES = 8
 _COLUMNS = (256, 192, 128, 96, 64, 32)
 
-ROWS = RowTile(width=_WIDEST_MIDDLE, tiles=[(128, None), (64, None)])
-"""The rows of a block."""
+ROWS = RowTile(width=_WIDEST_MIDDLE, tiles=[(128, None), (64, None)], in_parts=True)
+"""The rows of a block; the kernels that have the middle in parts are in back_to_back_parts.py."""
 
 
 class BackToBackHopper:
@@ -45,6 +45,8 @@ class BackToBackHopper:
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         check_factors(view)
+        if view.outs_of("middle"):
+            raise Refusal("the middle is a result")
         middle = upper_bound(view.group("l").dim)
         if middle > _WIDEST_MIDDLE:
             raise Refusal(f"a middle of {middle} columns")
@@ -102,7 +104,7 @@ def shapes_of(view: KernelView) -> tuple[GemmShape, GemmShape]:
     """The two products as numbers."""
     names = ("batch", "m", "n", "k", "l")
     batch, m, n, k, middle = (max(1, upper_bound(view.group(name).dim)) for name in names)
-    others = [*view.extras, *view.outs]
+    others = [*view.extras, *view.outs_of("epilogue")]
     whole = [o for o in others if o.stride("m") != 0 and o.stride("n") != 0]
     width = view.ins[0].element.bytes
     return (

@@ -5,6 +5,7 @@
 #cuda.wgmma<tile = [64, 32, 64], schedule = cooperative, stages = 8, split = 4, swapped>
 #cuda.wgmma_rows<tile = [128, 192, 64], cluster = 4, schedule = cooperative, stages = 4>
 #cuda.back_to_back<tile = [128, 128, 64], stages = 4>
+#cuda.back_to_back_parts<tile = [128, 64, 64], left = 2, stages = 8, ring = 4>
 #cuda.mma<tile = [128, 64, 16], warps = [2, 2], stages = 4, products = tf32x3>
 #cuda.gemm_sm80<tile = [128, 128, 32], warps = [2, 2], stages = 4>
 #cuda.conv<tile = [128, 64, 32], warps = [2, 2], stages = 4>
@@ -282,6 +283,54 @@ class BackToBackAttr(ConfigAttr[BackToBackConfig]):
     wgmma, compute capability 9.0a)."""
 
     name = "cuda.back_to_back"
+
+
+@dataclass(frozen=True)
+class BackToBackPartsConfig:
+    """Two gemms, one after the other, the middle in parts: how many rows a block has, how many
+    columns of the middle a part, how many columns of the second product (all of them); the steps of
+    left and of right factors in shared memory, and the slots of what the middle region reads that
+    are on their way. A warpgroup has 64 rows."""
+
+    tile: tuple[int, int, int]
+    left: int
+    stages: int
+    ring: int
+
+    @property
+    def warpgroups(self) -> int:
+        """How many multiply."""
+        return self.tile[0] // 64
+
+    @property
+    def shared_bytes(self) -> int:
+        """The shared memory of a block for factors."""
+        m, part, n = self.tile
+        return (m * self.left + max(part, n) * self.stages) * 64 * 2 + _BARRIER_BYTES
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        m, part, n = self.tile
+        sums = part // 2 + n // 2 + part // 4
+        checks = (
+            (m in (64, 128, 192), "a block has 64, 128 or 192 rows"),
+            (part in (64, 128), "a part of the middle has 64 or 128 columns"),
+            (n % 32 == 0 and 32 <= n <= 256, "the columns are 32 to 256, by 32"),
+            (sums <= (112 if m == 192 else 192), "the accumulators do not fit the registers"),
+            (1 <= self.left <= 16, "the steps of left factors must be 1 to 16"),
+            (2 <= self.stages <= 32, "stages must be 2 to 32"),
+            (1 <= self.ring <= 8, "the ring has 1 to 8 slots"),
+            (self.shared_bytes <= _SHARED_BYTES, "the tiles do not fit shared memory"),
+        )
+        return [text for holds, text in checks if not holds]
+
+
+@irdl_attr_definition
+class BackToBackPartsAttr(ConfigAttr[BackToBackPartsConfig]):
+    """Config of two gemms, the first of which computes the left factor of the second, in parts (TMA
+    and wgmma, compute capability 9.0a)."""
+
+    name = "cuda.back_to_back_parts"
 
 
 _OTHER_REGISTERS = 100
@@ -691,6 +740,7 @@ Cuda = Dialect(
     [
         AttentionAttr,
         BackToBackAttr,
+        BackToBackPartsAttr,
         ConvAttr,
         CutlassMmaAttr,
         GemmAttr,

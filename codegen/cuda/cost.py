@@ -11,6 +11,7 @@ from math import ceil
 
 from ait.codegen.cuda.config import (
     BackToBackConfig,
+    BackToBackPartsConfig,
     HopperConvConfig,
     MmaConfig,
     Products,
@@ -79,6 +80,20 @@ _THREE_WARPGROUPS_RATE = 0.95
 _ADDED_RATE, _ADDED_ALONE_RATE = 0.95, 0.55
 # How much of the lesser of multiplying and of moving data is not hidden by the other.
 _HINDRANCE = 0.03
+# Of two gemms with the middle in parts, the clocks of a warpgroup (fits to tiles of an H100): for
+# the products of a part, for a step of right factors that come anew, more of it if few are on their
+# way, for a slot of 64 columns of the middle and each operation of the regions on it, and for a
+# load that is waited for.
+_PART_CLOCKS, _STREAMED_STEP_CLOCKS, _ENOUGH_STEPS = 430.0, 180.0, 4
+_SLOT_CLOCKS, _SLOT_CLOCKS_AN_OPERATION = 210.0, 15.0
+_LOAD_CLOCKS = 1200.0
+# What memory loses where several warpgroups of each multiprocessor reach for places far apart, and
+# where few slots are on their way; and how much faster the last-level cache is, which has what the
+# kernels before have left if it has room.
+_PARTS_PLACES_LOSS = 1.1
+_ENOUGH_SLOTS, _MISSING_SLOT_LOSS = 4, 0.05
+_NEAR_SPEED = 2.0
+_PARTS_RAMP_SECONDS = 2.2e-6
 # Between the last instruction of a pingpong's warpgroup and the first one of the other.
 _TURN_SECONDS = 0.5e-6
 # Region ops of many instructions.
@@ -289,6 +304,54 @@ def back_to_back_seconds(
     moved += second.batch * second.n * (middle + second.m * second.epilogue_bytes)
     steady, stream = ceil(tiles / device.units) * tile, moved / device.memory_bandwidth
     return max(steady, stream) + _HINDRANCE * min(steady, stream) + _RAMP_SECONDS
+
+
+def back_to_back_parts_seconds(
+    first: GemmShape,
+    second: GemmShape,
+    device: DeviceDescription,
+    config: BackToBackPartsConfig,
+    stays: bool,
+    middle_bytes: int,
+    operations: int = 0,
+) -> float:
+    """Expected time of two gemms in one kernel, the middle in parts. `second`: the shape whose k is
+    the n of `first`; `stays`: whether right factors are loaded once; `middle_bytes`: what is read
+    and written for each element of the middle; `operations`: the regions', for each element.
+
+    A warpgroup does one thing after the other, so what counts is how long that takes, while the
+    others share the multiprocessor with it.
+    """
+    m, part, n = config.tile
+    tiles = ceil(first.m / m)
+    clock = device.matrix_peak["f16"] / device.units / _MATRIX_OPERATIONS_PER_CLOCK
+    steps, slots = ceil(first.k / 64), first.n // 64
+    parts = first.n // part
+
+    def multiply(columns: int) -> float:
+        """Clocks of a step along k."""
+        return 2 * 64 * columns * 64 / _MATRIX_OPERATIONS_PER_CLOCK
+
+    slot = config.warpgroups * (_SLOT_CLOCKS + _SLOT_CLOCKS_AN_OPERATION * operations)
+    tile = parts * (_PART_CLOCKS + steps * multiply(part))
+    tile += slots * (slot + multiply(n)) + n / 64 * slot
+    if not stays:
+        streamed = parts * steps * ceil(part / 128) + slots * ceil(n / 128)
+        tile += streamed * _STREAMED_STEP_CLOCKS * max(1.0, _ENOUGH_STEPS / config.stages) ** 2
+    # Where no second tile of the left factor fits, its load is not hidden.
+    exposed = max(0.0, 2 - config.left / steps)
+    tile += exposed * (_LOAD_CLOCKS + steps * m * 128 / (_LONE_UNIT_BANDWIDTH / clock))
+    each = first.k * first.element_bytes + first.n * middle_bytes + n * second.epilogue_bytes
+    steady = ceil(tiles / device.units) * tile / clock
+    stream = first.m * each / device.memory_bandwidth
+    if first.m * each < device.cache_bytes:
+        stream /= _NEAR_SPEED
+    if config.warpgroups > 1:
+        stream *= _PARTS_PLACES_LOSS
+    missing = max(0, _ENOUGH_SLOTS - config.warpgroups * config.ring)
+    stream *= 1 + _MISSING_SLOT_LOSS * missing**2 * (middle_bytes > 2)
+    # Neither hides all of the other.
+    return (steady**6 + stream**6) ** (1 / 6) + _PARTS_RAMP_SECONDS
 
 
 def _units_for(split: int, device: DeviceDescription) -> int:

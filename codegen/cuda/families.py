@@ -9,6 +9,7 @@ from ait.codegen.cuda.attention import TensorAttention
 from ait.codegen.cuda.attention_hopper import HopperAttention
 from ait.codegen.cuda.back_to_back import ROWS as BACK_TO_BACK_ROWS
 from ait.codegen.cuda.back_to_back import BackToBackHopper
+from ait.codegen.cuda.back_to_back_parts import BackToBackParts
 from ait.codegen.cuda.config import Products
 from ait.codegen.cuda.conv import TensorConv
 from ait.codegen.cuda.conv_halo import HaloConv
@@ -88,7 +89,7 @@ def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
         BackToBackGemmOp: OpRow(
             replace(_GEMM, rows=BACK_TO_BACK_ROWS),
             [],
-            {"sm_90a": [BackToBackHopper()]},
+            {"sm_90a": [BackToBackHopper(), BackToBackParts()]},
             {"sm_90a": _TMA},
         ),
         ConvOp: OpRow(

@@ -12,7 +12,7 @@ from typing import ClassVar
 from ait.codegen.axes import Axis
 from ait.codegen.cuda.config import WgmmaConfig
 from ait.codegen.gpu.lanes import PACK_BYTES, Lanes, Lines, Reach, fits, read_by
-from ait.codegen.kernel_view import KernelView
+from ait.codegen.kernel_view import KernelView, RegionView
 from ait.codegen.operand import Operand
 from ait.dialects.kernel import DualGemmOp
 
@@ -96,9 +96,10 @@ class Fragments(Lanes):
     rows: tuple[Operand, ...] = ()
     lines: tuple[Operand, ...] = ()
     tiles: tuple[Operand, ...] = ()
+    outs: tuple[Operand, ...] = ()
+    """Where results go; one that is not stored goes to the next product alone."""
     factors: int = 1
     """How many right ones the product has."""
-    result_count: int = 1
     ring: int = 1
     """How many slots of the tiles, each of sixteen rows and a chunk of columns, a warp brings at
     once."""
@@ -138,12 +139,19 @@ class Fragments(Lanes):
 
     def held_bytes(self, config: WgmmaConfig) -> int:
         """Shared memory of a block for what is read, and for results on their way."""
-        n = config.tile[1]
-        slot = _ROWS * self._chunk(config) * 2
+        return self._held_bytes(config.warpgroups, config.tile[1], self._chunk(config))
+
+    def held_bytes_of(self, rows: int, columns: int, chunk: int | None = None) -> int:
+        """The same of a block of so many rows, 64 a warpgroup. `chunk`: the columns of a slot, if
+        not those of a tile whose sums all wait."""
+        return self._held_bytes(rows // 64, columns, chunk or self._chunk_of(columns, columns))
+
+    def _held_bytes(self, warpgroups: int, columns: int, chunk: int) -> int:
+        slot = _ROWS * chunk * 2
         tiles = len(self.tiles) * self.ring * slot
-        lines = -(-self.line_bytes * n // 128) * 128
-        each = self.result_count * slot + max(tiles, 128) + max(lines, 128)
-        return config.warpgroups * _WARPS * each
+        lines = -(-self.line_bytes * columns // 128) * 128
+        each = max(len(self.outs), 1) * slot + max(tiles, 128) + max(lines, 128)
+        return warpgroups * _WARPS * each
 
     def rings(self, config: WgmmaConfig) -> Iterator[Fragments]:
         """The same with each size of ring that is worth trying, the largest first."""
@@ -156,7 +164,10 @@ class Fragments(Lanes):
     def _chunk(self, config: WgmmaConfig) -> int:
         """Columns of a slot: wide ones need registers, which many sums leave none of."""
         n = config.tile[1]
-        sums = config.part_rows // 64 * n * self.factors
+        return self._chunk_of(n, config.part_rows // 64 * n * self.factors)
+
+    @staticmethod
+    def _chunk_of(n: int, sums: int) -> int:
         return next(c for c in _CHUNKS if n % c == 0 and (c <= _NARROW or sums <= _FEW_SUMS))
 
 
@@ -192,14 +203,31 @@ def packs_of(view: KernelView, rows: str, columns: str, tile_columns: int) -> Pa
 def fragments_of(view: KernelView, rows: str, columns: str) -> Fragments | None:
     """None if results are not of 16 bits in pieces along rows or columns, or the region reads what
     is no row, line or tile."""
-    return _fragments(view, rows, columns, False) or _fragments(view, rows, columns, True)
+    epilogue = view.region("epilogue")
+    return fragments_along_columns(view, epilogue, view.outs, rows, columns) or _fragments(
+        view, epilogue, view.outs, rows, columns, True
+    )
 
 
-def _fragments(view: KernelView, rows: str, columns: str, across: bool) -> Fragments | None:
-    axis = _innermost(view, rows if across else columns)
-    if any(out.element.bytes != 2 for out in view.outs) or not fits(axis, [], view.outs, _PIECE):
+def fragments_along_columns(
+    view: KernelView, region: RegionView, outs: Sequence[Operand], rows: str, columns: str
+) -> Fragments | None:
+    """Those of a region of the op, and of the `outs` that it gives, in pieces along columns."""
+    return _fragments(view, region, outs, rows, columns, False)
+
+
+def _fragments(
+    view: KernelView,
+    region: RegionView,
+    results: Sequence[Operand],
+    rows: str,
+    columns: str,
+    across: bool,
+) -> Fragments | None:
+    axis, outs = _innermost(view, rows if across else columns), tuple(results)
+    if any(out.element.bytes != 2 for out in outs) or not fits(axis, [], outs, _PIECE):
         return None
-    read = read_by(view.region("epilogue"))
+    read = read_by(region)
     of_rows = tuple(operand for operand in read if operand.stride(columns) == 0)
     others = [operand for operand in read if operand not in of_rows]
     lines = tuple(operand for operand in others if operand.stride(rows) == 0)
@@ -213,8 +241,7 @@ def _fragments(view: KernelView, rows: str, columns: str, across: bool) -> Fragm
     each = {**place, columns: f"({place[columns]} + lane)"}
     inner = _innermost(view, columns)
     factors = 2 if isinstance(view.op, DualGemmOp) else 1
-    outs = len(view.outs)
-    return Fragments(2, inner, place, each, of_rows, lines, tiles, factors, outs, 1, across)
+    return Fragments(2, inner, place, each, of_rows, lines, tiles, outs, factors, 1, across)
 
 
 def _place(rows: str, columns: str) -> dict[str, str]:

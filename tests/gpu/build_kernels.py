@@ -47,7 +47,7 @@ from tests.compile.cuda.conv_cases import (
 )
 from tests.compile.cuda.kernels import Array, Case
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
-from tests.compile.cuda.whole_row_cases import BACK_TO_BACK, WHOLE_ROWS
+from tests.compile.cuda.whole_row_cases import BACK_TO_BACK, PARTS, WHOLE_ROWS
 
 _HARNESS = Path(__file__).parent / "harness.inc"
 _RUNNER = Path(__file__).parent / "run_prebuilt.py"
@@ -86,6 +86,7 @@ def all_cases() -> list[Case]:
         *ROWS,
         *WHOLE_ROWS,
         *BACK_TO_BACK,
+        *PARTS,
         *OUT_OF_RANGE,
     ):
         name, count = case.name, 1

@@ -6,14 +6,26 @@ import pytest
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 from ait.codegen.cuda.back_to_back import BackToBackHopper, factors_of
-from ait.codegen.cuda.config import BackToBackAttr, BackToBackConfig
+from ait.codegen.cuda.back_to_back_parts import BackToBackParts
+from ait.codegen.cuda.config import (
+    BackToBackAttr,
+    BackToBackConfig,
+    BackToBackPartsAttr,
+)
 from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
 from tests.compile.cuda.kernels import TARGET, Case, parse_config
 from tests.compile.cuda.test_nvcc import assert_clean, compile_kernel
-from tests.compile.cuda.whole_row_cases import BACK_TO_BACK, back_to_back, both
+from tests.compile.cuda.whole_row_cases import (
+    BACK_TO_BACK,
+    PARTS,
+    back_to_back,
+    back_to_back_parts,
+    both,
+    parts,
+)
 
 
 def bare_view(case: Case) -> KernelView:
@@ -24,7 +36,9 @@ def bare_view(case: Case) -> KernelView:
 
 def test_every_case_renders() -> None:
     for case in BACK_TO_BACK:
-        assert "run_hopper_back_to_back" in case.source()
+        assert "run_hopper_back_to_back<" in case.source()
+    for case in PARTS:
+        assert "run_hopper_back_to_back_parts<" in case.source()
 
 
 def test_the_second_right_factor_lies_along_the_middle() -> None:
@@ -69,6 +83,62 @@ def test_what_does_not_fit_is_refused(case: Case, reason: str) -> None:
     assert reason in (TARGET.refusal(view.op) or "")
 
 
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        (back_to_back_parts(64, 64, 64, 96, "", "odd"), "a middle of 96 columns is no number"),
+        (back_to_back_parts(64, 264, 64, 128, "", "wide"), "264 columns"),
+        (back_to_back_parts(64, 64, 60, 128, "", "unaligned"), "the left factor is not aligned"),
+        (back_to_back_parts(64, 60, 64, 128, "", "pieces"), "no rows, lines or tiles"),
+        (back_to_back_parts(64, 64, 64, 128, "", "f32", "f32"), "factors of f32"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Case) else "",
+)
+def test_what_does_not_pass_in_parts_is_refused(case: Case, reason: str) -> None:
+    view = bare_view(case)
+    with pytest.raises(Refusal, match=reason):
+        BackToBackParts().candidates(view, TARGET.description)
+    assert TARGET.refusal(view.op) is not None
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_candidates_in_parts_render(kept: bool) -> None:
+    """All of them, for a middle that registers would hold and for a wider one."""
+    for middle, n in ((128, 64), (512, 128), (1024, 256)):
+        case = back_to_back_parts(4096, n, 128, middle, "", "any", kept=kept)
+        view = bare_view(case)
+        found = BackToBackParts().candidates(view, TARGET.description)
+        configs = [candidate.config for candidate in found]
+        assert len(set(configs)) == len(configs) > 0
+        for config in configs:
+            assert isinstance(config, BackToBackPartsAttr) and not config.data.problems()
+            BackToBackParts().values(view, config)
+
+
+def test_a_middle_that_is_kept_passes_in_parts() -> None:
+    """One that is not goes to the kernel that has it whole, if that can."""
+    for kept, kind in ((True, BackToBackPartsAttr), (False, BackToBackAttr)):
+        case = back_to_back_parts(4096, 64, 64, 128, "", "any", kept=kept)
+        configs = TARGET.candidates(bare_view(case).op)
+        assert any(isinstance(config, kind) for config in configs)
+        assert any(isinstance(config, BackToBackAttr) for config in configs) != kept
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (parts(128, 128, 64, 2, 4, 1), "no whole number of parts of 128"),
+        (parts(128, 64, 32, 2, 4, 1), "there are more columns"),
+        (parts(128, 64, 64, 1, 4, 1), "the left factor's steps do not fit"),
+        (parts(128, 64, 64, 2, 4, 4), "the ring is longer than the middle"),
+        (parts(128, 64, 64, 8, 10, 2), "do not fit shared memory"),
+    ],
+)
+def test_a_config_in_parts_that_does_not_fit_is_an_error(config: str, message: str) -> None:
+    with pytest.raises(CompileError, match=message):
+        back_to_back_parts(64, 64, 128, 192, config, "narrow").source()
+
+
 def test_a_config_that_does_not_hold_the_middle_is_an_error() -> None:
     with pytest.raises(CompileError, match="more columns"):
         back_to_back(64, 64, 64, 128, both(64, 96, 64, 3), "narrow").source()
@@ -78,8 +148,11 @@ def test_a_config_that_does_not_hold_the_middle_is_an_error() -> None:
 
 
 def test_configs_round_trip() -> None:
-    text = both(128, 192, 64, 4)
-    assert str(parse_config(text, BackToBackAttr)) == text
+    for text, kind in (
+        (both(128, 192, 64, 4), BackToBackAttr),
+        (parts(192, 64, 96, 3, 6, 2), BackToBackPartsAttr),
+    ):
+        assert str(parse_config(text, kind)) == text
 
 
 @pytest.mark.parametrize(
@@ -98,6 +171,25 @@ def test_wrong_configs_are_refused(text: str, message: str) -> None:
         parse_config(f"#cuda.back_to_back<{text}>", BackToBackAttr)
 
 
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (parts(256, 64, 64, 2, 4, 2), "64, 128 or 192 rows"),
+        (parts(128, 96, 64, 2, 4, 2), "64 or 128 columns"),
+        (parts(128, 64, 288, 2, 4, 2), "the columns are 32 to 256"),
+        (parts(128, 128, 256, 2, 3, 2), "registers"),
+        (parts(192, 64, 160, 2, 3, 2), "registers"),
+        (parts(128, 64, 64, 17, 4, 2), "steps of left factors"),
+        (parts(128, 64, 64, 2, 1, 2), "stages"),
+        (parts(128, 64, 64, 2, 4, 9), "the ring"),
+        (parts(128, 64, 256, 8, 4, 2), "shared memory"),
+    ],
+)
+def test_wrong_configs_in_parts_are_refused(config: str, message: str) -> None:
+    with pytest.raises((VerifyException, ParseError), match=message):
+        parse_config(config, BackToBackPartsAttr)
+
+
 # What nvcc makes of them ----------------------------------------------------------------------
 
 
@@ -106,7 +198,25 @@ def test_wrong_configs_are_refused(text: str, message: str) -> None:
     "config", [both(128, 256, 192, 4), both(128, 128, 128, 5), both(64, 64, 64, 8)]
 )
 def test_registers_suffice(config: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    case = back_to_back(
-        65536, 192, 512, parse_config(config, BackToBackAttr).data.tile[1], config, "both"
-    )
+    middle = parse_config(config, BackToBackAttr).data.tile[1]
+    case = back_to_back(65536, 192, 512, middle, config, "both")
+    assert_clean(compile_kernel(case, tmp_path_factory.mktemp(case.name)))
+
+
+@pytest.mark.compile
+@pytest.mark.parametrize(
+    "config",
+    [
+        parts(128, 128, 128, 2, 3, 2),
+        parts(192, 64, 64, 2, 8, 2),
+        parts(192, 64, 128, 1, 3, 1),
+        parts(128, 64, 256, 2, 3, 1),
+        parts(64, 64, 256, 2, 3, 2),
+    ],
+)
+def test_registers_suffice_in_parts(config: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """With all that a region may read."""
+    rows, _, columns = parse_config(config, BackToBackPartsAttr).data.tile
+    finish = rows == 128 and columns <= 128
+    case = back_to_back_parts(65536, columns, 64, 256, config, "parts", finish=finish)
     assert_clean(compile_kernel(case, tmp_path_factory.mktemp(case.name)))

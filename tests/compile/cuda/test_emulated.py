@@ -21,7 +21,7 @@ from tests.compile.cuda.cases import (
 from tests.compile.cuda.conv_cases import OWN_CONVS, STEM_CONVS, TENSOR_CONVS
 from tests.compile.cuda.kernels import Case, assert_close, emulated
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
-from tests.compile.cuda.whole_row_cases import BACK_TO_BACK, WHOLE_ROWS
+from tests.compile.cuda.whole_row_cases import BACK_TO_BACK, PARTS, WHOLE_ROWS
 
 pytestmark = pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 
@@ -33,6 +33,7 @@ _LARGE = {
     "many_batches",
     "rows_first_choice",
     "both_first_choice",
+    "parts_first_choice",
 }
 
 _CASES = [
@@ -44,7 +45,7 @@ _CASES = [
     *(case for case in WGMMA_GEMMS if case.name not in _LARGE),
     *ELEMENTWISE,
     *ROWS,
-    *(case for case in (*WHOLE_ROWS, *BACK_TO_BACK) if case.name not in _LARGE),
+    *(case for case in (*WHOLE_ROWS, *BACK_TO_BACK, *PARTS) if case.name not in _LARGE),
     *OWN_CONVS,
     *TENSOR_CONVS,
     *STEM_CONVS,

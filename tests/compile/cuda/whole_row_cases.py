@@ -280,3 +280,137 @@ BACK_TO_BACK = [
     ),
     back_to_back(4096, 256, 512, 256, "BackToBackAttr", "both_first_choice"),
 ]
+
+
+_DEPTH_OF_TEXT = 17
+"""The value of the symbol in a depth."""
+
+
+def back_to_back_parts(
+    m: int,
+    n: int,
+    k: int | str,
+    middle: int,
+    config: str,
+    name: str,
+    element: str = "f16",
+    residual: bool = True,
+    kept: bool = True,
+    finish: bool = False,
+    across: bool = False,
+    symbol: str = "",
+) -> Case:
+    """t = relu(x [m, k] @ w [k, l] + b [l] + r [m, l]); o = relu(t @ v [l, n] + c [n] + s [m, n]),
+    and t if it is `kept`. Without `residual` there is no r, without `finish` no s; weights are
+    stored with k and l inner, or outer (`across`). `symbol`: of the rows, or in the text `k`, with
+    bounds."""
+    name_of_symbol = symbol.partition(" ")[0]
+    rows = name_of_symbol if isinstance(k, int) and symbol else str(m)
+    dynamic = rows if isinstance(k, int) else k
+
+    def tensor(*sizes: str | int) -> str:
+        if not symbol or dynamic not in sizes:
+            return f"tensor<{'x'.join(map(str, sizes))}x{element}>"
+        shape = "x".join("?" if size == dynamic else str(size) for size in sizes)
+        return f"tensor<{shape}x{element}, #sym.dims<[{', '.join(map(str, sizes))}], {symbol}>>"
+
+    def read(value: str, sizes: Sequence[str | int], strides: Sequence[str | int]) -> str:
+        dims, steps = (", ".join(map(str, numbers)) for numbers in (sizes, strides))
+        limits = f", {symbol}" if symbol and dynamic in (*sizes, *strides) else ""
+        return f"%{value} <offset 0, sizes [{dims}], strides [{steps}]{limits}> : "
+
+    def region(with_tile: bool) -> str:
+        argument, add = (
+            (", %tile : f32", "%1 = arith.addf %0, %tile : f32") if with_tile else ("", "")
+        )
+        value = "%1" if with_tile else "%0"
+        return f"""{{
+          ^bb0(%sum : f32, %bias : f32{argument}):
+            %0 = arith.addf %sum, %bias : f32
+            {add}
+            %zero = arith.constant 0.0 : f32
+            %2 = arith.maximumf {value}, %zero : f32
+            kernel.yield %2 : f32
+          }}"""
+
+    types = {"x": tensor(rows, k), "w": tensor(middle, k), "v": tensor(n, middle)}
+    w_steps: tuple[str | int, ...] = (1, k)
+    v_steps = (1, middle)
+    if across:
+        types |= {"w": tensor(k, middle), "v": tensor(middle, n)}
+        w_steps, v_steps = (middle, 1), (n, 1)
+    types["b"] = tensor(middle)
+    ins = [
+        f"%x : {types['x']}",
+        read("w", (k, middle), w_steps) + types["w"],
+        read("v", (middle, n), v_steps) + types["v"],
+        read("b", (rows, middle), (0, 1)) + types["b"],
+    ]
+    if residual:
+        types["r"] = tensor(rows, middle)
+        ins.append(f"%r : {types['r']}")
+    types["c"] = tensor(n)
+    ins.append(read("c", (rows, n), (0, 1)) + types["c"])
+    if finish:
+        types["s"] = tensor(rows, n)
+        ins.append(f"%s : {types['s']}")
+    types["o"] = tensor(rows, n)
+    outs, flag = [f"%o : {types['o']}"], ""
+    if kept:
+        types["t"] = tensor(rows, middle)
+        outs.append(f"%t : {types['t']}")
+        flag = ", keeps_middle"
+    return Case(
+        name,
+        types,
+        f"""kernel.back_to_back_gemm ins({", ".join(ins)}) outs({", ".join(outs)})
+          {{groups = array<i64: 0, 1, 1, 1, 1>, middle_extras = {1 + residual} : i64{flag}}}
+          middle {region(residual)} epilogue {region(finish)}""",
+        outs=("o", "t") if kept else ("o",),
+        dims={name_of_symbol: m if isinstance(k, int) else _DEPTH_OF_TEXT} if symbol else {},
+        config=config,
+        # The middle is rounded to the factors' type: few values leave it as it is in bf16.
+        ranges=dict.fromkeys("xwbr", (-1, 2)) if element == "bf16" else {},
+        constants=("w", "v"),
+    )
+
+
+def parts(m: int, part: int, n: int, left: int, stages: int, ring: int) -> str:
+    """The text of a config."""
+    return (
+        f"#cuda.back_to_back_parts<tile = [{m}, {part}, {n}], left = {left}, stages = {stages}, "
+        f"ring = {ring}>"
+    )
+
+
+PARTS = [
+    back_to_back_parts(300, 64, 64, 256, parts(128, 64, 64, 2, 8, 4), "parts_that_stay"),
+    back_to_back_parts(
+        330, 128, 136, 256, parts(128, 128, 128, 3, 3, 3), "parts_streamed", "bf16", finish=True
+    ),
+    back_to_back_parts(200, 40, 72, 128, parts(64, 64, 64, 2, 2, 2), "parts_ragged"),
+    back_to_back_parts(
+        500, 96, 64, 192, parts(192, 64, 96, 1, 3, 1), "parts_not_kept", residual=False, kept=False
+    ),
+    back_to_back_parts(
+        410, 64, 128, 256, parts(192, 64, 64, 2, 4, 1), "parts_across", finish=True, across=True
+    ),
+    back_to_back_parts(
+        150, 256, 256, 512, parts(128, 64, 256, 4, 2, 1), "parts_wide", "bf16", residual=False
+    ),
+    # More room for steps than there are of them; and fewer steps than there may be.
+    back_to_back_parts(330, 64, 64, 128, parts(64, 64, 64, 2, 6, 2), "parts_in_much_room"),
+    back_to_back_parts(
+        330, 64, "d * 8", 128, parts(64, 64, 64, 4, 10, 2), "parts_of_a_depth",
+        symbol="d in [1, 32]",
+    ),
+    # No rows; and so many that addresses have 64 bits.
+    *(
+        back_to_back_parts(
+            rows, 64, 64, 128, parts(64, 128, 64, 1, 3, 2), f"parts_of_{rows}",
+            symbol=f"rows in [0, {most}]",
+        )
+        for rows, most in ((0, 300), (150, 10**8))
+    ),
+    back_to_back_parts(9000, 64, 64, 128, "BackToBackPartsAttr", "parts_first_choice"),
+]  # fmt: skip

@@ -10,7 +10,8 @@
 // `Kernel` is generated; see gemm_hopper.hpp. For both ends it has kFragments and kPackRows: results are
 // neighbours along rows or, unless kPackRows, along columns. Fragments need
 //   kResults (how many, of 16 bits each), kLineBytes (of what is read for a column), kTiles (operands of
-//   16 bits that are read for each element), kRing (how many slots of them are on their way);
+//   16 bits that are read for each element), kRing (how many slots of them are on their way),
+//   kSumColumns (of the tile, whose sums a thread has at once), columns(arguments) of the results;
 //   RowReads, read_row(arguments, batch, row): what is read for a row;
 //   hold_line(arguments, batch, column, to, at), hold_tiles(arguments, batch, row, column, to, bytes):
 //   start to bring the operands of eight columns, number `at` of the tile and following, and of eight
@@ -68,7 +69,8 @@ struct FragmentFinish {
 
   /// A slot: sixteen rows of `kChunk` columns, in 16-byte pieces of lines along memory.
   /// Wide ones need registers, which many sums leave none of.
-  static constexpr bool kIsWide = kTileN % 64 == 0 && kBlocks * Kernel::kFactors * kTileN <= 256;
+  static constexpr bool kIsWide =
+      kTileN % 64 == 0 && kBlocks * Kernel::kFactors * Kernel::kSumColumns <= 256;
   static constexpr int kChunk = kIsWide ? 64 : kTileN % 32 == 0 ? 32 : 16;
   static constexpr int kChunks = kTileN / kChunk;
   static constexpr int kPieces = kAcross ? 2 : kChunk / 8;
@@ -119,21 +121,41 @@ struct FragmentFinish {
   /// Starts to bring what the region reads for the tile whose rows, of this warpgroup, begin at `row`.
   static __device__ __forceinline__ void begin(const Arguments& arguments, Shared& shared,
                                                Early& early, Index batch, Index row, Index column) {
+    hold_lines(arguments, shared, batch, column);
+    hold_first_slots(arguments, shared, batch, row, column);
+    if constexpr (kHolds && Kernel::kTiles == 0) commit_copies();
+    read_rows(arguments, early, batch, row);
+  }
+
+  /// Starts to bring what the region reads for each column of a tile.
+  static __device__ __forceinline__ void hold_lines(const Arguments& arguments, Shared& shared,
+                                                    Index batch, Index column) {
     const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
-    Warp& mine = shared.warps[warp];
     if constexpr (Kernel::kLineBytes > 0) {
       for (int at = lane * 8; at < kTileN; at += 256) {
-        if (column + at < arguments.columns) {
-          Kernel::hold_line(arguments, batch, column + at, mine.lines, at);
+        if (column + at < Kernel::columns(arguments)) {
+          Kernel::hold_line(arguments, batch, column + at, shared.warps[warp].lines, at);
         }
       }
     }
+  }
+
+  /// Starts to bring the first slots of what the region reads for each element of a tile.
+  static __device__ __forceinline__ void hold_first_slots(const Arguments& arguments,
+                                                          Shared& shared, Index batch, Index row,
+                                                          Index column) {
     if constexpr (Kernel::kTiles > 0) {
 #pragma unroll
-      for (int slot = 0; slot < kRing; ++slot) hold_slot(arguments, mine, batch, row, column, slot);
-    } else if constexpr (kHolds) {
-      commit_copies();
+      for (int slot = 0; slot < kRing; ++slot) {
+        hold_slot_of_tile(arguments, shared.warps[threadIdx.x / 32 % 4], batch, row, column, slot);
+      }
     }
+  }
+
+  /// Reads what the region reads for each row of a tile.
+  static __device__ __forceinline__ void read_rows(const Arguments& arguments, Early& early,
+                                                   Index batch, Index row) {
+    const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
 #pragma unroll
     for (int i = 0; i < 2 * kBlocks; ++i) {
       const Index at = row + i / 2 * 64 + warp * 16 + i % 2 * 8 + lane / 4;
@@ -147,12 +169,20 @@ struct FragmentFinish {
                                              const typename Part::Sums& sums, Shared& shared,
                                              const Early& early, Index batch, Index row,
                                              Index column) {
-    const int warp = threadIdx.x / 32 % 4;
-    Warp& mine = shared.warps[warp];
     if constexpr (kHolds && Kernel::kTiles == 0) {
       wait_for_copies<0>();
       __syncwarp();
     }
+    finish_slots(arguments, sums, shared, early, batch, row, column);
+  }
+
+  /// The same, once lines are there.
+  static __device__ __forceinline__ void finish_slots(const Arguments& arguments,
+                                                      const typename Part::Sums& sums,
+                                                      Shared& shared, const Early& early,
+                                                      Index batch, Index row, Index column) {
+    const int warp = threadIdx.x / 32 % 4;
+    Warp& mine = shared.warps[warp];
 #pragma unroll
     for (int slot = 0; slot < kSlots; ++slot) {
       if constexpr (Kernel::kTiles > 0) {
@@ -164,80 +194,87 @@ struct FragmentFinish {
       const Index first_column = column + chunk * kChunk;
 #pragma unroll
       for (int sixteen = 0; sixteen < kChunk / 16; ++sixteen) {
-        compute_sixteen(arguments, sums, mine, early, batch, first_row, column, slot, sixteen);
+        std::uint32_t results[Kernel::kResults][4];
+        const int at = chunk * kChunk + sixteen * 16;
+        compute_sixteen(arguments, sums.value[block], at, mine, slot % kRing, early.rows[block],
+                        batch, first_row, column, at, sixteen, results);
       }
       __syncwarp();
-      pieces([&](int r, int c, int place) {
-        if (first_row + r < arguments.rows && first_column + c < arguments.columns) {
-          gpu::Pack<std::uint16_t, 8> results[Kernel::kResults];
-#pragma unroll
-          for (int i = 0; i < Kernel::kResults; ++i) {
-            results[i] =
-                gpu::load_pack<8>(reinterpret_cast<const std::uint16_t*>(mine.results[i] + place));
-          }
-          Kernel::store(arguments, batch, first_row + r, first_column + c, results);
-        }
-      });
+      store_slot(arguments, mine, batch, first_row, first_column);
       __syncwarp();
       if constexpr (Kernel::kTiles > 0) {
-        hold_slot(arguments, mine, batch, row, column, slot + kRing);
+        hold_slot_of_tile(arguments, mine, batch, row, column, slot + kRing);
       }
     }
   }
 
- private:
-  /// Starts to bring what is read for each element of a slot, if there is such a slot.
+  /// Starts to bring what is read for each element of the slot that begins at `first_row` and
+  /// `first_column`, to a place in the ring.
   static __device__ __forceinline__ void hold_slot(const Arguments& arguments, Warp& mine,
-                                                   Index batch, Index row, Index column, int slot) {
-    const int warp = threadIdx.x / 32 % 4;
-    const Index first_row = row + slot / kChunks * 64 + warp * 16;
-    const Index first_column = column + slot % kChunks * kChunk;
-    if (slot < kSlots) {
-      pieces([&](int r, int c, int place) {
-        if (first_row + r < arguments.rows && first_column + c < arguments.columns) {
-          Kernel::hold_tiles(arguments, batch, first_row + r, first_column + c,
-                             mine.tiles[slot % kRing] + place, kRing * kSlotBytes);
-        }
-      });
-    }
-    commit_copies();
+                                                   Index batch, Index first_row, Index first_column,
+                                                   int ring) {
+    pieces([&](int r, int c, int place) {
+      if (first_row + r < arguments.rows && first_column + c < Kernel::columns(arguments)) {
+        Kernel::hold_tiles(arguments, batch, first_row + r, first_column + c,
+                           mine.tiles[ring] + place, kRing * kSlotBytes);
+      }
+    });
   }
 
-  /// The results of sixteen rows and columns to the slot.
-  static __device__ __forceinline__ void compute_sixteen(const Arguments& arguments,
-                                                         const typename Part::Sums& sums, Warp& mine,
-                                                         const Early& early, Index batch,
-                                                         Index first_row, Index first_column,
-                                                         int slot, int sixteen) {
-    const int lane = threadIdx.x % 32, block = slot / kChunks;
+  /// Stores the results of a slot, which are in shared memory.
+  static __device__ __forceinline__ void store_slot(const Arguments& arguments, const Warp& mine,
+                                                    Index batch, Index first_row,
+                                                    Index first_column) {
+    pieces([&](int r, int c, int place) {
+      if (first_row + r < arguments.rows && first_column + c < Kernel::columns(arguments)) {
+        gpu::Pack<std::uint16_t, 8> results[Kernel::kResults];
+#pragma unroll
+        for (int i = 0; i < Kernel::kResults; ++i) {
+          results[i] =
+              gpu::load_pack<8>(reinterpret_cast<const std::uint16_t*>(mine.results[i] + place));
+        }
+        Kernel::store(arguments, batch, first_row + r, first_column + c, results);
+      }
+    });
+  }
+
+  /// The results of sixteen rows and columns, which go to the slot as well: of the sums from column
+  /// `first_sum` on, which is column `first` of the tile that begins at `first_column`. A result's
+  /// registers are the fragment of a left factor.
+  template <int Sums>
+  static __device__ __forceinline__ void compute_sixteen(
+      const Arguments& arguments, const float (&sums)[Kernel::kFactors][Sums], int first_sum,
+      Warp& mine, int ring, const typename Kernel::RowReads (&rows)[2], Index batch,
+      Index first_row, Index first_column, int first, int sixteen,
+      std::uint32_t (&results)[Kernel::kResults][4]) {
+    const int lane = threadIdx.x % 32;
     const int row = matrix_row(sixteen);
     std::uint32_t tiles[Kernel::kTiles > 0 ? Kernel::kTiles : 1][4];
 #pragma unroll
     for (int i = 0; i < Kernel::kTiles; ++i) {
-      const char* from = mine.tiles[i * kRing + slot % kRing] + row;
+      const char* from = mine.tiles[i * kRing + ring] + row;
       if constexpr (kAcross) {
         load_transposed(tiles[i], from);
       } else {
         load_matrices(tiles[i], from);
       }
     }
-    std::uint32_t results[Kernel::kResults][4];
 #pragma unroll
     for (int matrix = 0; matrix < 4; ++matrix) {
       const int right = matrix / 2, below = matrix % 2;
-      const int first = slot % kChunks * kChunk + sixteen * 16 + right * 8;
-      const int at = first + lane % 4 * 2;
+      const int at = first + right * 8 + lane % 4 * 2;
+      const int sum = (first_sum + right * 8) / 2 + below * 2;
       float pair[Kernel::kFactors][2];
 #pragma unroll
       for (int factor = 0; factor < Kernel::kFactors; ++factor) {
-        pair[factor][0] = sums.value[block][factor][first / 2 + below * 2];
-        pair[factor][1] = sums.value[block][factor][first / 2 + below * 2 + 1];
+        pair[factor][0] = sums[factor][sum];
+        pair[factor][1] = sums[factor][sum + 1];
       }
       std::uint32_t read[Kernel::kTiles > 0 ? Kernel::kTiles : 1], made[Kernel::kResults];
 #pragma unroll
       for (int i = 0; i < Kernel::kTiles; ++i) read[i] = tiles[i][matrix];
       Kernel::compute(arguments, batch, first_row + below * 8 + lane / 4, first_column + at,
-                      early.rows[block][below], mine.lines, at, read, pair, made);
+                      rows[below], mine.lines, at, read, pair, made);
 #pragma unroll
       for (int i = 0; i < Kernel::kResults; ++i) results[i][matrix] = made[i];
     }
@@ -249,6 +286,18 @@ struct FragmentFinish {
         store_matrices(mine.results[i] + row, results[i]);
       }
     }
+  }
+
+ private:
+  /// Starts to bring a slot of a tile, if it has that one.
+  static __device__ __forceinline__ void hold_slot_of_tile(const Arguments& arguments, Warp& mine,
+                                                           Index batch, Index row, Index column,
+                                                           int slot) {
+    if (slot < kSlots) {
+      hold_slot(arguments, mine, batch, row + slot / kChunks * 64 + threadIdx.x / 32 % 4 * 16,
+                column + slot % kChunks * kChunk, slot % kRing);
+    }
+    commit_copies();
   }
 };
 
