@@ -24,6 +24,7 @@ PASSES: Mapping[str, str] = {
     "forward-copies": "ForwardCopiesPass",
     "fuse-horizontal": "FuseHorizontalPass",
     "fuse-memory": "FuseMemoryPass",
+    "fuse-products": "FuseProductsPass",
     "fuse-vertical": "FuseVerticalPass",
     "group-kernels": "GroupKernelsPass",
     "join-products": "JoinProductsPass",

@@ -57,9 +57,11 @@ TARGET = (
     "lower-graph",
     "fuse-memory",
     # 10. Long reductions to few results are done in parts; rows that the fast kernels cannot
-    # address are padded.
+    # address are padded; products that follow each other, of what were convolutions too, are one
+    # kernel where that pays.
     "split-reductions",
     "align-operands",
+    "fuse-products",
 )
 PLACE = (
     # 11. Buffers; kernels that write several parts of one tensor, and shared launches (both on

@@ -2,14 +2,16 @@
 
 `act(a @ b) @ c`: a block of rows of the middle never leaves the unit that computes it. What stands
 between the two, and behind them, is code; rows may be split into dims and batches in any way that
-both products agree on.
+both products agree on. Others may read the middle too, if the target's kernels can store it on its
+way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xdsl.dialects.builtin import AnyFloat, DenseArrayBase, IntegerAttr, i64
+from xdsl.dialects.builtin import AnyFloat, DenseArrayBase, IntegerAttr, UnitAttr, i64
 from xdsl.ir import Attribute, Block, Operation, Region
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
@@ -17,8 +19,15 @@ from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import BackToBackGemmOp, EmptyOp, GemmOp, YieldOp
 from ait.dialects.symbolic import element_of
 from ait.passes.fusion.legality import Refusal, covers_storage
+from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import dims_of_operand
-from ait.passes.fusion.row_tiles import accept, check_width, row_capability, separates
+from ait.passes.fusion.row_tiles import (
+    accept,
+    accept_parts,
+    check_width,
+    row_capability,
+    separates,
+)
 from ait.passes.origins import joined_location
 from ait.passes.regions import Remap, inline, through_storage
 from ait.passes.remarks import describe, remark
@@ -27,10 +36,14 @@ from ait.passes.target import TargetInfo
 
 @dataclass(frozen=True)
 class _Chain:
-    """A gemm whose only result is the left factor of another, and of nothing else."""
+    """A gemm whose only result is the left factor of another."""
 
     first: GemmOp
     second: GemmOp
+    kept: bool = False
+    """Whether others read that result too."""
+    moved: Sequence[Operation] = ()
+    """Of those, the ones that must stand behind the fused op."""
 
     @property
     def remap(self) -> Remap:
@@ -38,19 +51,28 @@ class _Chain:
         return through_storage(self.second.in_access[0], self.first.out_access[0])
 
 
-def _chain_of(first: GemmOp, second: GemmOp) -> _Chain:
-    """The two as a chain. Raises Refusal."""
+def _chain_of(first: GemmOp, second: GemmOp, may_keep: bool) -> _Chain:
+    """The two as a chain, of which others may read the middle too if it can be kept. Raises
+    Refusal."""
     if first.parent is not second.parent:
         raise Refusal("it is computed elsewhere")
-    if len(first.outs) != 1 or not first.res[0].has_one_use():
+    if len(first.outs) != 1:
+        raise Refusal("it has several results")
+    kept = any(use.operation is not second for use in first.res[0].uses)
+    if kept and not may_keep:
         raise Refusal("others read its results too")
+    if any(value is first.res[0] for value in (*second.ins[1:], *second.outs)):
+        raise Refusal("the second product reads it in another way as well")
     if not isinstance(first.outs[0].owner, EmptyOp):
         raise Refusal("it writes into a larger tensor")
     if not covers_storage(first.res[0], first.out_access[0]):
         raise Refusal("it does not write all of its result")
     if not covers_storage(first.res[0], second.in_access[0]):
         raise Refusal("the second product does not read each element once")
-    return _Chain(first, second)
+    dependents = dependents_between(first, second)
+    if reaches(dependents, second.operands[1:]):
+        raise Refusal("another operand depends on it too: fusing would make a cycle")
+    return _Chain(first, second, kept, dependents)
 
 
 @dataclass(frozen=True)
@@ -104,11 +126,19 @@ def build_back_to_back(chain: _Chain) -> BackToBackGemmOp:
         image = chain.remap(access)
         return None if image is None else rows.arranged(image)
 
+    outs, places = list(second.outs), [rows.arranged(access) for access in second.out_access]
+    if chain.kept:
+        place = to_middle(first.out_access[0])
+        if place is None:
+            raise Refusal("its result cannot be addressed over the rows of the second product")
+        outs.append(first.outs[0])
+        places.append(place)
+        properties["keeps_middle"] = UnitAttr()
     return BackToBackGemmOp(
         [*first.ins[:2], second.ins[1], *first.ins[2:], *second.ins[2:]],
-        second.outs,
+        outs,
         [*factors, *map(rows.arranged, inner), *extras],
-        [rows.arranged(access) for access in second.out_access],
+        places,
         [_moved(first.epilogue, to_middle), _moved(second.epilogue, rows.arranged)],
         properties,
         dict(second.attributes),
@@ -166,11 +196,17 @@ def _moved(region: Region, remap: Remap) -> Region:
 
 
 class FuseBackToBack(RewritePattern):
-    """gemm A; gemm B whose left factor A computes, for B alone -> back_to_back_gemm."""
+    """gemm A; gemm B whose left factor A computes, for B alone -> back_to_back_gemm.
 
-    def __init__(self, target: TargetInfo, pass_name: str):
+    `in_parts`: with kernels of the target that have the middle in parts. Others may read the middle
+    then, which is one more result. The target's model of its kernels says whether that pays, since
+    they need not hold whole rows.
+    """
+
+    def __init__(self, target: TargetInfo, pass_name: str, in_parts: bool = False):
         self.target = target
         self.pass_name = pass_name
+        self.in_parts = in_parts
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, GemmOp):
@@ -179,24 +215,39 @@ class FuseBackToBack(RewritePattern):
         if not isinstance(first, GemmOp):
             return
         try:
-            fused, profit = self._fuse(_chain_of(first, op))
+            chain = _chain_of(first, op, self.in_parts)
+            fused, profit = self._fuse(chain)
         except Refusal as reason:
             message = f"not one kernel with {describe(first)}, its left factor: {reason}"
             remark(self.pass_name, "missed", op, message)
             return
         message = f"{describe(first)} and {describe(op)} are one kernel: {profit}"
         remark(self.pass_name, "applied", op, message)
-        fused.location = joined_location(first, op)
-        for old, new in zip(op.res, fused.res, strict=True):
-            new.name_hint = old.name_hint
-        rewriter.replace(op, fused, list(fused.res))
-        rewriter.erase(first)
+        self._replace(chain, fused, rewriter)
 
     def _fuse(self, chain: _Chain) -> tuple[BackToBackGemmOp, str]:
         row = row_capability(BackToBackGemmOp, self.target)
         gemms = [chain.first, chain.second]
+        if self.in_parts:
+            if row.rows is None or not row.rows.in_parts:
+                raise Refusal(f"a middle never passes in parts on {self.target.name}")
+            check_width(row, BackToBackGemmOp, chain.second.group_dims[2], self.target)
+            fused = build_back_to_back(chain)
+            return fused, accept_parts(fused, gemms, row, self.target)
         tile, _ = (
             check_width(row, BackToBackGemmOp, gemm.group_dims[2], self.target) for gemm in gemms
         )
         fused = build_back_to_back(chain)
         return fused, accept(fused, gemms, [], row, tile, self.target)
+
+    def _replace(self, chain: _Chain, fused: BackToBackGemmOp, rewriter: PatternRewriter) -> None:
+        first, second = chain.first, chain.second
+        fused.location = joined_location(first, second)
+        move_after(second, chain.moved)
+        count = len(second.res)
+        for old, new in zip([*second.res, *first.res], fused.res, strict=False):
+            new.name_hint = old.name_hint
+        rewriter.replace(second, fused, list(fused.res[:count]))
+        if chain.kept:
+            rewriter.replace_all_uses_with(first.res[0], fused.res[count])
+        rewriter.erase(first)

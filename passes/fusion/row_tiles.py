@@ -13,7 +13,13 @@ from ait.dialects.symbolic import (
     lower_bound,
     upper_bound,
 )
-from ait.passes.cost import roofline, seconds_in_blocks
+from ait.passes.cost import (
+    SURE_GAIN,
+    expected_seconds,
+    microseconds,
+    roofline,
+    seconds_in_blocks,
+)
 from ait.passes.fusion.legality import Refusal, capability, check_limits
 from ait.passes.regions import Remap
 from ait.passes.target import KernelCapability, RowTile, TargetInfo
@@ -92,6 +98,42 @@ def accept(
         fused.erase()
         raise
     return profit
+
+
+def accept_parts(
+    fused: BackToBackGemmOp,
+    gemms: Sequence[GemmOp],
+    row: KernelCapability,
+    target: TargetInfo,
+) -> str:
+    """What two products in one kernel, which is in no block yet and has the middle in parts, save
+    over the `gemms`, in words.
+
+    The target's model of its own kernels decides for the largest sizes, and blocks of whole rows,
+    which small sizes make too few, for the smallest. Raises Refusal, and erases the kernel, where
+    its operands are too many, it does not pay, or the target has no kernel for it.
+    """
+    check_limits(fused, row)
+    try:
+        refused = target.refusal(fused)
+        if refused is not None:
+            raise Refusal(refused)
+        if any(lower_bound(dim) != upper_bound(dim) for dim in fused.domain):
+            assert row.rows is not None, "the caller asked for rows"
+            check_profit(fused, gemms, [], row.rows, target)
+        apart = sum(expected_seconds(op, target) for op in gemms)
+        together = expected_seconds(fused, target)
+        # One that keeps the middle does all that the two do, but for reading it: any gain is sure.
+        sure = SURE_GAIN if fused.keeps_middle is None else 1.0
+        if together >= sure * apart:
+            raise Refusal(
+                f"{microseconds(together)} in one kernel are no sure gain over "
+                f"{microseconds(apart)} in two"
+            )
+    except Refusal:
+        fused.erase()
+        raise
+    return f"{microseconds(together)} in place of {microseconds(apart)}"
 
 
 def check_profit(

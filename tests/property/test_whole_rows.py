@@ -72,9 +72,7 @@ class Spelling:
 
     def launches(self) -> list[str]:
         """The kernels that the whole takes."""
-        if not self.is_product:
-            return ["gemm_rowwise"]
-        return ["gemm", "gemm"] if self.returned else ["back_to_back_gemm"]
+        return ["back_to_back_gemm" if self.is_product else "gemm_rowwise"]
 
 
 # The product, and the code behind it -----------------------------------------------------------

@@ -52,7 +52,14 @@ class Described(AnyTarget):
         self.description: DeviceDescription = replace(AnyTarget.description, **facts)
 
 
-PASSES = ("align_operands", "fuse_memory", "fuse_horizontal", "fuse_vertical", "group_kernels")
+PASSES = (
+    "align_operands",
+    "fuse_memory",
+    "fuse_horizontal",
+    "fuse_products",
+    "fuse_vertical",
+    "group_kernels",
+)
 
 
 def run(
