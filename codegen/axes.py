@@ -14,6 +14,7 @@ from ait.dialects.kernel import (
     AttentionOp,
     BackToBackGemmOp,
     ConvOp,
+    ConvPoolOp,
     CopyOp,
     GatherOp,
     KernelOp,
@@ -125,6 +126,21 @@ def _conv_space(op: ConvOp) -> Space:
     return Space(groups, ins, outer, (outer,), ("input", "weight"))
 
 
+def _conv_pool_space(op: ConvPoolOp) -> Space:
+    x, w = op.in_access[:2]
+    groups = _singles("n h w c", x.sizes) | {"o": op.channel_dims}
+    groups |= _singles("r s g", w.sizes[-3:]) | _singles("y x", op.middle_domain[1:3])
+    groups |= _singles("p q", op.domain[1:3])
+    middle, outer = ("n", "y", "x", "o"), ("n", "p", "q", "o")
+    ins = (
+        ("n", "h", "w", "c"),
+        ("o", "r", "s", "g"),
+        *((middle,) * len(op.middle_ins)),
+        *((outer,) * len(op.visible_ins)),
+    )
+    return Space(groups, ins, outer, (middle, outer), ("input", "weight"))
+
+
 def _attention_space(op: AttentionOp) -> Space:
     q, k, v = op.in_access[:3]
     groups = _singles("batch head row depth", q.sizes)
@@ -180,6 +196,8 @@ def space_of(op: KernelOp) -> Space:
             return _back_to_back_space(op)
         case ConvOp():
             return _conv_space(op)
+        case ConvPoolOp():
+            return _conv_pool_space(op)
         case AttentionOp():
             return _attention_space(op)
         case RowwiseOp():

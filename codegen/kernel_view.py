@@ -15,6 +15,8 @@ Axes come in *groups*, which are the variables a template loops over:
 | back_to_back_gemm | batch, m, n, k, l | a: batch m k; b: batch k l; c: batch l n; middle extras: |
 | | | batch m l, as an out that is the middle; others: batch m n |
 | conv | n, h, w, c; o, r, s, g; p, q | input: n h w c; weight: o r s g; others: n p q o |
+| conv_pool | n, h, w, c; o, r, s, g; y, x; p, q | input: n h w c; weight: o r s g; middle |
+| | | extras: n y x o; others: n p q o |
 | attention | batch, head, group, row, col, depth, value | query: batch head row depth; key: batch |
 | | | group col depth; value: batch group col value; extras: batch head row col; out: batch head |
 | | | row value |

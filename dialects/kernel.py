@@ -89,6 +89,7 @@ from ait.dialects.symbolic import (
     dim_product,
     dims_of,
     element_of,
+    floordiv,
     print_symbol_bounds,
     to_text,
 )
@@ -835,23 +836,114 @@ class ConvOp(KernelOp):
         return None if index < 2 else self.domain
 
     def verify_kernel(self) -> None:
-        if len(self.ins) < 2:
-            raise VerifyException("a convolution needs an input and weights")
         if len(self.spread) != 2 or min(self.spread) < 1:
             raise VerifyException(f"input_dilations must be two of 1 or more, not {self.spread}")
-        for what, access, rank in zip(
-            ("input", "weights"), self.in_access, (4, max(4, len(self.domain))), strict=False
-        ):
-            if access.rank != rank:
-                raise VerifyException(f"the {what} must have {rank} dims, not {access.rank}")
-        if len(self.domain) < 4:
-            raise VerifyException(f"the result ranges over {_text(self.domain)}")
-        filters = self.in_access[1].sizes
-        if filters[:-3] != self.channel_dims:
+        _verify_convolution(self, self.channel_dims)
+
+
+@irdl_op_definition
+class ConvPoolOp(KernelOp):
+    """A convolution and a pool of its result, such as a network's first layers:
+    `t[n, h, w, o] = middle(the sums of kernel.conv, middle extras[n, h, w, o])`,
+    `outs[n, p, q, o] = epilogue(kind of the window of t, extras[n, p, q, o])`.
+
+    The `ins` are x, the weights, the `middle_extras`, then the extras. `strides`, `padding`,
+    `dilations` and `groups` are those of kernel.conv, `kind`, `kernel`, `pool_strides`,
+    `pool_padding` and `count_include_pad` those of kernel.pool, whose windows have no holes here.
+    `t` is never stored; a kernel may round it to the type of x.
+    """
+
+    name = "kernel.conv_pool"
+
+    strides = prop_def(IntArray)
+    padding = prop_def(IntArray)
+    dilations = prop_def(IntArray)
+    groups = prop_def(IntegerAttr[I64])
+    kind = prop_def(PoolKindAttr)
+    kernel = prop_def(IntArray)
+    pool_strides = prop_def(IntArray)
+    pool_padding = prop_def(IntArray)
+    count_include_pad = opt_prop_def(UnitAttr)
+    middle_extras = prop_def(IntegerAttr[I64])
+    middle = region_def("single_block")
+    epilogue = region_def("single_block")
+    REGION_NAMES: ClassVar[tuple[str, ...]] = ("middle", "epilogue")
+    DATA_OPERANDS: ClassVar[int] = 2
+    COMPUTED_ARGUMENTS: ClassVar[int] = 1
+
+    @property
+    def channel_dims(self) -> tuple[Dim, ...]:
+        """The dims of the output channels."""
+        return self.domain[3:]
+
+    @property
+    def middle_domain(self) -> tuple[Dim, ...]:
+        """The dims of what is pooled, over which the middle extras range: [N, H, W, O...]."""
+        image, weights = self.in_access[:2]
+        taps, padding = weights.sizes[-3:-1], self.padding.get_values()
+        pixels: list[Dim] = []
+        for i in range(2):
+            reach = (taps[i] - 1) * self.dilations.get_values()[i] + 1
+            room = image.sizes[1 + i] + (padding[i] + padding[2 + i] - reach)
+            pixels.append(floordiv(room, self.strides.get_values()[i]) + 1)
+        return (image.sizes[0], *pixels, *self.channel_dims)
+
+    @property
+    def middle_ins(self) -> range:
+        """Indices of the operands that the region `middle` sees."""
+        return range(self.DATA_OPERANDS, self.DATA_OPERANDS + self.middle_extras.value.data)
+
+    @property
+    def visible_ins(self) -> range:
+        return range(self.middle_ins.stop, len(self.ins))
+
+    def region_ins(self, index: int) -> range:
+        return self.middle_ins if index == 0 else self.visible_ins
+
+    def expected_domain(self, index: int) -> Sequence[Dim] | None:
+        if index < self.DATA_OPERANDS:
+            return None
+        return self.middle_domain if index in self.middle_ins else self.domain
+
+    def region_results(self, index: int) -> list[Attribute]:
+        return [f32] if index == 0 else super().region_results(index)
+
+    def _verify_maps(self) -> None:
+        # Before the maps are asked for dims that they may not have.
+        if not 0 <= self.middle_extras.value.data <= len(self.ins) - self.DATA_OPERANDS:
             raise VerifyException(
-                f"weights {_text(filters)} are not those of output channels "
-                f"{_text(self.channel_dims)}"
+                f"{self.name} needs an input, weights and the middle extras, "
+                f"not {len(self.ins)} operands"
             )
+        _verify_convolution(self, self.channel_dims)
+        super()._verify_maps()
+
+    def verify_kernel(self) -> None:
+        for name, values, count in (
+            ("kernel", self.kernel, 2),
+            ("pool_strides", self.pool_strides, 2),
+            ("pool_padding", self.pool_padding, 4),
+        ):
+            if len(values.get_values()) != count:
+                raise VerifyException(f"{name} must be {count} numbers")
+
+
+def _verify_convolution(op: KernelOp, channels: Sequence[Dim]) -> None:
+    """That the input and the weights of a convolution have their dims, those of `channels` too."""
+    if len(op.ins) < 2:
+        raise VerifyException("a convolution needs an input and weights")
+    for what, access, rank in zip(
+        ("input", "weights"), op.in_access, (4, max(4, len(op.domain))), strict=False
+    ):
+        if access.rank != rank:
+            raise VerifyException(f"the {what} must have {rank} dims, not {access.rank}")
+    if len(op.domain) < 4:
+        raise VerifyException(f"the result ranges over {_text(op.domain)}")
+    filters = op.in_access[1].sizes
+    if filters[:-3] != channels:
+        raise VerifyException(
+            f"weights {_text(filters)} are not those of output channels {_text(channels)}"
+        )
 
 
 @irdl_op_definition
@@ -1129,6 +1221,7 @@ Kernel = Dialect(
         BackToBackGemmOp,
         BufferOp,
         ConvOp,
+        ConvPoolOp,
         CopyOp,
         DualGemmOp,
         EmptyOp,

@@ -18,6 +18,7 @@ from ait.dialects.kernel import (
     AttentionOp,
     BackToBackGemmOp,
     ConvOp,
+    ConvPoolOp,
     DualGemmOp,
     GemmOp,
     GemmRowwiseOp,
@@ -252,6 +253,12 @@ def _conv_operations(op: KernelOp) -> Dim:
     return 2 * dim_product((*op.domain, r, s, c))
 
 
+def _conv_pool_operations(op: KernelOp) -> Dim:
+    assert isinstance(op, ConvPoolOp)
+    r, s, c = op.in_access[1].sizes[-3:]
+    return 2 * dim_product((*op.middle_domain, r, s, c))
+
+
 def _attention_operations(op: KernelOp) -> Dim:
     assert isinstance(op, AttentionOp)
     depth, value = op.in_access[0].sizes[3], op.domain[3]
@@ -262,6 +269,7 @@ _MATRIX_OPERATIONS: Mapping[type[KernelOp], Callable[[KernelOp], Dim]] = {
     AttentionOp: _attention_operations,
     BackToBackGemmOp: _back_to_back_operations,
     ConvOp: _conv_operations,
+    ConvPoolOp: _conv_pool_operations,
     DualGemmOp: _product_operations,
     GemmOp: _product_operations,
     GemmRowwiseOp: _product_operations,
@@ -279,6 +287,6 @@ def _inner_domain(op: KernelOp) -> tuple[Dim, ...]:
     """The dims over which regions before the last run."""
     if isinstance(op, ReduceOp):
         return op.full_domain
-    if isinstance(op, BackToBackGemmOp):
+    if isinstance(op, BackToBackGemmOp | ConvPoolOp):
         return op.middle_domain
     return op.domain

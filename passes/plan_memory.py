@@ -16,6 +16,7 @@ from ait.dialects.kernel import (
     BackToBackGemmOp,
     BufferOp,
     ConvOp,
+    ConvPoolOp,
     CopyOp,
     DualGemmOp,
     GemmOp,
@@ -88,6 +89,7 @@ _IN_PLACE: frozenset[type[Operation]] = frozenset(
     {
         BackToBackGemmOp,
         ConvOp,
+        ConvPoolOp,
         CopyOp,
         DualGemmOp,
         GemmOp,

@@ -245,17 +245,29 @@ class KernelFunctions(InterpreterFunctions):
     @impl(kernel.ConvOp)
     def conv(self, it: Interpreter, op: kernel.ConvOp, args: PythonValues) -> PythonValues:
         launch = self._launch(it, op, args)
-        x, weight = launch.loaded[:2]
-        total = numerics.convolution(
-            x,
-            weight.reshape(-1, *weight.shape[-3:]),
-            op.strides.get_values(),
-            op.padding.get_values(),
-            op.dilations.get_values(),
-            op.groups.value.data,
-            op.spread,
-        )
+        total = _convolved(op, launch.loaded, op.spread)
         return launch.finish(op.epilogue, [total.reshape(launch.domain)])
+
+    @impl(kernel.ConvPoolOp)
+    def conv_pool(self, it: Interpreter, op: kernel.ConvPoolOp, args: PythonValues) -> PythonValues:
+        launch = self._launch(it, op, args)
+        total = _convolved(op, launch.loaded)
+        channels = launch.domain[3:]
+        extras = [launch.loaded[i] for i in op.middle_ins]
+        (middle,) = launch.run(op.middle, [total.reshape(*total.shape[:3], *channels), *extras])
+        # One dim of channels, as pools know them.
+        image = np.broadcast_to(middle, (*total.shape[:3], *channels)).reshape(total.shape)
+        pooled = _slid(
+            op.kind.data,
+            image,
+            (launch.domain[1], launch.domain[2]),
+            op.kernel.get_values(),
+            op.pool_strides.get_values(),
+            op.pool_padding.get_values(),
+            (1, 1),
+            op.count_include_pad is not None,
+        )
+        return launch.finish(op.epilogue, [pooled.reshape(launch.domain)])
 
     @impl(kernel.AttentionOp)
     def attention(
@@ -355,17 +367,52 @@ _REDUCE: dict[kernel.ReduceKind, Callable[[Array, Shape], Array]] = {
 }
 
 
+def _convolved(
+    op: kernel.ConvOp | kernel.ConvPoolOp,
+    loaded: Sequence[Array],
+    spread: Sequence[int] = (1, 1),
+) -> Array:
+    """The sums of a convolution of the first two operands, with one dim of output channels."""
+    x, weight = loaded[:2]
+    return numerics.convolution(
+        x,
+        weight.reshape(-1, *weight.shape[-3:]),
+        op.strides.get_values(),
+        op.padding.get_values(),
+        op.dilations.get_values(),
+        op.groups.value.data,
+        spread,
+    )
+
+
 def _pooled(op: kernel.PoolOp, x: Array, domain: Shape) -> Array:
-    average = op.kind.data is kernel.PoolKind.AVERAGE
     output = (domain[1], domain[2])
     if op.adaptive is not None:
-        return numerics.adaptive_pool(x, output, average)
-    window = (
+        return numerics.adaptive_pool(x, output, op.kind.data is kernel.PoolKind.AVERAGE)
+    return _slid(
+        op.kind.data,
+        x,
+        output,
         op.kernel.get_values(),
         op.strides.get_values(),
         op.padding.get_values(),
         op.dilations.get_values(),
+        op.count_include_pad is not None,
     )
-    if average:
-        return numerics.average_pool(x, output, *window, op.count_include_pad is not None)
+
+
+def _slid(
+    kind: kernel.PoolKind,
+    x: Array,
+    output: tuple[int, int],
+    taps: Sequence[int],
+    strides: Sequence[int],
+    padding: Sequence[int],
+    dilations: Sequence[int],
+    count_include_pad: bool,
+) -> Array:
+    """A pool of windows that slide."""
+    window = (taps, strides, padding, dilations)
+    if kind is kernel.PoolKind.AVERAGE:
+        return numerics.average_pool(x, output, *window, count_include_pad)
     return numerics.max_pool(x, output, *window)

@@ -300,6 +300,62 @@ func.func @conv_factors(%x: tensor<1x8x8x4xf32>, %o: tensor<1x6x6x6xf32>) {
 
 // -----
 
+func.func @conv_pool_extras(%x: tensor<1x8x8x4xf32>, %w: tensor<6x3x3x4xf32>, %b: tensor<6xf32>, %o: tensor<1x3x3x6xf32>) {
+  // expected-error@+1 {{kernel.conv_pool needs an input, weights and the middle extras, not 3 operands}}
+  %r = kernel.conv_pool ins(%x : tensor<1x8x8x4xf32>, %w : tensor<6x3x3x4xf32>, %b <offset 0, sizes [1, 6, 6, 6], strides [0, 0, 0, 1]> : tensor<6xf32>) outs(%o : tensor<1x3x3x6xf32>) {strides = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64, kind = #kernel<pool_kind max>, kernel = array<i64: 2, 2>, pool_strides = array<i64: 2, 2>, pool_padding = array<i64: 0, 0, 0, 0>, middle_extras = 2 : i64} middle {
+  ^bb0(%acc: f32, %v: f32):
+    kernel.yield %acc : f32
+  } epilogue {
+  ^bb0(%acc: f32):
+    kernel.yield %acc : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @conv_pool_middle(%x: tensor<1x8x8x4xf32>, %w: tensor<6x3x3x4xf32>, %b: tensor<6xf32>, %o: tensor<1x3x3x6xf32>) {
+  // expected-error@+1 {{in 2 ranges over [1, 3, 3, 6], expected [1, 6, 6, 6]}}
+  %r = kernel.conv_pool ins(%x : tensor<1x8x8x4xf32>, %w : tensor<6x3x3x4xf32>, %b <offset 0, sizes [1, 3, 3, 6], strides [0, 0, 0, 1]> : tensor<6xf32>) outs(%o : tensor<1x3x3x6xf32>) {strides = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64, kind = #kernel<pool_kind max>, kernel = array<i64: 2, 2>, pool_strides = array<i64: 2, 2>, pool_padding = array<i64: 0, 0, 0, 0>, middle_extras = 1 : i64} middle {
+  ^bb0(%acc: f32, %v: f32):
+    kernel.yield %acc : f32
+  } epilogue {
+  ^bb0(%acc: f32):
+    kernel.yield %acc : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @conv_pool_weights(%x: tensor<1x8x8x4xf32>, %w: tensor<5x3x3x4xf32>, %b: tensor<6xf32>, %o: tensor<1x3x3x6xf32>) {
+  // expected-error@+1 {{weights [5, 3, 3, 4] are not those of output channels [6]}}
+  %r = kernel.conv_pool ins(%x : tensor<1x8x8x4xf32>, %w : tensor<5x3x3x4xf32>, %b <offset 0, sizes [1, 6, 6, 6], strides [0, 0, 0, 1]> : tensor<6xf32>) outs(%o : tensor<1x3x3x6xf32>) {strides = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64, kind = #kernel<pool_kind max>, kernel = array<i64: 2, 2>, pool_strides = array<i64: 2, 2>, pool_padding = array<i64: 0, 0, 0, 0>, middle_extras = 1 : i64} middle {
+  ^bb0(%acc: f32, %v: f32):
+    kernel.yield %acc : f32
+  } epilogue {
+  ^bb0(%acc: f32):
+    kernel.yield %acc : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @conv_pool_window(%x: tensor<1x8x8x4xf32>, %w: tensor<6x3x3x4xf32>, %b: tensor<6xf32>, %o: tensor<1x3x3x6xf32>) {
+  // expected-error@+1 {{kernel must be 2 numbers}}
+  %r = kernel.conv_pool ins(%x : tensor<1x8x8x4xf32>, %w : tensor<6x3x3x4xf32>, %b <offset 0, sizes [1, 6, 6, 6], strides [0, 0, 0, 1]> : tensor<6xf32>) outs(%o : tensor<1x3x3x6xf32>) {strides = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64, kind = #kernel<pool_kind max>, kernel = array<i64: 2>, pool_strides = array<i64: 2, 2>, pool_padding = array<i64: 0, 0, 0, 0>, middle_extras = 1 : i64} middle {
+  ^bb0(%acc: f32, %v: f32):
+    kernel.yield %acc : f32
+  } epilogue {
+  ^bb0(%acc: f32):
+    kernel.yield %acc : f32
+  }
+  func.return
+}
+
+// -----
+
 func.func @attention_rank(%q: tensor<3x8xf32>, %k: tensor<1x1x5x8xf32>, %o: tensor<1x1x3x8xf32>) {
   // expected-error@+1 {{attention needs q, k, v and a result of 4 dims each}}
   %r = kernel.attention ins(%q : tensor<3x8xf32>, %k : tensor<1x1x5x8xf32>, %k : tensor<1x1x5x8xf32>) outs(%o : tensor<1x1x3x8xf32>) score {

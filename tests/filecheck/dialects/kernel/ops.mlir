@@ -141,6 +141,29 @@ func.func @conv(%x: tensor<2x8x8x4xf32>, %w: tensor<6x3x3x2xf32>, %o: tensor<2x4
   func.return %r : tensor<2x4x4x6xf32>
 }
 
+// CHECK-LABEL: func.func @conv_pool(
+// CHECK-NEXT:    %r = kernel.conv_pool ins(%x : tensor<1x9x8x4xf16>, %w : tensor<6x3x3x4xf16>, %b <offset 0, sizes [1, 5, 4, 6], strides [0, 0, 0, 1]> : tensor<6xf16>, %y : tensor<1x3x2x6xf16>) outs(%o : tensor<1x3x2x6xf16>) {strides = array<i64: 2, 2>, padding = array<i64: 1, 1, 1, 1>, dilations = array<i64: 1, 1>, groups = 1 : i64, kind = #kernel<pool_kind max>, kernel = array<i64: 3, 3>, pool_strides = array<i64: 2, 2>, pool_padding = array<i64: 1, 1, 1, 1>, middle_extras = 1 : i64} middle {
+// CHECK-NEXT:    ^bb0(%acc: f32, %bias: f32):
+// CHECK-NEXT:      %0 = arith.addf %acc, %bias : f32
+// CHECK-NEXT:      kernel.yield %0 : f32
+// CHECK-NEXT:    } epilogue {
+// CHECK-NEXT:    ^bb0(%largest: f32, %more: f32):
+// CHECK-NEXT:      %1 = arith.addf %largest, %more : f32
+// CHECK-NEXT:      kernel.yield %1 : f32
+// CHECK-NEXT:    }
+func.func @conv_pool(%x: tensor<1x9x8x4xf16>, %w: tensor<6x3x3x4xf16>, %b: tensor<6xf16>, %y: tensor<1x3x2x6xf16>, %o: tensor<1x3x2x6xf16>) -> tensor<1x3x2x6xf16> {
+  %r = kernel.conv_pool ins(%x : tensor<1x9x8x4xf16>, %w : tensor<6x3x3x4xf16>, %b <offset 0, sizes [1, 5, 4, 6], strides [0, 0, 0, 1]> : tensor<6xf16>, %y : tensor<1x3x2x6xf16>) outs(%o : tensor<1x3x2x6xf16>) {strides = array<i64: 2, 2>, padding = array<i64: 1, 1, 1, 1>, dilations = array<i64: 1, 1>, groups = 1 : i64, kind = #kernel<pool_kind max>, kernel = array<i64: 3, 3>, pool_strides = array<i64: 2, 2>, pool_padding = array<i64: 1, 1, 1, 1>, middle_extras = 1 : i64} middle {
+  ^bb0(%acc: f32, %bias: f32):
+    %0 = arith.addf %acc, %bias : f32
+    kernel.yield %0 : f32
+  } epilogue {
+  ^bb0(%largest: f32, %more: f32):
+    %1 = arith.addf %largest, %more : f32
+    kernel.yield %1 : f32
+  }
+  func.return %r : tensor<1x3x2x6xf16>
+}
+
 // CHECK-LABEL: func.func @attention(
 // CHECK-NEXT:    %r = kernel.attention ins(%q : tensor<2x4x3x8xf16>, %k : tensor<2x2x5x8xf16>, %v : tensor<2x2x5x6xf16>, %m <offset 0, sizes [2, 4, 3, 5], strides [0, 0, 0, 1]> : tensor<5xf32>) outs(%o : tensor<2x4x3x6xf16>) {causal} score {
 // CHECK-NEXT:    ^bb0(%s: f32, %mask: f32):
