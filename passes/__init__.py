@@ -24,6 +24,7 @@ PASSES: Mapping[str, str] = {
     "forward-copies": "ForwardCopiesPass",
     "fuse-horizontal": "FuseHorizontalPass",
     "fuse-memory": "FuseMemoryPass",
+    "fuse-pools": "FusePoolsPass",
     "fuse-products": "FuseProductsPass",
     "fuse-vertical": "FuseVerticalPass",
     "group-kernels": "GroupKernelsPass",

@@ -62,9 +62,11 @@ TARGET = (
     "split-reductions",
     "align-operands",
     "fuse-products",
+    # 11. Where each operand lies is decided: what pools a convolution may be its kernel.
+    "fuse-pools",
 )
 PLACE = (
-    # 11. Buffers; kernels that write several parts of one tensor, and shared launches (both on
+    # 12. Buffers; kernels that write several parts of one tensor, and shared launches (both on
     # buffers, where parts of one tensor are independent); slots, and a configuration each.
     "bufferize",
     "forward-copies",
