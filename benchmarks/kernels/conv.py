@@ -1,4 +1,5 @@
-"""The distinct convolutions of ResNet-50, with bias and ReLU, against cuDNN.
+"""The distinct convolutions of ResNet-50, with bias and ReLU, against cuDNN; the first also with
+the pool behind it.
 
 Images are channels-last on both sides: [batch, height, width, channels]. cuDNN tries its algorithms
 (`cudnn.benchmark`), and runs both fused with bias and ReLU, and as a convolution with the two done
@@ -8,16 +9,17 @@ by PyTorch.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.kernels.case import Bar, KernelCase, Tensors
+from benchmarks.kernels.case import Bar, Function, KernelCase, Tensors
 
 if TYPE_CHECKING:
     from ait import nn
 
 # For one image there is no bar: a model's batch of one is measured as a whole.
-BARS = {"conv b64": Bar(geomean=1.0), "conv b1": Bar()}
+BARS = {"conv b64": Bar(geomean=1.0), "conv b1": Bar(), "conv pool": Bar(geomean=1.0)}
 
 # Height and width of the input, its channels, those of the output, window, stride.
 Layer = tuple[int, int, int, int, int]
@@ -96,4 +98,47 @@ def _case(batch: int, layer: Layer) -> KernelCase:
     )
 
 
-CASES = tuple(_case(batch, layer) for batch in (64, 1) for layer in dict.fromkeys(_layers()))
+def _pooled(convolution: Function, tensors: Tensors) -> Any:
+    """The pool of what a rival's convolution gives."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    y = convolution(tensors).permute(0, 3, 1, 2)
+    return torch.nn.functional.max_pool2d(y, 3, 2, 1).permute(0, 2, 3, 1)
+
+
+def _pooled_module(layer: Layer) -> nn.Module:
+    from ait import nn
+
+    _, inputs, outputs, window, stride = layer
+
+    class Begin(nn.Module):
+        def __init__(self) -> None:
+            shape = (outputs, inputs, window, window)
+            self.weight = nn.Parameter(shape, init=nn.initialization.small)
+            self.bias = nn.Parameter((outputs,), init=nn.initialization.small)
+
+        def forward(self, x: nn.Tensor) -> nn.Tensor:
+            x = x.permute(0, 3, 1, 2)
+            y = nn.functional.conv2d(x, self.weight, self.bias, stride, window // 2)
+            return nn.functional.max_pool2d(y.relu(), 3, 2, 1).permute(0, 2, 3, 1)
+
+    return Begin()
+
+
+def _pooled_case(batch: int) -> KernelCase:
+    layer = next(_layers())
+    case = _case(batch, layer)
+    return replace(
+        case,
+        group="conv pool",
+        name=f"b{batch} {case.name}",
+        module=partial(_pooled_module, layer),
+        rivals={name: partial(_pooled, rival) for name, rival in case.rivals.items()},
+        reference=partial(_pooled, case.reference),
+    )
+
+
+CASES = (
+    *(_case(batch, layer) for batch in (64, 1) for layer in dict.fromkeys(_layers())),
+    *map(_pooled_case, (256, 64, 8, 1)),
+)

@@ -510,8 +510,9 @@ class HopperConvAttr(ConfigAttr[HopperConvConfig]):
 
 @dataclass(frozen=True)
 class StemConvConfig:
-    """A convolution of few channels: the rows of the result of a tile, the warpgroups that share
-    its pixels, and the tiles in flight."""
+    """A convolution of few channels, and maybe a pool behind it: the rows of the result of a strip,
+    the warpgroups of a block, each with strips of its own, and the copies of rows in flight for
+    each."""
 
     rows: int
     warpgroups: int
@@ -520,16 +521,17 @@ class StemConvConfig:
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
         checks = (
-            (1 <= self.rows <= 64, "a tile has 1 to 64 rows"),
-            (1 <= self.warpgroups <= 3, "1, 2 or 3 warpgroups multiply"),
-            (1 <= self.stages <= 8, "stages must be 1 to 8"),
+            (self.rows >= 1, "a strip has rows"),
+            (1 <= self.warpgroups <= 4, "1 to 4 warpgroups multiply"),
+            (2 <= self.stages <= 16, "stages must be 2 to 16"),
         )
         return [text for holds, text in checks if not holds]
 
 
 @irdl_attr_definition
 class StemConvAttr(ConfigAttr[StemConvConfig]):
-    """Config of a convolution of few channels (TMA and wgmma, compute capability 9.0a)."""
+    """Config of a convolution of few channels, with a pool or without one (TMA and wgmma, compute
+    capability 9.0a)."""
 
     name = "cuda.stem_conv"
 

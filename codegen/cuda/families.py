@@ -14,6 +14,7 @@ from ait.codegen.cuda.config import Products
 from ait.codegen.cuda.conv import TensorConv
 from ait.codegen.cuda.conv_halo import HaloConv
 from ait.codegen.cuda.conv_hopper import HopperConv
+from ait.codegen.cuda.conv_pool import ConvPool
 from ait.codegen.cuda.conv_stem import StemConv
 from ait.codegen.cuda.gemm_hopper import GemmHopper
 from ait.codegen.cuda.gemm_mma import MmaGemm
@@ -32,6 +33,7 @@ from ait.dialects.kernel import (
     AttentionOp,
     BackToBackGemmOp,
     ConvOp,
+    ConvPoolOp,
     DualGemmOp,
     GemmOp,
     GemmRowwiseOp,
@@ -97,6 +99,7 @@ def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
             [Depthwise(), TensorConv(products), OwnConv(_OWN_GEMM)],
             {"sm_90a": [HopperConv(), HaloConv(), StemConv()]},
         ),
+        ConvPoolOp: OpRow(replace(_CONV, aligned=None), [], {"sm_90a": [ConvPool()]}),
         AttentionOp: OpRow(
             _ATTENTION,
             [TensorAttention(products), QueryAttention(), OwnAttention()],

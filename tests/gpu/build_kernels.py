@@ -39,6 +39,7 @@ from tests.compile.cuda.cases import (
     WGMMA_GEMMS,
 )
 from tests.compile.cuda.conv_cases import (
+    CONV_POOLS,
     HALO_CONVS,
     HOPPER_CONVS,
     OWN_CONVS,
@@ -79,6 +80,7 @@ def all_cases() -> list[Case]:
         *HALO_CONVS,
         *HOPPER_CONVS,
         *STEM_CONVS,
+        *CONV_POOLS,
         *OWN_ATTENTIONS,
         *QUERY_ATTENTIONS,
         *TENSOR_ATTENTIONS,

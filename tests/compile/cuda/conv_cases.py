@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -347,7 +348,7 @@ STEM_CONVS = [
         "stem_patches",
         Conv(2, 16, 32, 6, 17, (4, 4), (4, 4), (0, 0, 0, 0), (2, 1)),
         "f16",
-        stem(1, 2, 1),
+        stem(1, 2, 2),
     ),
     conv(
         "stem_planes",
@@ -380,4 +381,158 @@ HALO_CONVS = [
     conv("halo_dilated", Conv(1, 12, 13, 64, 17, dilations=(2, 3)), "bf16", halo(4), block=True),
     phase("halo_phase", halo(4)),
     conv("halo_cut", Conv(2, 11, 12, 32, 48, (2, 4), padding=(-1, 3, 2, -2)), "f16", halo(8)),
+]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The windows of a pool, which may reach beyond the padding (`more` results)."""
+
+    taps: tuple[int, int] = (3, 3)
+    strides: tuple[int, int] = (2, 2)
+    padding: tuple[int, int, int, int] = (1, 1, 1, 1)
+    more: int = 0
+
+    def over(self, image: tuple[int, int]) -> tuple[int, int]:
+        """How many there are."""
+        rows, columns = (
+            (image[i] + self.padding[i] + self.padding[2 + i] - self.taps[i]) // self.strides[i]
+            + 1
+            + self.more
+            for i in range(2)
+        )
+        return rows, columns
+
+
+# relu(acc + bias)
+RELU = """{
+^bb0(%acc : f32, %bias : f32):
+  %zero = arith.constant 0.0 : f32
+  %0 = arith.addf %acc, %bias : f32
+  %1 = arith.maximumf %0, %zero : f32
+  kernel.yield %1 : f32
+}"""
+
+
+def conv_pool(
+    name: str,
+    sizes: Conv,
+    window: Window,
+    config: str = "",
+    element: str = "f16",
+    kind: str = "max",
+    block: bool = False,
+    planes: bool = False,
+    special: Mapping[int, float] | None = None,
+) -> Case:
+    """A convolution, bias and activation, and a pool. `block`: a residual in the middle and another
+    one, and the number of the row, at the end; `planes`: images are stored [N, C, H, W];
+    `special`: values of the image."""
+    n, h, w, c, o = sizes.images, sizes.height, sizes.width, sizes.channels, sizes.outputs
+    (y, x), (r, s) = sizes.result, sizes.taps
+    p, q = window.over((y, x))
+    image, access = f"tensor<{n}x{h}x{w}x{c}x{element}>", ""
+    if planes:
+        image = f"tensor<{n}x{c}x{h}x{w}x{element}>"
+        access = f"<offset 0, sizes [{n}, {h}, {w}, {c}], strides [{c * h * w}, {w}, 1, {h * w}]>"
+    weight, result = f"tensor<{o}x{r}x{s}x{c}x{element}>", f"tensor<{n}x{p}x{q}x{o}x{element}>"
+    operands = {"x": image, "w": weight, "b": f"tensor<{o}x{element}>"}
+    along = f"<offset 0, sizes [{n}, {y}, {x}, {o}], strides [0, 0, 0, 1]>"
+    ins = [f"%x {access} : {image}", f"%w : {weight}", f"%b {along} : tensor<{o}x{element}>"]
+    middle, epilogue = RELU, SUM
+    if block:
+        operands |= {"m": f"tensor<{n}x{y}x{x}x{o}x{element}>", "r": result}
+        ins += [f"%m : {operands['m']}", f"%r : {result}"]
+        middle = BLOCK
+        epilogue = f"""{{
+          ^bb0(%acc : f32, %more : f32):
+            %i = kernel.index <offset 0, sizes [{n}, {p}, {q}, {o}], strides [0, 1, 0, 0]>
+            %f = arith.sitofp %i : i64 to f32
+            %0 = arith.addf %acc, %f : f32
+            %1 = arith.subf %0, %more : f32
+            kernel.yield %1 : f32
+          }}"""
+    pool = {"kernel": window.taps, "pool_strides": window.strides, "pool_padding": window.padding}
+    arrays = "".join(
+        f", {key} = array<i64: {', '.join(map(str, values))}>" for key, values in pool.items()
+    )
+    kind, _, padding = kind.partition("_")
+    counts = ", count_include_pad" if padding else ""
+    properties = (
+        f"{sizes.properties[:-1]}{arrays}, kind = #kernel.pool_kind {kind}{counts}, "
+        f"middle_extras = {2 if block else 1} : i64}}"
+    )
+    return Case(
+        name,
+        {**operands, "o": result},
+        f"""kernel.conv_pool ins({", ".join(ins)}) outs(%o : {result}) {properties}
+          middle {middle} epilogue {epilogue}""",
+        config=config,
+        special={"x": special or {}},
+    )
+
+
+def _seven(images: int, height: int, width: int, outputs: int = 64) -> Conv:
+    """A network's first convolution."""
+    return Conv(images, height, width, 3, outputs, (7, 7), (2, 2), (3, 3, 3, 3))
+
+
+_PAIRS = Window((2, 2), (2, 2), (0, 0, 0, 0))
+
+CONV_POOLS = [
+    conv_pool("pool", _seven(2, 30, 32), Window(), stem(3, 3, 4)),
+    conv_pool("pool_block", _seven(3, 29, 40, 24), Window(), stem(2, 2, 3), block=True),
+    conv_pool("pool_pairs", Conv(2, 18, 24, 4, 32), _PAIRS, stem(4, 4, 2), "bf16", block=True),
+    conv_pool(
+        "pool_numbers",
+        _seven(1, 22, 24),
+        Window(),
+        stem(2, 1, 3),
+        special={0: float("nan"), 700: float("inf"), 900: float("-inf")},
+    ),
+    conv_pool(
+        "pool_wide", Conv(1, 7, 288, 2, 16, (3, 5), (1, 2)), Window(), stem(1, 2, 4), planes=True
+    ),
+    conv_pool(
+        "pool_planes",
+        _seven(2, 40, 32, 96),
+        Window(),
+        stem(5, 2, 4),
+        planes=True,
+    ),
+    conv_pool(
+        "pool_average",
+        Conv(2, 20, 24, 4, 48, (5, 5)),
+        Window(),
+        stem(2, 3, 4),
+        "bf16",
+        "average",
+        True,
+    ),
+    conv_pool(
+        "pool_average_pairs",
+        Conv(1, 21, 24, 4, 17),
+        Window((3, 2), (3, 2), (1, 1, 1, 0)),
+        stem(2, 3, 4),
+        kind="average_with_padding",
+    ),
+    conv_pool(
+        "pool_beyond",
+        Conv(2, 19, 24, 5, 128, (4, 3), (1, 2), (0, 2, 1, 1)),
+        Window((3, 3), (2, 2), (0, 0, 0, 0), 1),
+        stem(16, 2, 4),
+        block=True,
+    ),
+    # Rows of taps that see no row twice.
+    conv_pool(
+        "pool_holes", Conv(2, 22, 24, 4, 24, (3, 3), dilations=(2, 1)), Window(), stem(3, 2, 2)
+    ),
+    conv_pool(
+        "pool_skips",
+        Conv(1, 30, 32, 4, 32, (1, 3), (2, 1), (0, 1, 0, 1)),
+        Window(),
+        stem(2, 4, 4),
+        block=True,
+    ),
+    conv_pool("pool_one", Conv(1, 2, 16, 2, 16, (2, 2), (2, 1)), Window(), stem(1, 4, 4)),
 ]

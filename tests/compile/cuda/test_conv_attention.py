@@ -346,7 +346,7 @@ def test_configs_round_trip(text: str) -> None:
         (hopper_conv((128, 256, 64), "pingpong"), "do not fit"),
         (hopper_conv((192, 256, 64), "cooperative", 3), "do not fit"),
         ("#cuda.halo_conv<rows = 0, stages = 2>", "1 to 64 rows"),
-        ("#cuda.stem_conv<rows = 2, warpgroups = 4, stages = 2>", "warpgroups"),
+        ("#cuda.stem_conv<rows = 2, warpgroups = 5, stages = 2>", "warpgroups"),
         ("#cuda.attention<tile = [128, 64], warps = 2>", "16 or 32 queries"),
         ("#cuda.attention<tile = [64, 48], warps = 4>", "keys"),
         (hopper(100, 64, 2), "64, 128 or 192 queries"),

@@ -18,7 +18,17 @@ from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
 from ait.ir.context import make_context
-from tests.compile.cuda.conv_cases import SAME, Conv, conv, halo, hopper, phase, stem
+from tests.compile.cuda.conv_cases import (
+    SAME,
+    Conv,
+    Window,
+    conv,
+    conv_pool,
+    halo,
+    hopper,
+    phase,
+    stem,
+)
 from tests.compile.cuda.kernels import TARGET, Case
 from tests.compile.cuda.test_nvcc import assert_clean, compile_kernel
 
@@ -146,6 +156,21 @@ def test_refusals(family: KernelFamily, case: Case, reason: str) -> None:
         family.candidates(case.view(), TARGET.description)
 
 
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        (conv_pool("many", Conv(1, 16, 16, 3, 192), Window()), "not few"),
+        (conv_pool("apart", Conv(1, 24, 24, 4, 32), Window((3, 3), (2, 3))), "every 3"),
+        (conv_pool("wide", Conv(1, 24, 24, 4, 32), Window((3, 5))), "of 5 columns"),
+        (conv_pool("high", Conv(1, 24, 24, 4, 32), Window((4, 3))), "more than one row"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Case) else "",
+)
+def test_pools_that_no_kernel_takes(case: Case, reason: str) -> None:
+    (op,) = (found for found in case.program().module.walk() if isinstance(found, KernelOp))
+    assert re.search(reason, TARGET.refusal(op) or "")
+
+
 _DEEP = hopper((64, 64, 16), "cooperative", 1, 4, 4)
 _WIDE = hopper((64, 64, 64), "cooperative", 1)
 
@@ -174,12 +199,27 @@ _LAYERS = [
     ("halo", Conv(64, 56, 56, 64, 64), "f16", halo(4)),
     ("stem", strided(224, 3, 64, 7), "f16", stem(8, 3)),
 ]
+_STRIPS = [
+    ("chosen", strided(224, 3, 64, 7), Window(), ""),
+    ("four", strided(224, 3, 64, 7), Window(), stem(14, 4)),
+    ("deep", strided(224, 3, 96, 7), Window(), stem(14, 3)),
+]
 
 
 @pytest.mark.compile
 @pytest.mark.parametrize(("name", "sizes", "element", "config"), _LAYERS, ids=str)
 def test_no_spills(name: str, sizes: Conv, element: str, config: str, tmp_path: Path) -> None:
     case = conv(name, sizes, element, config, block=True)
+    assert_clean(compile_kernel(case, tmp_path))
+
+
+@pytest.mark.compile
+@pytest.mark.parametrize("planes", [False, True])
+@pytest.mark.parametrize(("name", "sizes", "window", "config"), _STRIPS, ids=str)
+def test_pools_do_not_spill(
+    name: str, sizes: Conv, window: Window, config: str, planes: bool, tmp_path: Path
+) -> None:
+    case = conv_pool(name, sizes, window, config, planes=planes)
     assert_clean(compile_kernel(case, tmp_path))
 
 

@@ -18,7 +18,7 @@ from tests.compile.cuda.cases import (
     TF32_GEMMS,
     WGMMA_GEMMS,
 )
-from tests.compile.cuda.conv_cases import OWN_CONVS, STEM_CONVS, TENSOR_CONVS
+from tests.compile.cuda.conv_cases import CONV_POOLS, OWN_CONVS, STEM_CONVS, TENSOR_CONVS
 from tests.compile.cuda.kernels import Case, assert_close, emulated
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
 from tests.compile.cuda.whole_row_cases import BACK_TO_BACK, PARTS, WHOLE_ROWS
@@ -49,6 +49,7 @@ _CASES = [
     *OWN_CONVS,
     *TENSOR_CONVS,
     *STEM_CONVS,
+    *CONV_POOLS,
     *OWN_ATTENTIONS,
     *QUERY_ATTENTIONS,
     *TENSOR_ATTENTIONS,

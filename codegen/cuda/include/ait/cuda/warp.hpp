@@ -127,6 +127,11 @@ __device__ __forceinline__ float other_lane(float value, int mask) {
   return __shfl_xor_sync(0xffffffffu, value, mask);
 }
 
+/// The word of the lane of that number.
+__device__ __forceinline__ std::uint32_t word_of_lane(std::uint32_t word, int lane) {
+  return __shfl_sync(0xffffffffu, word, lane);
+}
+
 /// 2^x to about 2 ulp; 0 for -inf, and for results below the normal numbers.
 __device__ __forceinline__ float fast_exp2(float x) {
   float y;

@@ -84,6 +84,8 @@ inline void pin(float&) {}
 inline void commit_products() {}
 template <int Pending>
 void wait_for_products() {}
+inline void pin(float&) {}
+inline void pin(std::uint32_t&) {}
 template <int Registers>
 void give_registers() {}
 template <int Registers>

@@ -150,6 +150,11 @@ inline float other_lane(float value, int mask) {
   return values[threadIdx.x % 32 ^ mask];
 }
 
+inline std::uint32_t word_of_lane(std::uint32_t word, int lane) {
+  const Exchange<std::uint32_t> words(word);
+  return words[lane];
+}
+
 inline float fast_exp2(float x) { return std::exp2(x); }
 
 }  // namespace ait::cuda
