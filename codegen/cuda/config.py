@@ -2,6 +2,7 @@
 
 ```mlir
 #cuda.gemm<tile = [128, 128, 64], cluster = [2, 1], schedule = pingpong, swapped>
+#cuda.gemm<tile = [128, 256, 64], cluster = [2, 1], schedule = cooperative, stream_k>
 #cuda.wgmma<tile = [64, 32, 64], schedule = cooperative, stages = 8, split = 4, swapped>
 #cuda.wgmma_rows<tile = [128, 192, 64], cluster = 4, schedule = cooperative, stages = 4>
 #cuda.back_to_back<tile = [128, 128, 64], stages = 4>
@@ -41,18 +42,21 @@ class Schedule(StrEnum):
 @dataclass(frozen=True)
 class GemmConfig:
     """A CUTLASS 3.x gemm: the block's tile (m, n, k), the cluster of blocks (m, n), the schedule,
-    the depth of the load pipeline (None: what shared memory holds), and whether the kernel computes
-    the transposed product (then tile and cluster are those of the transposed problem)."""
+    the depth of the load pipeline (None: what shared memory holds), whether the kernel computes the
+    transposed product (then tile and cluster are those of the transposed problem), and whether it
+    deals out steps along k instead of tiles, as many to each multiprocessor (stream-K)."""
 
     tile: tuple[int, int, int]
     cluster: tuple[int, int] = (1, 1)
     schedule: Schedule = Schedule.PINGPONG
     stages: int | None = None
     swapped: bool = False
+    stream_k: bool = False
 
     def problems(self) -> list[str]:
         """What the templates would refuse."""
         m, n, k = self.tile
+        pingpong = self.schedule is Schedule.PINGPONG
         rows = 128 if self.schedule is Schedule.COOPERATIVE else 64
         blocks = self.cluster[0] * self.cluster[1]
         checks = (
@@ -62,6 +66,10 @@ class GemmConfig:
             (blocks in (1, 2, 4), "a cluster has 1, 2 or 4 blocks"),
             (self.stages is None or 2 <= self.stages <= 16, "stages must be 2 to 16"),
             (m * n <= rows * 256, "the accumulators do not fit the registers"),
+            (
+                not (self.stream_k and pingpong),
+                "a pingpong's tiles are whole: stream-K shares them",
+            ),
         )
         return [text for holds, text in checks if not holds]
 

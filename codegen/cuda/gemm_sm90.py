@@ -6,7 +6,7 @@ be shown to hold for all values of the symbols is refused, and goes to the kerne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import cast
@@ -14,7 +14,7 @@ from typing import cast
 from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import GemmAttr, GemmConfig, Schedule
-from ait.codegen.cuda.cost import hopper_seconds, region_operations
+from ait.codegen.cuda.cost import hopper_seconds, leaves_units_idle, region_operations
 from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.kernel_view import KernelView
@@ -130,13 +130,8 @@ class GemmSm90:
                 for tile in tiles:
                     for cluster in _CLUSTERS:
                         config = GemmConfig(tile, cluster, schedule, None, swapped)
-                        if not _is_sensible(config, turned):
-                            continue
-                        overlapped = schedule is Schedule.PINGPONG
-                        seconds = hopper_seconds(
-                            turned, device, tile, cluster, overlapped, operations
-                        )
-                        found.append(Candidate(GemmAttr(config), seconds))
+                        if _is_sensible(config, turned):
+                            found += _costed(config, turned, device, operations)
         return found
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
@@ -159,6 +154,15 @@ class GemmSm90:
             ],
             "sizes": [view.group(name).size for name in (plan.rows, plan.columns, "k", "batch")],
         }
+
+
+def _costed(
+    config: GemmConfig, turned: GemmShape, device: DeviceDescription, operations: int
+) -> Iterator[Candidate]:
+    """A config, and the same with stream-K where it can be faster."""
+    for one in (config, replace(config, stream_k=True)):
+        if not one.problems() and (not one.stream_k or leaves_units_idle(turned, device, one)):
+            yield Candidate(GemmAttr(one), hopper_seconds(turned, device, one, operations))
 
 
 def make_plan(view: KernelView, swapped: bool) -> Plan:

@@ -576,6 +576,7 @@ def layouts(
 
 _SWAPPED = "#cuda.gemm<tile = [64, 32, 64], cluster = [1, 1], schedule = pingpong, swapped>"
 _COOPERATIVE = "#cuda.gemm<tile = [128, 128, 64], cluster = [2, 1], schedule = cooperative>"
+_STREAM_K = "#cuda.gemm<tile = [128, 128, 64], cluster = [1, 1], schedule = cooperative, stream_k>"
 _SMALL = "#cuda.gemm<tile = [64, 16, 128], cluster = [1, 2], schedule = pingpong, stages = 4>"
 
 HOPPER_GEMMS = [
@@ -585,6 +586,7 @@ HOPPER_GEMMS = [
     linear(520, 768, 256, config=_COOPERATIVE, name="linear_cooperative"),
     linear(72, 200, 136, "bf16", config=_SMALL, name="linear_small"),
     linear(1024, 3072, 768, config="GemmAttr", name="linear_first_choice"),
+    linear(392, 640, 1024, config=_STREAM_K, name="linear_stream_k"),
 ]
 
 

@@ -169,6 +169,16 @@ def test_few_rows_take_small_tiles() -> None:
     assert m * n <= 64 * 32
 
 
+def test_stream_k_evens_out_a_last_wave() -> None:
+    """140 tiles of 128 x 128 are hardly more than one wave of 132, 528 are four whole ones."""
+    configs = [
+        {config.data for config in TARGET.candidates(op) if isinstance(config, GemmAttr)}
+        for op in (linear(1792, 1280, 4096).kernel(), linear(1024, 8448, 4096).kernel())
+    ]
+    uneven, even = (any(config.stream_k for config in found) for found in configs)
+    assert uneven and not even
+
+
 def test_a100_has_no_hopper_kernels() -> None:
     target = make_target("cuda:sm_80")
     configs = target.candidates(linear(64, 64, 64).kernel())
@@ -206,6 +216,7 @@ def test_other_devices_are_refused(name: str) -> None:
         "#cuda.gemm<tile = [128, 128, 64], cluster = [2, 1], schedule = pingpong>",
         "#cuda.gemm<tile = [256, 128, 64], cluster = [1, 1], schedule = cooperative, stages = 4, "
         "swapped>",
+        "#cuda.gemm<tile = [128, 128, 64], cluster = [2, 1], schedule = cooperative, stream_k>",
     ],
 )
 def test_configs_round_trip(text: str) -> None:
@@ -220,6 +231,7 @@ def test_configs_round_trip(text: str) -> None:
         ("tile = [128, 128, 64], cluster = [3, 1], schedule = pingpong", "a cluster has"),
         ("tile = [128, 128], cluster = [1, 1], schedule = pingpong", "needs 3 numbers"),
         ("tile = [128, 128, 64], cluster = [1, 1], schedule = fast", "must be one of"),
+        ("tile = [128, 128, 64], cluster = [1, 1], schedule = pingpong, stream_k", "are whole"),
         ("tile = [128, 128, 64], cluster = [1, 1], schedule = pingpong, x = 1", "unknown x"),
     ],
 )

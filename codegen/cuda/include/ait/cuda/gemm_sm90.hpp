@@ -22,6 +22,20 @@
 
 namespace ait::cuda::sm90 {
 
+struct StreamK;
+template <class Tile, class Cluster>
+struct StreamKScheduler;
+
+}  // namespace ait::cuda::sm90
+
+template <class Tile, class Cluster, std::uint32_t Stages>
+struct cutlass::gemm::kernel::detail::TileSchedulerSelector<
+    ait::cuda::sm90::StreamK, cutlass::arch::Sm90, Tile, Cluster, Stages> {
+  using Scheduler = ait::cuda::sm90::StreamKScheduler<Tile, Cluster>;
+};
+
+namespace ait::cuda::sm90 {
+
 namespace fusion = cutlass::epilogue::fusion;
 using cute::_0;
 using cute::_1;
@@ -173,8 +187,26 @@ struct Stages {
   using Count = cutlass::gemm::collective::StageCount<Depth>;
 };
 
+/// Which tiles, or which steps along k of them, a block has: whole tiles, or as many steps as the others.
+/// Tiles whose steps are shared are added up in an order that is always the same.
+using WholeTiles = cutlass::gemm::PersistentScheduler;
+struct StreamK {};
+
+/// The library's scheduler, whose question for a block's last tile does not compile (4.2). The answer
+/// decides when the next kernel may start, no more: it does at the end of this one.
+template <class Tile, class Cluster>
+struct StreamKScheduler
+    : cutlass::gemm::kernel::detail::PersistentTileSchedulerSm90StreamK<Tile, Cluster> {
+  using Base = cutlass::gemm::kernel::detail::PersistentTileSchedulerSm90StreamK<Tile, Cluster>;
+  using Base::Base;
+
+  CUTLASS_DEVICE bool is_last_tile(typename Base::WorkTileInfo const&, uint32_t = 1) const {
+    return false;
+  }
+};
+
 /// The kernel of one problem. `Tree` is the visitor tree; `Source` is void without a SourceLeaf.
-template <class Shape, class Cluster, class Pipeline, class ElementA, class StrideA, class ElementB, class StrideB,
+template <class Shape, class Cluster, class Pipeline, class Scheduler, class ElementA, class StrideA, class ElementB, class StrideB,
           class Source, class StrideC, class ElementD, class StrideD, class Tree>
 struct Gemm {
   using Epilogue = typename cutlass::epilogue::collective::CollectiveBuilder<
@@ -191,7 +223,7 @@ struct Gemm {
       typename Pipeline::template Count<Epilogue>, typename Shape::Schedule::Mainloop>::CollectiveOp;
 
   using Kernel = cutlass::gemm::kernel::GemmUniversal<cute::Shape<int, int, int, int>, Mainloop,
-                                                      Epilogue>;
+                                                      Epilogue, Scheduler>;
   using Adapter = cutlass::gemm::device::GemmUniversalAdapter<Kernel>;
   using Arguments = typename Adapter::Arguments;
 };
@@ -202,11 +234,18 @@ Status run(const Launch& launch, typename Gemm::Arguments arguments) {
   arguments.hw_info.device_id = gpu::current_device();
   arguments.hw_info.sm_count = gpu::multiprocessors();
   typename Gemm::Adapter adapter;
-  // None of the collectives used here needs a workspace (no split-K, no stream-K).
-  cutlass::Status status = adapter.initialize(arguments, nullptr, gpu::stream_of(launch));
-  if (status == cutlass::Status::kSuccess) {
-    status = adapter.run(gpu::stream_of(launch), nullptr, /*launch_with_pdl=*/true);
+  const cudaStream_t stream = gpu::stream_of(launch);
+  // Sums of shared tiles and their flags, which `initialize` clears: nothing but stream-K needs them.
+  const std::size_t bytes = Gemm::Adapter::get_workspace_size(arguments);
+  void* workspace = nullptr;
+  if (bytes > 0) {
+    AIT_TRY(gpu::status_of(cudaMallocAsync(&workspace, bytes, stream), "no memory for a gemm"));
   }
+  cutlass::Status status = adapter.initialize(arguments, workspace, stream);
+  if (status == cutlass::Status::kSuccess) {
+    status = adapter.run(stream, nullptr, /*launch_with_pdl=*/true);
+  }
+  if (bytes > 0) AIT_TRY(gpu::status_of(cudaFreeAsync(workspace, stream), "a gemm's memory"));
   if (status == cutlass::Status::kSuccess) return ok();
   return device_error("gemm launch failed", cutlass::cutlassGetStatusString(status));
 }
