@@ -269,7 +269,8 @@ class _Compilation:
         report = self.report
         report.launches = len(plan.main.calls)
         report.kernels = len(distinct_kernels(plan.main.calls))
-        report.movements = sum(isinstance(call.view.op, CopyOp) for call in plan.main.calls)
+        members = [view for call in plan.main.calls for view in call.view.members]
+        report.movements = sum(isinstance(view.op, CopyOp) for view in members)
         report.workspace = plan.main.workspace(self.target.description.alignment)
 
     def _weights(self, plan: ModelPlan, lowered: Program) -> list[StoredWeight]:

@@ -15,7 +15,7 @@ import ait
 from ait.codegen.build import SourceFile
 from ait.codegen.cache import digest_of
 from ait.codegen.expressions import dim_over_symbols
-from ait.codegen.kernel_view import KernelView
+from ait.codegen.group_view import LaunchView
 from ait.codegen.operand import Operand
 from ait.codegen.plan import Call, Function, Memory, ModelPlan, Pointer, Port, Role
 from ait.codegen.target import Target
@@ -34,7 +34,7 @@ class Kernel:
     """A distinct kernel of a model and the layers that use it."""
 
     symbol: str
-    view: KernelView
+    view: LaunchView
     sources: list[str] = field(default_factory=list[str])
 
     @property
@@ -169,15 +169,23 @@ def metadata(
     }
 
 
-def _cost_metadata(view: KernelView) -> dict[str, Any]:
+def _cost_metadata(view: LaunchView) -> dict[str, Any]:
     """What a step moves and computes: dims as text, for `ait profile`."""
-    cost = cost_of(view.op)
+    costs = [cost_of(member.op) for member in view.members]
     return {
         "element": view.operands[0].element.name,
-        "bytes": to_text(cost.bytes),
-        "matrix_operations": to_text(cost.matrix_operations),
-        "scalar_operations": to_text(cost.scalar_operations),
+        "bytes": _total(cost.bytes for cost in costs),
+        "matrix_operations": _total(cost.matrix_operations for cost in costs),
+        "scalar_operations": _total(cost.scalar_operations for cost in costs),
     }
+
+
+def _total(dims: Iterable[Dim]) -> str:
+    """A sum as text."""
+    total: Dim = 0
+    for dim in dims:
+        total = total + dim
+    return to_text(total)
 
 
 # Text of model.cpp ----------------------------------------------------------------------------

@@ -181,6 +181,11 @@ class KernelView:
     # Parts
 
     @property
+    def members(self) -> tuple[KernelView, ...]:
+        """The kernels that the launch runs: this one."""
+        return (self,)
+
+    @property
     def kind(self) -> str:
         """The op without its dialect: `gemm`."""
         return self.op.name.partition(".")[2]

@@ -18,6 +18,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.dialects.memref import GetGlobalOp, GlobalOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
+from ait.codegen.group_view import GroupView, LaunchView
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.scalar import ElementType, element_type
 from ait.dialects.functions import MAIN, PREPARE
@@ -106,9 +107,9 @@ class Binding:
 
 @dataclass(frozen=True)
 class Call:
-    """One kernel launch: its pointers are the op's ins, then outs."""
+    """One launch: its pointers are the op's ins, then outs; of a group, member by member."""
 
-    view: KernelView
+    view: LaunchView
     pointers: tuple[Pointer, ...]
 
 
@@ -309,21 +310,32 @@ def _slots(function: FuncOp) -> tuple[Dim, ...]:
 def _function(function: FuncOp, weights: Sequence[Weight], problems: list[str]) -> Function:
     pointers = _Pointers(function, weights)
     calls: list[Call] = []
-    for op in flattened(function.body.block.ops):
-        if isinstance(op, KernelOp):
-            try:
-                view = KernelView(op, moved_bases=True)
-            except CompileError as error:
-                problems.append(f"{op.source or op.name}: {error}")
-                continue
-            calls.append(Call(view, tuple(pointers.of(v) for v in (*op.ins, *op.outs))))
+    for op in function.body.block.ops:
+        if isinstance(op, KernelOp | GroupOp):
+            call = _call(op, pointers, problems)
+            calls += [call] if call is not None else []
         elif not isinstance(op, _NO_CODE):
             problems.append(f"no code can be generated for {op.name}")
     return Function(_slots(function), tuple(calls))
 
 
+def _call(op: KernelOp | GroupOp, pointers: _Pointers, problems: list[str]) -> Call | None:
+    """None if there is a problem with any of the kernels."""
+    views: list[KernelView] = []
+    members = op.members if isinstance(op, GroupOp) else (op,)
+    for member in members:
+        try:
+            views.append(KernelView(member, moved_bases=True))
+        except CompileError as error:
+            problems.append(f"{member.source or member.name}: {error}")
+    if len(views) < len(members):
+        return None
+    used = tuple(pointers.of(v) for member in members for v in (*member.ins, *member.outs))
+    return Call(GroupView(tuple(views)) if isinstance(op, GroupOp) else views[0], used)
+
+
 def flattened(ops: Iterable[Operation]) -> Iterator[Operation]:
-    """The ops, with the members of groups in the groups' places: each is a call of its own."""
+    """The ops, with the members of groups in the groups' places."""
     for op in ops:
         if isinstance(op, GroupOp):
             yield from op.members

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 from xdsl.ir import Attribute
 
 from ait.codegen.build import Toolchain
-from ait.codegen.kernel_view import KernelView
+from ait.codegen.group_view import LaunchView
 from ait.passes.target import TargetInfo, find_target
 from ait.runtime.sources import Device
 
@@ -39,15 +39,15 @@ class Target(TargetInfo, Protocol):
         """Alignment in bytes that kernels rely on for inputs and outputs; 1: the element's own."""
         ...
 
-    def render(self, view: KernelView, symbol: str) -> str:
-        """The translation unit of one kernel, which defines
+    def render(self, view: LaunchView, symbol: str) -> str:
+        """The translation unit of one launch, which defines
 
             ait::Status SYMBOL(const ait::Launch& launch, void* const* pointers,
                                const int64_t* extents)
 
         `pointers` are the addresses of the op's ins, then outs, from which the operands' offsets
-        count; `extents` the values of `view.extents`. Equal views give equal text: nothing of the
-        model may get into it.
+        count, of a group member by member; `extents` the values of `view.extents`. Equal views give
+        equal text: nothing of the model may get into it.
         Raises CompileError for an op that no kernel of the target can run.
         """
         ...

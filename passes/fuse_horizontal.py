@@ -159,6 +159,10 @@ class Copies:
         return self.work + launches * target.description.launch_seconds
 
 
+def _shares_launch(op: GemmOp, target: TargetInfo) -> bool:
+    return GemmOp in target.capabilities.groups and target.launch_share(op) is not None
+
+
 @dataclass(frozen=True)
 class Estimate:
     """What some siblings cost apart and as one gemm; one more costs no look at the others."""
@@ -176,6 +180,8 @@ class Estimate:
     """Of right factors, and operands by column, that are no weights."""
     losses: tuple[Loss, ...]
     """Kernels that read columns at places that are not aligned."""
+    share: bool
+    """Whether the gemms can share a launch."""
 
     @staticmethod
     def of(sibling: Sibling, target: TargetInfo) -> Estimate:
@@ -193,7 +199,8 @@ class Estimate:
                 copy = Work.of_copy(size, element_of(read.base), device)
                 joined += Copies(copy.seconds(device), 1)
         alone = work.seconds(device)
-        return Estimate(target, (sibling,), work, alone, sibling.columns, copied, joined, ())
+        share = _shares_launch(sibling.op, target)
+        return Estimate(target, (sibling,), work, alone, sibling.columns, copied, joined, (), share)
 
     def with_more(self, other: Estimate) -> Estimate:
         """With the one sibling of another estimate, as the last columns."""
@@ -215,6 +222,7 @@ class Estimate:
             self.copied + other.copied,
             self.joined + other.joined,
             losses,
+            self.share and other.share,
         )
 
     @property
@@ -223,7 +231,7 @@ class Estimate:
         device, count = self.target.description, len(self.siblings)
         found = self.alone + count * device.launch_seconds
         row = self.target.capabilities.groups.get(GemmOp)
-        if row is None or count > row.max_members:
+        if row is None or not self.share or count > row.max_members:
             return found
         together = self.work.seconds(device) / row.efficiency
         return min(found, together + device.launch_seconds)

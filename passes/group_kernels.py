@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Protocol
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -20,9 +22,15 @@ from ait.dialects.kernel import (
     PointwiseOp,
     accesses_of,
 )
-from ait.passes.cost import Work, microseconds
+from ait.passes.cost import Work, expected_seconds, microseconds
 from ait.passes.remarks import remark
-from ait.passes.target import DeviceDescription, GroupCapability, TargetInfo, find_target
+from ait.passes.target import (
+    DeviceDescription,
+    GroupCapability,
+    SharedLaunch,
+    TargetInfo,
+    find_target,
+)
 
 NAME = "group-kernels"
 
@@ -55,51 +63,92 @@ class _Footprint:
 
 
 @dataclass(frozen=True)
-class _Balance:
-    """What kernels gain and lose by one launch."""
+class _Gain:
+    """Seconds that kernels gain by one launch, or lose, and why."""
 
-    work: Work
-    count: int
-    alone: float
-    """Seconds of the kernels one after the other, without launches."""
-    row: GroupCapability
-    device: DeviceDescription
+    seconds: float
+    text: str
 
-    @staticmethod
-    def of(work: Work, row: GroupCapability, device: DeviceDescription) -> _Balance:
-        return _Balance(work, 1, work.seconds(device), row, device)
 
-    def with_work(self, work: Work) -> _Balance:
-        alone = self.alone + work.seconds(self.device)
-        return replace(self, work=self.work + work, count=self.count + 1, alone=alone)
+class _Scales(Protocol):
+    """What decides how many kernels are best in one launch."""
 
-    @property
-    def launches(self) -> float:
-        """Seconds of launches saved."""
-        return (self.count - 1) * self.device.launch_seconds
+    def seconds(self, op: KernelOp) -> float:
+        """The time of a kernel, to tell short ones from long ones."""
+        ...
 
-    @property
-    def idle(self) -> float:
-        """Seconds saved, since fewer units idle."""
-        return self.alone - self.work.seconds(self.device)
+    def suit(self, op: KernelOp, other: KernelOp) -> bool:
+        """Whether two kernels can share a launch."""
+        ...
 
-    @property
-    def lost(self) -> float:
-        """Seconds lost to a group's lower speed."""
-        together = self.work.seconds(self.device)
-        return together / self.row.efficiency - together
+    def gain(self, ops: Sequence[KernelOp]) -> _Gain:
+        """Of two kernels or more."""
+        ...
 
-    @property
-    def gain(self) -> float:
-        return self.launches + self.idle - self.lost
 
-    @property
-    def text(self) -> str:
-        return (
-            f"with {self.count - 1} more in one launch: {microseconds(self.launches)} of launches "
-            f"and {microseconds(self.idle)} of idle units saved, {microseconds(self.lost)} lost to "
-            "shared tiles"
+class _Rooflines:
+    """Weighs by the work of kernels: a launch saved for each, and units that would idle, against
+    the part of their speed that kernels lose in a group."""
+
+    def __init__(
+        self, kernels: Iterable[KernelOp], row: GroupCapability, device: DeviceDescription
+    ):
+        self._works = {op: Work.of(op, device) for op in kernels}
+        self._row = row
+        self._device = device
+
+    def seconds(self, op: KernelOp) -> float:
+        return self._works[op].seconds(self._device)
+
+    def suit(self, op: KernelOp, other: KernelOp) -> bool:
+        return True
+
+    def gain(self, ops: Sequence[KernelOp]) -> _Gain:
+        work = sum((self._works[op] for op in ops[1:]), self._works[ops[0]])
+        together = work.seconds(self._device)
+        launches = (len(ops) - 1) * self._device.launch_seconds
+        idle = sum(map(self.seconds, ops)) - together
+        lost = together / self._row.efficiency - together
+        text = (
+            f"{microseconds(launches)} of launches and {microseconds(idle)} of idle units saved, "
+            f"{microseconds(lost)} lost to shared tiles"
         )
+        return _Gain(launches + idle - lost, text)
+
+
+class _Models:
+    """Weighs by what the target expects of its own kernels."""
+
+    def __init__(self, target: TargetInfo):
+        self._target = target
+        self._shares: dict[KernelOp, object | None] = {}
+        self._seconds: dict[KernelOp, float] = {}
+
+    def seconds(self, op: KernelOp) -> float:
+        if op not in self._seconds:
+            self._seconds[op] = expected_seconds(op, self._target)
+        return self._seconds[op]
+
+    def suit(self, op: KernelOp, other: KernelOp) -> bool:
+        return self._together([op, other]) is not None
+
+    def gain(self, ops: Sequence[KernelOp]) -> _Gain:
+        launch = self._together(ops)
+        if launch is None or launch.seconds is None:
+            return _Gain(-inf, "they cannot share it")
+        alone = sum(map(self.seconds, ops))
+        text = f"{microseconds(alone)} apart, {microseconds(launch.seconds)} as one"
+        return _Gain(alone - launch.seconds, text)
+
+    def _together(self, ops: Sequence[KernelOp]) -> SharedLaunch | None:
+        shares = [self._share(op) for op in ops]
+        known = [share for share in shares if share is not None]
+        return self._target.shared_launch(known) if len(known) == len(ops) else None
+
+    def _share(self, op: KernelOp) -> object | None:
+        if op not in self._shares:
+            self._shares[op] = self._target.launch_share(op)
+        return self._shares[op]
 
 
 class _Grouper:
@@ -110,27 +159,32 @@ class _Grouper:
         self.target = target
         self.kernels = [op for op in self.block.ops if isinstance(op, KernelOp)]
         self.accesses = {op: accesses_of(op) for op in self.kernels}
-        self.device = target.description
-        grouped = target.capabilities.groups
-        self.works = {
-            op: Work.of(op, self.device) for op in self.kernels if family_of(op) in grouped
+        self._scales: dict[type[KernelOp], _Scales] = {
+            kind: self._scales_of(kind, row) for kind, row in target.capabilities.groups.items()
         }
         self.grouped: set[KernelOp] = set()
         self.told: set[KernelOp] = set()
         """Kernels of which it was said why they stay alone."""
         self.position: dict[Operation, float] = {op: i for i, op in enumerate(self.block.ops)}
 
+    def _scales_of(self, kind: type[KernelOp], row: GroupCapability) -> _Scales:
+        if self.target.has_models:
+            return _Models(self.target)
+        kernels = (op for op in self.kernels if family_of(op) is kind)
+        return _Rooflines(kernels, row, self.target.description)
+
     def run(self) -> None:
         for index, first in enumerate(self.kernels):
             row = self.target.capabilities.groups.get(family_of(first))
             if row is None or first in self.grouped:
                 continue
-            members = self._worth(self._members(index, row), row)
+            scales = self._scales[family_of(first)]
+            members = self._worth(self._members(index, row, scales), scales)
             if len(members) > 1:
                 self.grouped.update(members)
                 self._group(members)
 
-    def _members(self, index: int, row: GroupCapability) -> list[KernelOp]:
+    def _members(self, index: int, row: GroupCapability, scales: _Scales) -> list[KernelOp]:
         """The first kernel, and later ones that can run where it runs."""
         first = self.kernels[index]
         members = [first]
@@ -141,12 +195,13 @@ class _Grouper:
                 break
             if op in self.grouped:
                 continue  # it stands before the first one now
-            if family_of(op) is family_of(first) and not before.meets(self.accesses[op]):
+            joins = family_of(op) is family_of(first) and not before.meets(self.accesses[op])
+            if joins and scales.suit(first, op):
                 members.append(op)
             before.add(self.accesses[op])
         return members
 
-    def _worth(self, members: Sequence[KernelOp], row: GroupCapability) -> list[KernelOp]:
+    def _worth(self, members: Sequence[KernelOp], scales: _Scales) -> list[KernelOp]:
         """Those of the kernels that are best in one launch, by the target's own numbers.
 
         A group runs at a part of its kernels' speed, which long kernels lose the most by, and it
@@ -155,35 +210,31 @@ class _Grouper:
         """
         if len(members) < 2:
             return []
-        shortest = sorted(members, key=lambda op: self.works[op].seconds(self.device))
+        shortest = sorted(members, key=scales.seconds)
         best, gain = 0, 0.0
-        balance = _Balance.of(self.works[shortest[0]], row, self.device)
-        for size, op in enumerate(shortest[1:], 2):
-            balance = balance.with_work(self.works[op])
-            if balance.gain >= gain:
-                best, gain = size, balance.gain
+        for size in range(2, len(shortest) + 1):
+            found = scales.gain(shortest[:size]).seconds
+            if found >= gain:
+                best, gain = size, found
         kept = set(shortest[:best]) if gain > 0 else set[KernelOp]()
-        self._tell(members, kept, row)
+        self._tell(members, kept, scales)
         return [op for op in members if op in kept]
 
     def _tell(
-        self, members: Sequence[KernelOp], kept: Collection[KernelOp], row: GroupCapability
+        self, members: Sequence[KernelOp], kept: Collection[KernelOp], scales: _Scales
     ) -> None:
         """Remarks on what is one launch, and on each kernel that stays out of it."""
         inside = [op for op in members if op in kept]
         if inside:
-            remark(NAME, "applied", inside[0], self._balance(inside, row).text)
+            text = scales.gain(inside).text
+            remark(NAME, "applied", inside[0], f"with {len(inside) - 1} more in one launch: {text}")
         for op in members[0 if inside else 1 :]:
             if op not in kept and op not in self.told:
                 self.told.add(op)
-                balance = self._balance([*(inside or members[:1]), op], row)
-                remark(NAME, "missed", op, f"not {balance.text}")
-
-    def _balance(self, members: Sequence[KernelOp], row: GroupCapability) -> _Balance:
-        balance = _Balance.of(self.works[members[0]], row, self.device)
-        for op in members[1:]:
-            balance = balance.with_work(self.works[op])
-        return balance
+                all_of_them = [*(inside or members[:1]), op]
+                text = scales.gain(all_of_them).text
+                more = len(all_of_them) - 1
+                remark(NAME, "missed", op, f"not with {more} more in one launch: {text}")
 
     def _group(self, members: Sequence[KernelOp]) -> None:
         first = members[0]

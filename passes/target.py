@@ -171,6 +171,15 @@ class Capabilities:
         return self.kernels.get(kind if isinstance(kind, type) else type(kind))
 
 
+@dataclass(frozen=True)
+class SharedLaunch:
+    """How kernels share a launch: a configuration for each, if there is anything to configure, and
+    the seconds expected of all; None where no model tells."""
+
+    configs: tuple[Attribute, ...] = ()
+    seconds: float | None = None
+
+
 class TargetInfo(Protocol):
     """The side of a target that passes see."""
 
@@ -197,6 +206,35 @@ class TargetInfo(Protocol):
         """What the target's analytic model expects of the best of them, at the largest dynamic
         dims. None if there is none, or no such model."""
         ...
+
+    @property
+    def has_models(self) -> bool:
+        """Whether there are models of kernels that tell their times; else passes have but those of
+        cost.py."""
+        ...
+
+    def launch_share(self, op: KernelOp) -> object | None:
+        """What `shared_launch` needs to know of `op`; None if it shares no launch."""
+        ...
+
+    def shared_launch(self, shares: Sequence[object]) -> SharedLaunch | None:
+        """The best way for kernels to share a launch, by what `launch_share` says of them; None if
+        they cannot."""
+        ...
+
+
+class NoSharedLaunches:
+    """The part of a target none of whose kernels share a launch, and whose times no model tells."""
+
+    has_models = False
+
+    def launch_share(self, op: KernelOp) -> object | None:
+        """There is nothing to share."""
+        return None
+
+    def shared_launch(self, shares: Sequence[object]) -> SharedLaunch | None:
+        """No kernels do."""
+        return None
 
 
 _KINDS = [kind for kind in Kernel.operations if issubclass(kind, KernelOp)]
@@ -244,9 +282,19 @@ class AnyTarget:
         groups=dict.fromkeys(_KINDS, GroupCapability()),
     )
 
+    has_models = False
+
     def refusal(self, op: KernelOp) -> str | None:
         """Nothing is refused."""
         return None
+
+    def launch_share(self, op: KernelOp) -> object | None:
+        """All that `shared_launch` needs to know is that there is nothing to know."""
+        return op.name
+
+    def shared_launch(self, shares: Sequence[object]) -> SharedLaunch | None:
+        """Any kernels share one."""
+        return SharedLaunch()
 
     def candidates(self, op: KernelOp) -> Sequence[Attribute]:
         """There is nothing to configure."""

@@ -33,6 +33,7 @@ from ait.codegen.cpu.statements import (
     row_loop,
     unit_stride,
 )
+from ait.codegen.group_view import LaunchView
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.scalar import float_literal
 from ait.dialects.kernel import (
@@ -52,7 +53,13 @@ from ait.dialects.kernel import (
     RowwiseOp,
 )
 from ait.errors import CompileError
-from ait.passes.target import Capabilities, DeviceDescription, KernelCapability, RowTile
+from ait.passes.target import (
+    Capabilities,
+    DeviceDescription,
+    KernelCapability,
+    NoSharedLaunches,
+    RowTile,
+)
 from ait.runtime.sources import Device
 
 _FLOATS = frozenset({"f32", "f16", "bf16", "f8E4M3FN"})
@@ -105,7 +112,7 @@ _FLOAT_KINDS = frozenset(
 )
 
 
-class CpuTarget:
+class CpuTarget(NoSharedLaunches):
     """The host's processor. `level` None is the newest of the machine that builds."""
 
     device: Device = "cpu"
@@ -166,8 +173,9 @@ class CpuTarget:
         """None: what the model ranks configurations by is no time."""
         return None
 
-    def render(self, view: KernelView, symbol: str) -> str:
+    def render(self, view: LaunchView, symbol: str) -> str:
         """The translation unit that defines the kernel function `symbol`."""
+        assert isinstance(view, KernelView), "no kernels share a launch"
         refused = self.refusal(view.op)
         if refused is not None:
             raise CompileError(refused)

@@ -38,11 +38,13 @@ from ait.dialects.kernel import (
     GemmOp,
     GemmRowwiseOp,
     KernelOp,
+    PointwiseOp,
 )
 from ait.passes.target import (
     NARROW_FACTORS,
     AlignedAccess,
     Capabilities,
+    GroupCapability,
     KernelCapability,
 )
 
@@ -72,6 +74,19 @@ _VECTORS = AlignedAccess(
 )
 _CONV = replace(_GEMM, max_outs=1, aligned=_VECTORS)
 _ATTENTION = KernelCapability(max_ins=10, max_outs=1, aligned=_VECTORS)
+
+
+# The parameters of a launch are 32 KB, of a member up to 600 bytes.
+_GEMM_GROUP = GroupCapability(max_members=32)
+_GROUPS: Mapping[str, Mapping[type[KernelOp], GroupCapability]] = {
+    "sm_80": {PointwiseOp: GroupCapability()},
+    "sm_90a": {
+        GemmOp: _GEMM_GROUP,
+        DualGemmOp: _GEMM_GROUP,
+        PointwiseOp: GroupCapability(),
+    },
+}
+"""What shares a launch with others of its kind, by architecture. A copy is a pointwise kernel."""
 
 
 def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
@@ -122,5 +137,6 @@ def capabilities(architecture: str) -> Capabilities:
     return Capabilities(
         capabilities_of(_rows(None), architecture),
         packed_weights=frozenset({ConvOp}),
+        groups=_GROUPS.get(architecture, {}),
         products_for_convs=True,
     )

@@ -8,7 +8,7 @@ it, so they may have any strides and types.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 from typing import cast
@@ -16,11 +16,23 @@ from typing import cast
 from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import Products, Schedule, WgmmaAttr, WgmmaConfig
-from ait.codegen.cuda.cost import region_operations, wgmma_seconds
+from ait.codegen.cuda.cost import (
+    WgmmaWork,
+    region_operations,
+    wgmma_group_seconds,
+    wgmma_seconds,
+)
 from ait.codegen.cuda.gemm_finish import Fragments, Packs, finish_of, fragments_of
 from ait.codegen.expressions import in_parentheses
 from ait.codegen.gpu.cost import GemmShape
-from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
+from ait.codegen.gpu.family import (
+    Candidate,
+    Frame,
+    GroupCode,
+    Refusal,
+    TemplateValues,
+    fitting,
+)
 from ait.codegen.gpu.lanes import read_by, shared_values
 from ait.codegen.gpu.own_gemm import check_integers
 from ait.codegen.kernel_view import KernelView
@@ -34,7 +46,7 @@ from ait.dialects.symbolic import (
     lower_bound,
     upper_bound,
 )
-from ait.passes.target import DeviceDescription
+from ait.passes.target import DeviceDescription, SharedLaunch
 
 _ALIGNMENT = 16
 _ROW_BYTES = 128
@@ -122,6 +134,9 @@ class GemmHopper:
 
     template = "gemm_hopper.cu.j2"
     config_type = WgmmaAttr
+    group = GroupCode(
+        "ait/cuda/gemm_hopper_group.hpp", "ait::cuda::HopperGemmPart", "ait::cuda::run_hopper_group"
+    )
 
     def __init__(self, products: Products | None = None):
         self._types = _HALVES | _BYTES | ({"f32"} if products is Products.TF32 else set[str]())
@@ -138,10 +153,38 @@ class GemmHopper:
         configs = _configs(view, shape, factors, device)
         return fitting(configs, WgmmaAttr, seconds, "no tile fits")
 
+    def frame(self, view: KernelView, config: Attribute) -> Frame:
+        """Tiles of one size go through one ring. The stages count too, but `together` sees to
+        them."""
+        wgmma = cast(WgmmaAttr, config).data
+        return (_frame(view, wgmma, product_of(view, wgmma)), wgmma.stages)
+
+    def shares(self, view: KernelView, device: DeviceDescription) -> Mapping[Frame, WgmmaWork]:
+        """By frame, the op's work."""
+        check_factors(view, self._types)
+        shape, factors, operations = GemmShape.of(view), _factors(view), region_operations(view)
+        in_parts = _adds_parts(view)
+        found: dict[Frame, WgmmaWork] = {}
+        for config in _configs(view, shape, factors, device, for_groups=True):
+            try:
+                frame = _frame(view, config, product_of(view, config))
+            except Refusal:
+                continue
+            found[frame] = WgmmaWork.of(shape, config, factors, operations, in_parts)
+        return found
+
+    def together(self, members: Sequence[object], device: DeviceDescription) -> SharedLaunch:
+        """With the stages that all have room for."""
+        works = cast(Sequence[WgmmaWork], members)
+        stages = min(work.config.stages for work in works)
+        configs = [replace(work.config, stages=stages) for work in works]
+        seconds = wgmma_group_seconds(works, device)
+        return SharedLaunch(tuple(map(WgmmaAttr, configs)), seconds)
+
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         check_factors(view, self._types)
         wgmma = cast(WgmmaAttr, config).data
-        product = product_of(view, wgmma)
+        product = _sized_by_arguments(product_of(view, wgmma))
         region = view.region("epilogue")
         read = read_by(region)
         room = _SHARED_BYTES - wgmma.shared_bytes(len(product.bs))
@@ -235,6 +278,25 @@ def product_of(view: KernelView, config: WgmmaConfig) -> Product:
     a = factor_map(view, left, "m", "row", m, "the left factor")
     bs = tuple(factor_map(view, right, "n", "column", n, "the right factor") for right in rights)
     return Product("m", "n", a, bs)
+
+
+_ARGUMENTS = {"row": "rows", "column": "columns", "k": "depth"}
+"""The arguments that say how large groups of dims are, by the variables that count them."""
+
+
+def _sized_by_arguments(product: Product) -> Product:
+    """The same code for all sizes: those of tensor maps are the kernel's arguments."""
+
+    def sized(factor: FactorMap) -> FactorMap:
+        dims = tuple(
+            replace(dim, size=f"arguments.{_ARGUMENTS[dim.coordinate]}")
+            if dim.coordinate in _ARGUMENTS
+            else dim
+            for dim in factor.dims
+        )
+        return replace(factor, dims=dims)
+
+    return replace(product, a=sized(product.a), bs=tuple(map(sized, product.bs)))
 
 
 # Tensor maps ----------------------------------------------------------------------------------
@@ -387,10 +449,26 @@ def _loads(
 # Configs --------------------------------------------------------------------------------------
 
 
+def _frame(view: KernelView, config: WgmmaConfig, product: Product) -> Frame:
+    """What kernels of a group have in common, but for their stages: all that products depend on,
+    and which factor gives the rows, for fewer kinds of them."""
+    resident = config.resident_blocks(_SHARED_BYTES, len(product.bs), in_parts=_adds_parts(view))
+    factors = (product.a, *product.bs)
+    layout = tuple(factor.major for factor in factors)
+    element = view.ins[0].element.name
+    return (config.tile, config.schedule, config.swapped, resident, element, layout)
+
+
 def _configs(
-    view: KernelView, shape: GemmShape, factors: int, device: DeviceDescription
+    view: KernelView,
+    shape: GemmShape,
+    factors: int,
+    device: DeviceDescription,
+    for_groups: bool = False,
 ) -> Iterator[WgmmaConfig]:
-    """What is worth ranking: tiles not far larger than the problem, in both orientations."""
+    """What is worth ranking: tiles not far larger than the problem, in both orientations.
+    `for_groups`: larger ones too, which other members may need, and none that is split: members
+    keep the device busy together."""
     for swapped in (False, True):
         if swapped and (factors > 1 or shape.m > _SWAPPED_ROWS):
             continue
@@ -401,9 +479,11 @@ def _configs(
             (Schedule.COOPERATIVE, (*_COOPERATIVE_TILES, *_LONE_TILES)),
         ):
             for m, n in tiles:
-                if (m > 64 and m >= 2 * turned.m) or (n > 8 and n >= 2 * turned.n):
+                is_large = (m > 64 and m >= 2 * turned.m) or (n > 8 and n >= 2 * turned.n)
+                if is_large and not for_groups:
                     continue
-                for split in _SPLITS if schedule is Schedule.COOPERATIVE else (1,):
+                splits = schedule is Schedule.COOPERATIVE and not for_groups
+                for split in _SPLITS if splits else (1,):
                     config = WgmmaConfig((m, n, _step_k(view)), schedule, 1, split, swapped)
                     yield from _staged(turned, factors, device, config, fragments)
 

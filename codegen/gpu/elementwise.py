@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from xdsl.ir import Attribute
 
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.dialect import ElementwiseAttr, ElementwiseConfig
-from ait.codegen.gpu.family import Candidate, TemplateValues
+from ait.codegen.gpu.family import Candidate, Frame, GroupCode, TemplateValues
 from ait.codegen.gpu.steps import Walk, step_values
 from ait.codegen.gpu.transpose import lies_across
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.symbolic import upper_bound
-from ait.passes.target import DeviceDescription
+from ait.passes.target import DeviceDescription, SharedLaunch
 
 _MOST_STEPS = 8
 _ACROSS = 4.0
 """How much longer it takes to read an operand element by element across its rows: 1.3 to 6.6 times
 for images and matrices of f16 and f32 on an H100."""
+_GROUP_RATE = 0.95
+"""The speed of a kernel in a group, as a part of its speed alone: an estimate."""
 _RESIDENT = 2048
 """Threads of a multiprocessor."""
 _UNDER_WAY = 16
@@ -32,6 +34,25 @@ class Elementwise:
 
     template = "elementwise.j2"
     config_type = ElementwiseAttr
+    group = GroupCode(
+        "ait/gpu/elementwise.hpp", "ait::gpu::AheadPart", "ait::gpu::run_blocks_of_group"
+    )
+
+    def frame(self, view: KernelView, config: Attribute) -> Frame:
+        """All blocks are of one size."""
+        return None
+
+    def shares(self, view: KernelView, device: DeviceDescription) -> Mapping[Frame, Candidate]:
+        """The first candidate."""
+        return {None: self.candidates(view, device)[0]}
+
+    def together(self, members: Sequence[object], device: DeviceDescription) -> SharedLaunch:
+        """What they move, somewhat slower, as blocks of one kind need the registers of another, and
+        one launch."""
+        candidates = cast(Sequence[Candidate], members)
+        moving = sum(candidate.seconds - device.launch_seconds for candidate in candidates)
+        seconds = moving / _GROUP_RATE + device.launch_seconds
+        return SharedLaunch(tuple(candidate.config for candidate in candidates), seconds)
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         seconds = stream_seconds(view.operands, device) * (_ACROSS if lies_across(view) else 1)

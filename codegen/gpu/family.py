@@ -6,14 +6,14 @@ a row in the target's `families.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from xdsl.ir import Attribute
 
 from ait.codegen.kernel_view import KernelView
-from ait.passes.target import DeviceDescription
+from ait.passes.target import DeviceDescription, SharedLaunch
 
 TemplateValues: TypeAlias = Mapping[str, object]
 Config = TypeVar("Config")
@@ -70,4 +70,40 @@ class KernelFamily(Protocol):
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         """What the template is rendered with. Raises Refusal if the config does not fit the op."""
+        ...
+
+
+@dataclass(frozen=True)
+class GroupCode:
+    """The C++ of shared launches: its header, the template that says how a kernel works as a
+    member, and the function that runs a group."""
+
+    header: str
+    part: str
+    run: str
+
+
+Frame: TypeAlias = Hashable
+"""What members of a launch have in common: the size of tiles, say."""
+
+
+@runtime_checkable
+class SharingFamily(KernelFamily, Protocol):
+    """A family whose kernels can share a launch with others of the family: the template has a form
+    for members (kernel.j2)."""
+
+    @property
+    def group(self) -> GroupCode: ...
+
+    def frame(self, view: KernelView, config: Attribute) -> Frame:
+        """The frame of a config: members of a launch have equal ones."""
+        ...
+
+    def shares(self, view: KernelView, device: DeviceDescription) -> Mapping[Frame, object]:
+        """By frame, what `together` must know of the op as a member. Raises Refusal if it can be
+        none."""
+        ...
+
+    def together(self, members: Sequence[object], device: DeviceDescription) -> SharedLaunch:
+        """How members of one frame, as `shares` describes them, share a launch."""
         ...

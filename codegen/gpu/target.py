@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import cast
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 from xdsl.ir import Attribute
 
 from ait.codegen.build import Toolchain
-from ait.codegen.gpu.family import Candidate, KernelFamily, Refusal
+from ait.codegen.gpu.family import (
+    Candidate,
+    Frame,
+    KernelFamily,
+    Refusal,
+    SharingFamily,
+    TemplateValues,
+)
+from ait.codegen.gpu.group import group_values
 from ait.codegen.gpu.ranker import AnalyticRanker, Ranker
+from ait.codegen.group_view import GroupView, LaunchView
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
-from ait.passes.target import Capabilities, DeviceDescription
+from ait.passes.target import Capabilities, DeviceDescription, SharedLaunch
 from ait.runtime.sources import Device
 
 # Answers of families that a target remembers. A model has tens of different kernels, and passes ask
@@ -23,6 +34,35 @@ from ait.runtime.sources import Device
 _MOST_ANSWERS = 5000
 _MOST_CANDIDATES = 12
 _TIMINGS = "timings.sqlite"
+_MOST_SHARES = 1000
+"""That a target remembers: heads and experts of a model are alike."""
+_MOST_KINDS = 6
+"""Of the members of a launch: each is compiled, one after the other."""
+_PARAMETER_BYTES = 32000
+"""Of a launch, which takes 32764, with the members' ends."""
+_OTHER_NUMBERS, _MAPS_BYTES = 8, 448
+"""Of a member's parameters, beside pointers and extents: sizes, and tensor maps."""
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What an op is as a member of a shared launch: for each family and frame, what the family
+    knows of it; what its code depends on, about; and an upper bound of its parameters' bytes."""
+
+    ways: Mapping[tuple[SharingFamily, Frame], object]
+    kind: str
+    bytes: int
+
+
+def _configs_of(view: GroupView) -> str:
+    return " and ".join(dict.fromkeys(str(member.config) for member in view.members))
+
+
+def _kind_of(view: KernelView) -> str:
+    """What the code of a member depends on, about: its rows are an argument, whatever their symbol
+    is."""
+    lines = view.problem.splitlines()
+    return "\n".join(line for line in lines if not line.startswith(("axis m", "extent")))
 
 
 class GpuTarget:
@@ -36,6 +76,7 @@ class GpuTarget:
     come first, the analytic one if not given.
     """
 
+    has_models = True
     port_alignment = 16
     """The widest vector access."""
 
@@ -66,6 +107,7 @@ class GpuTarget:
         self._present_device = present_device
         self._slow_configs = slow_configs
         self._ranker = ranker or AnalyticRanker()
+        self._shares: dict[str, _Share | None] = {}
         self.timings = Path(str(resources.files(package))) / _TIMINGS
         self._templates = Environment(
             loader=ChoiceLoader([PackageLoader(package), PackageLoader("ait.codegen.gpu")]),
@@ -153,19 +195,87 @@ class GpuTarget:
         ranked = self.ranked(op)
         return ranked[0].seconds if ranked else None
 
-    def render(self, view: KernelView, symbol: str) -> str:
+    def launch_share(self, op: KernelOp) -> object | None:
+        """What `shared_launch` needs to know of `op`; None if it shares no launch."""
+        try:
+            view = KernelView(op, moved_bases=True)
+        except CompileError:
+            return None
+        if view.problem not in self._shares:
+            if len(self._shares) >= _MOST_SHARES:
+                self._shares.clear()
+            self._shares[view.problem] = self._share(view)
+        return self._shares[view.problem]
+
+    def _share(self, view: KernelView) -> _Share | None:
+        ways: dict[tuple[SharingFamily, Frame], object] = {}
+        for family in self._families.get(type(view.op), ()):
+            if not isinstance(family, SharingFamily):
+                continue
+            try:
+                found = family.shares(view, self.description)
+            except Refusal:
+                continue
+            ways |= {(family, frame): member for frame, member in found.items()}
+        numbers = len(view.operands) + len(view.extents) + _OTHER_NUMBERS
+        return _Share(ways, _kind_of(view), 8 * numbers + _MAPS_BYTES) if ways else None
+
+    def shared_launch(self, shares: Sequence[object]) -> SharedLaunch | None:
+        """The best way for kernels to share a launch; None if they cannot."""
+        known = cast(Sequence[_Share], shares)
+        too_many_kinds = len({share.kind for share in known}) > _MOST_KINDS
+        if too_many_kinds or sum(share.bytes for share in known) > _PARAMETER_BYTES:
+            return None
+        first, *others = [share.ways for share in known]
+        launches = [
+            way[0].together([members[way] for members in (first, *others)], self.description)
+            for way in first
+            if all(way in members for members in others)
+        ]
+        return min(launches, key=lambda launch: launch.seconds or 0.0, default=None)
+
+    def render(self, view: LaunchView, symbol: str) -> str:
         """The translation unit that defines the kernel function `symbol`.
 
-        Raises CompileError if the op has no config of this target, or one that does not fit it.
+        Raises CompileError if an op has no config of this target, or one that does not fit it, or
+        configs of a group do not fit each other.
         """
+        if isinstance(view, GroupView):
+            return self._render_group(view, symbol)
+        own = {"kernel_type": "Kernel", "symbol": symbol}
+        return self._render_part(view, {"member_part": "", **own})
+
+    def _render_group(self, view: GroupView, symbol: str) -> str:
+        families = {self._family(member) for member in view.members}
+        family = next(iter(families))
+        if len(families) > 1 or not isinstance(family, SharingFamily):
+            raise CompileError(f"{self.name} has no launch of kernels of {_configs_of(view)}")
+        if (
+            len({family.frame(member, cast(Attribute, member.config)) for member in view.members})
+            > 1
+        ):
+            raise CompileError(f"kernels of {_configs_of(view)} share no launch")
+        values = group_values(view.members, family.group, symbol, self._render_part)
+        return self._templates.get_template("group.j2").render(values)
+
+    def _render_part(self, view: KernelView, more: Mapping[str, str]) -> str:
+        template, values = self._code(view)
+        return template.render(values, view=view, **more)
+
+    def _family(self, view: KernelView) -> KernelFamily:
+        """The family of an op's config. Raises CompileError if there is none."""
         op, config = view.op, view.config
         families = self._families.get(type(op), ())
         family = next((f for f in families if type(config) is f.config_type), None)
         if config is None or family is None:
             raise CompileError(f"{op.name} has no config of {self.name}, but {config}")
+        return family
+
+    def _code(self, view: KernelView) -> tuple[Template, TemplateValues]:
+        """The template of a kernel, and what it is rendered with."""
+        family, config = self._family(view), cast(Attribute, view.config)
         try:
             values = family.values(view, config)
         except Refusal as refusal:
-            raise CompileError(f"{config} cannot run this {op.name}: {refusal}") from refusal
-        template = self._templates.get_template(family.template)
-        return template.render(values, view=view, symbol=symbol)
+            raise CompileError(f"{config} cannot run this {view.op.name}: {refusal}") from refusal
+        return self._templates.get_template(family.template), values

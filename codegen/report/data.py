@@ -388,9 +388,10 @@ class Recorder:
         """Call after the last pass, with the module that `plan` is of."""
         notes = self._notes(remarks)
         flow = read_flow(module, self._device)
+        symbols = [call.view.symbol for call in plan.main.calls for _ in call.view.members]
         launches = tuple(
-            replace(launch, symbol=call.view.symbol, made_of=self._numbers(launch.origins))
-            for launch, call in zip(flow.launches, plan.main.calls, strict=True)
+            replace(launch, symbol=symbol, made_of=self._numbers(launch.origins))
+            for launch, symbol in zip(flow.launches, symbols, strict=True)
         )
         uses = Counter(number for launch in launches for number in launch.made_of)
         shared = {number for number, times in uses.items() if times > 1}

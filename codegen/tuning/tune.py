@@ -27,7 +27,7 @@ from ait.codegen.target import Target
 from ait.codegen.tuning.measure import Candidate, Outcome, measure
 from ait.codegen.tuning.store import Times, Timing, TimingStore, fastest, user_store
 from ait.dialects.functions import MAIN
-from ait.dialects.kernel import KernelOp
+from ait.dialects.kernel import GroupOp, KernelOp
 from ait.dialects.symbolic import symbols_of
 from ait.errors import CompileError
 
@@ -306,11 +306,12 @@ class Tuner:
 
 
 def _main_kernels(module: ModuleOp) -> Iterator[KernelOp]:
-    """The kernels of `@main` that have a config."""
+    """The kernels of `@main` that have a config of their own: those of a group suit each other."""
     for function in module.ops:
         if isinstance(function, FuncOp) and function.sym_name.data == MAIN:
             for op in function.walk():
-                if isinstance(op, KernelOp) and op.config is not None:
+                is_member = isinstance(op.parent_op(), GroupOp)
+                if isinstance(op, KernelOp) and op.config is not None and not is_member:
                     yield op
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import ait
@@ -123,6 +123,36 @@ class Quantised(nn.Module):
         return nn.functional.linear(quantised.to("f32") * step, weight)
 
 
+class Experts(nn.Module):
+    """Experts with so many words each, perhaps none: x + linear(gelu(linear(x))). All first layers
+    are one launch, and all second ones, which have depths of their own."""
+
+    def __init__(self, width: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.experts = nn.ModuleList([Mlp(width, each) for each in hidden])
+
+    def forward(self, a: nn.Tensor, b: nn.Tensor, c: nn.Tensor) -> tuple[nn.Tensor, ...]:
+        return tuple(expert(x) for expert, x in zip(self.experts, (a, b, c), strict=True))
+
+
+class CrossAttention(nn.Module):
+    """Attention of x to a context of another width: projections of other rows and depths."""
+
+    def __init__(self, width: int, context: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width, bias=False)
+        self.key, self.value = (nn.Linear(context, width) for _ in range(2))
+
+    def forward(self, x: nn.Tensor, context: nn.Tensor) -> nn.Tensor:
+        q, k, v = (
+            y.unflatten(2, [self.heads, -1]).transpose(1, 2)
+            for y in (self.query(x), self.key(context), self.value(context))
+        )
+        y = nn.functional.scaled_dot_product_attention(q, k, v)
+        return y.transpose(1, 2).flatten(2)
+
+
 @dataclass(frozen=True)
 class Model:
     """A model, and the values of its dynamic dims to run it at."""
@@ -175,6 +205,21 @@ def whole_rows() -> Program:
     return ait.trace(model, {"x": ait.TensorSpec((ait.Dim("rows", 8192, 8777), 64), "f16")})
 
 
+def experts() -> Program:
+    """Three f16 experts; the last one takes no fewer than five words."""
+    model = Experts(256, (512, 320, 640)).init_random(seed=5).half()
+    rows = {"a": ait.Dim("a", 0, 300), "b": ait.Dim("b", 0, 70), "c": ait.Dim("c", 5, 64)}
+    return ait.trace(model, {name: ait.TensorSpec((dim, 256), "f16") for name, dim in rows.items()})
+
+
+def cross_attention() -> Program:
+    """Up to two f16 sequences of 64 and 77 words."""
+    model = CrossAttention(320, 768, 8).init_random(seed=6).half()
+    batch = ait.Dim("batch", 1, 2)
+    specs = {"x": (batch, 64, 320), "context": (batch, 77, 768)}
+    return ait.trace(model, {n: ait.TensorSpec(shape, "f16") for n, shape in specs.items()})
+
+
 MODELS = {
     # CUTLASS kernels: every size is a multiple of 8.
     "mlp": Model(
@@ -190,6 +235,16 @@ MODELS = {
     ),
     "classifier": Model(classifier, ({"batch": 1}, {"batch": 8})),
     "whole_rows": Model(whole_rows, ({"rows": 8192}, {"rows": 8777})),
+    "experts": Model(
+        experts,
+        (
+            {"a": 300, "b": 70, "c": 64},
+            {"a": 0, "b": 1, "c": 5},
+            {"a": 129, "b": 0, "c": 63},
+            {"a": 0, "b": 0, "c": 64},
+        ),
+    ),
+    "cross_attention": Model(cross_attention, ({"batch": 1}, {"batch": 2})),
     "convolutions": Model(convolutions, ({"batch": 1}, {"batch": 4})),
     "self_attention": Model(
         self_attention,

@@ -37,7 +37,7 @@ HEADERS = [ROOT / "codegen/cuda/include", ROOT / "codegen/gpu/include", ROOT / "
 TARGET = make_target("cuda:sm_90a")
 
 # A kernel as a C function: 0, or an error and its message.
-_WRAPPER = """
+WRAPPER = """
 #include <cstdio>
 #include <cstring>
 ait::Status kernel(const ait::Launch&, void* const*, const int64_t*);
@@ -171,7 +171,7 @@ def parse_config(text: str, kind: type[_Config]) -> _Config:
 def emulated(case: Case, folder: Path) -> list[Array]:
     """The destinations after the generated kernel ran on the host."""
     source, library = folder / "kernel.cpp", folder / "kernel.so"
-    source.write_text(case.source() + _WRAPPER)
+    source.write_text(case.source() + WRAPPER)
     command = ["g++", "-std=c++17", "-O0", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-shared"]
     command += ["-fPIC", "-fsanitize=alignment,bounds,shift", "-fno-sanitize-recover=all"]
     command += [f"-I{path}" for path in (EMULATION, *HEADERS)]

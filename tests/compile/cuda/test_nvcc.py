@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ait.codegen.cuda import toolchain
+from ait.codegen.target import Target
 from ait.errors import ToolchainError
 from tests.compile.cuda.attention_cases import (
     HOPPER_ATTENTIONS,
@@ -21,8 +22,8 @@ from tests.compile.cuda.attention_cases import (
 from tests.compile.cuda.cases import (
     A100_GEMMS,
     ELEMENTWISE,
+    HOPPER_GEMMS,
     OWN_GEMMS,
-    all_leaves,
     floats8,
     in_tf32,
     integers,
@@ -130,12 +131,20 @@ _DEFAULTS = [
 def compile_kernel(case: Case, folder: Path, text: str = "", only_device: bool = False) -> str:
     """Compiles the case's translation unit, or `text` in its place; returns what ptxas says. Skips
     without a toolchain. `only_device`: without the code for the host."""
+    text = text or case.source()
+    return compile_text(case.code_target(), case.source_name(), text, folder, only_device)
+
+
+def compile_text(
+    target: Target, name: str, text: str, folder: Path, only_device: bool = False
+) -> str:
+    """Compiles a translation unit; returns what ptxas says. Skips without a toolchain."""
     try:
-        compiler = case.code_target().toolchain().compiler_of(case.source_name())
+        compiler = target.toolchain().compiler_of(name)
     except ToolchainError as error:
         pytest.skip(str(error))
-    source = folder / case.source_name()
-    source.write_text(text or case.source())
+    source = folder / name
+    source.write_text(text)
     command = [*compiler.arguments(), "--ptxas-options=-v", "-Werror=all-warnings"]
     command += ["-cubin" if only_device else "-c", str(source)]
     command += ["-o", str(source.with_suffix(".o"))]
@@ -179,8 +188,14 @@ def test_hopper_attention(case: Case, tmp_path: Path) -> None:
     assert_clean(compile_kernel(case, tmp_path))
 
 
-def test_hopper_gemm_with_every_kind_of_operand(tmp_path: Path) -> None:
-    assert_clean(compile_kernel(all_leaves(), tmp_path))
+@pytest.mark.parametrize(
+    "case",
+    [case for case in HOPPER_GEMMS if case.name in ("all_leaves", "linear_stream_k")],
+    ids=lambda case: case.name,
+)
+def test_hopper_gemm_of_cutlass(case: Case, tmp_path: Path) -> None:
+    """One with every kind of operand, and one that shares steps along k."""
+    assert_clean(compile_kernel(case, tmp_path))
 
 
 @pytest.mark.parametrize(

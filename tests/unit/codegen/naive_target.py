@@ -8,11 +8,17 @@ from xdsl.ir import Attribute
 
 import ait.codegen.cpu
 from ait.codegen.build import Compiler, Toolchain, compiler_identity
+from ait.codegen.group_view import LaunchView
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
 from ait.dialects.kernel import CopyOp, GemmOp, KernelOp, PointwiseOp
 from ait.errors import CompileError
-from ait.passes.target import Capabilities, DeviceDescription, KernelCapability
+from ait.passes.target import (
+    Capabilities,
+    DeviceDescription,
+    KernelCapability,
+    NoSharedLaunches,
+)
 from ait.runtime.sources import Device
 
 INCLUDE = Path(ait.codegen.cpu.__file__).parent / "include"
@@ -75,7 +81,7 @@ BODIES = {CopyOp: copy_body, PointwiseOp: pointwise_body, GemmOp: gemm_body}
 
 
 @dataclass(frozen=True)
-class NaiveTarget:
+class NaiveTarget(NoSharedLaunches):
     """Plain C++ for the host."""
 
     name: str = "naive"
@@ -100,7 +106,8 @@ class NaiveTarget:
     def expected_seconds(self, op: KernelOp) -> float | None:
         return None
 
-    def render(self, view: KernelView, symbol: str) -> str:
+    def render(self, view: LaunchView, symbol: str) -> str:
+        assert isinstance(view, KernelView), "no kernels share a launch"
         body = BODIES.get(type(view.op))
         if body is None:
             raise CompileError(f"no {view.op.name}")

@@ -24,7 +24,7 @@ from ait.codegen.tuning import measure as measuring
 from ait.codegen.tuning.measure import Outcome
 from ait.codegen.tuning.store import Timing, TimingStore, fastest, user_store
 from ait.codegen.tuning.tune import Tuner, shipped
-from ait.dialects.kernel import GemmOp
+from ait.dialects.kernel import GemmOp, GroupOp
 from ait.errors import CompileError
 from ait.ir.context import make_context
 from ait.passes.pipelines import run_pipeline
@@ -66,6 +66,23 @@ def linear_for_gpu():
     """A linear in f16 that a Hopper GPU has a dozen configs for, as select-config leaves it."""
     spec = ait.TensorSpec((128, 768), "f16")
     module = ait.trace(nn.Linear(768, 3072).half(), {"x": spec}, require_weights=False).module
+    run_pipeline(module, ("default",), target="cuda:sm_90a")
+    return module
+
+
+def group_for_gpu():
+    """Two linears of other inputs, which share a launch."""
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(768, 768), nn.Linear(512, 320)
+
+        def forward(self, x: nn.Tensor, y: nn.Tensor) -> tuple[nn.Tensor, ...]:
+            return self.first(x), self.second(y)
+
+    specs = {"x": ait.TensorSpec((128, 768), "f16"), "y": ait.TensorSpec((100, 512), "f16")}
+    module = ait.trace(Two().half(), specs, require_weights=False).module
     run_pipeline(module, ("default",), target="cuda:sm_90a")
     return module
 
@@ -291,6 +308,18 @@ def test_level_1_tries_what_compiles_in_seconds(store, monkeypatch) -> None:
     gpu.is_quick = lambda config: False
     tuner(store, 2, gpu).tune(linear_for_gpu())
     assert len(tried) > 4
+
+
+def test_members_of_a_group_keep_the_configs_that_suit_each_other(store, monkeypatch) -> None:
+    def fake(candidates, *_) -> list[Outcome]:
+        return [Outcome(1.0 / (1 + i)) for i in range(len(candidates))]
+
+    monkeypatch.setattr("ait.codegen.tuning.tune.measure", fake)
+    module = group_for_gpu()
+    chosen = configs_of(module)
+    assert any(isinstance(op, GroupOp) for op in module.walk()) and len(set(chosen)) == 1
+    report = tuner(store, 3, Present("cuda:sm_90a")).tune(module)
+    assert configs_of(module) == chosen and report.changed == 0
 
 
 def test_shipped_timings_decide_on_a_machine_without_a_gpu(tmp_path: Path, monkeypatch) -> None:

@@ -33,6 +33,12 @@ namespace ait::cuda {
 
 constexpr int kWarpgroup = 128;
 
+/// The sums of a warpgroup's part of a tile that a thread has.
+template <int Blocks, int Factors, int Count>
+struct TileSums {
+  float value[Blocks][Factors][Count];
+};
+
 /// A warpgroup's part of a tile.
 template <class Kernel>
 struct GemmPart {
@@ -41,10 +47,7 @@ struct GemmPart {
   static constexpr int kBlocks = kRows / 64;
   static_assert(kBlocks * 64 == kRows, "products have 64 rows");
   static constexpr int kSums = Kernel::kTileN / 2;
-
-  struct Sums {
-    float value[kBlocks][Kernel::kFactors][kSums];
-  };
+  using Sums = TileSums<kBlocks, Kernel::kFactors, kSums>;
 };
 
 // Fragments ------------------------------------------------------------------------------------

@@ -117,6 +117,67 @@ struct Steps {
       : first(all * split / splits), count(all * (split + 1) / splits - first) {}
 };
 
+/// Starts to bring a step along k of a tile to a stage: of A, of B or of both.
+template <class Kernel, bool A, bool B, class Shared>
+__device__ __forceinline__ void load_step(const typename Kernel::Arguments& arguments,
+                                          const typename Kernel::Maps& maps, Shared& shared,
+                                          int stage, const typename TileOrder<Kernel>::Tile& tile,
+                                          int step) {
+  const int k = step * kDepthOfStep<Kernel>;
+  if constexpr (A) {
+    Kernel::load_a(arguments, maps, &shared.full[stage], shared.tiles[stage], tile.batch, tile.row, k);
+  }
+  if constexpr (B) {
+    Kernel::load_b(arguments, maps, &shared.full[stage],
+                   shared.tiles[stage] + HopperGemm<Kernel>::kBytesA, tile.batch, tile.column, k);
+  }
+}
+
+/// The first steps of a block's first tile, of which it returns the number; the inputs are there then.
+///
+/// Weights do not depend on the kernel before: they are on their way while it ends. They are no more
+/// than what the wait for memory hides: the first products wait for all that was asked for.
+template <class Kernel, class Shared>
+__device__ __forceinline__ int load_early(const typename Kernel::Arguments& arguments,
+                                          const typename Kernel::Maps& maps, Shared& shared,
+                                          Place<Kernel::kStages>& place,
+                                          const typename TileOrder<Kernel>::Tile& tile,
+                                          const Steps& steps) {
+  using Gemm = HopperGemm<Kernel>;
+  constexpr bool kA = Kernel::kConstantA, kB = Kernel::kConstantB;
+  int early = 0;
+  if constexpr (kA || kB) {
+    constexpr int kWeights = (kA ? Gemm::kBytesA : 0) + (kB ? Kernel::kFactors * Gemm::kBytesB : 0);
+    constexpr int kEarly = std::clamp(kEarlyBytes / kWeights, 1, Kernel::kStages);
+    early = min(steps.count, kEarly);
+    for (int i = 0; i < early; ++i) {
+      arrive_expecting(&shared.full[i], Gemm::kBytes);
+      load_step<Kernel, kA, kB>(arguments, maps, shared, i, tile, steps.first + i);
+    }
+    gpu::wait_for_inputs();
+    for (int i = 0; i < early; ++i) {
+      load_step<Kernel, !kA, !kB>(arguments, maps, shared, i, tile, steps.first + i);
+    }
+    place.skip(early);
+  }
+  gpu::wait_for_inputs();
+  return early;
+}
+
+/// The steps of a tile from `step` on.
+template <class Kernel, class Shared>
+__device__ __forceinline__ void load_steps(const typename Kernel::Arguments& arguments,
+                                           const typename Kernel::Maps& maps, Shared& shared,
+                                           Place<Kernel::kStages>& place,
+                                           const typename TileOrder<Kernel>::Tile& tile,
+                                           const Steps& steps, int step) {
+  for (; step < steps.count; ++step, place.next()) {
+    wait_barrier(&shared.empty[place.stage], place.parity ^ 1);
+    arrive_expecting(&shared.full[place.stage], HopperGemm<Kernel>::kBytes);
+    load_step<Kernel, true, true>(arguments, maps, shared, place.stage, tile, steps.first + step);
+  }
+}
+
 /// The warp that loads: one thread of it.
 template <class Kernel>
 __device__ __forceinline__ void load_tiles(const typename Kernel::Arguments& arguments,
@@ -124,49 +185,14 @@ __device__ __forceinline__ void load_tiles(const typename Kernel::Arguments& arg
                                            typename HopperGemm<Kernel>::Shared& shared,
                                            const TileOrder<Kernel>& order, const Steps& steps,
                                            int first_tile, int tile_step) {
-  using Gemm = HopperGemm<Kernel>;
-  const auto load_a = [&](int stage, const auto& tile, int step) {
-    Kernel::load_a(arguments, maps, &shared.full[stage], shared.tiles[stage], tile.batch, tile.row,
-                   (steps.first + step) * kDepthOfStep<Kernel>);
-  };
-  const auto load_b = [&](int stage, const auto& tile, int step) {
-    Kernel::load_b(arguments, maps, &shared.full[stage], shared.tiles[stage] + Gemm::kBytesA,
-                   tile.batch, tile.column, (steps.first + step) * kDepthOfStep<Kernel>);
-  };
   Place<Kernel::kStages> place;
   int step = 0;
-  // Weights do not depend on the kernel before: they are on their way while it ends. They are no
-  // more than what the wait for memory hides: the first products wait for all that was asked for.
-  if constexpr (Kernel::kConstantA || Kernel::kConstantB) {
-    if (first_tile < order.tiles) {
-      const auto tile = order.at(first_tile);
-      constexpr int kWeights = (Kernel::kConstantA ? Gemm::kBytesA : 0) +
-                               (Kernel::kConstantB ? Kernel::kFactors * Gemm::kBytesB : 0);
-      constexpr int kEarly = std::clamp(kEarlyBytes / kWeights, 1, Kernel::kStages);
-      const int early = min(steps.count, kEarly);
-      for (int i = 0; i < early; ++i) {
-        arrive_expecting(&shared.full[i], Gemm::kBytes);
-        if constexpr (Kernel::kConstantA) load_a(i, tile, i);
-        if constexpr (Kernel::kConstantB) load_b(i, tile, i);
-      }
-      gpu::wait_for_inputs();
-      for (int i = 0; i < early; ++i) {
-        if constexpr (!Kernel::kConstantA) load_a(i, tile, i);
-        if constexpr (!Kernel::kConstantB) load_b(i, tile, i);
-      }
-      step = early;
-      place.skip(early);
-    }
+  if (first_tile < order.tiles) {
+    step = load_early<Kernel>(arguments, maps, shared, place, order.at(first_tile), steps);
   }
   gpu::wait_for_inputs();
   for (int at = first_tile; at < order.tiles; at += tile_step, step = 0) {
-    const auto tile = order.at(at);
-    for (; step < steps.count; ++step, place.next()) {
-      wait_barrier(&shared.empty[place.stage], place.parity ^ 1);
-      arrive_expecting(&shared.full[place.stage], Gemm::kBytes);
-      load_a(place.stage, tile, step);
-      load_b(place.stage, tile, step);
-    }
+    load_steps<Kernel>(arguments, maps, shared, place, order.at(at), steps, step);
   }
 }
 
@@ -242,11 +268,10 @@ struct ProductSums<Kernel, std::int8_t> {
 /// sums = the products of a tile's steps along k, of which the warpgroup has the rows from 64 *
 /// `first_block` on. `issued` runs when the last products are on their way. Where
 /// there is no step, which only a split tile can have, the sums are undefined.
-template <class Kernel, class Issued>
+template <class Kernel, class Shared, class Issued>
 __device__ __forceinline__ void multiply_whole(typename HopperGemm<Kernel>::Sums& sums,
-                                               typename HopperGemm<Kernel>::Shared& shared,
-                                               Place<Kernel::kStages>& place, int steps,
-                                               int first_block, const Issued& issued) {
+                                               Shared& shared, Place<Kernel::kStages>& place,
+                                               int steps, int first_block, const Issued& issued) {
   const bool releases = threadIdx.x % 32 == 0;
   ProductSums<Kernel> products{sums};
   int last = 0;
@@ -269,11 +294,11 @@ __device__ __forceinline__ void multiply_whole(typename HopperGemm<Kernel>::Sums
 /// The same of 8-bit floats. Tensor cores keep some 14 bits of their sums, and cut off the others: in long
 /// sums, all the small numbers would be lost. So they add up a step only, of 128 products, and these parts
 /// are added in f32, while another warpgroup multiplies.
-template <class Kernel, class Issued>
+template <class Kernel, class Shared, class Issued>
 __device__ __forceinline__ void multiply_in_parts(typename HopperGemm<Kernel>::Sums& sums,
-                                                  typename HopperGemm<Kernel>::Shared& shared,
-                                                  Place<Kernel::kStages>& place, int steps,
-                                                  int first_block, const Issued& issued) {
+                                                  Shared& shared, Place<Kernel::kStages>& place,
+                                                  int steps, int first_block,
+                                                  const Issued& issued) {
   const bool releases = threadIdx.x % 32 == 0;
   typename HopperGemm<Kernel>::Sums part;
   ProductSums<Kernel> products{part};
@@ -293,10 +318,9 @@ __device__ __forceinline__ void multiply_in_parts(typename HopperGemm<Kernel>::S
   if (steps == 0) issued();
 }
 
-template <class Kernel, class Issued>
+template <class Kernel, class Shared, class Issued>
 __device__ __forceinline__ void multiply_tile(typename HopperGemm<Kernel>::Sums& sums,
-                                              typename HopperGemm<Kernel>::Shared& shared,
-                                              Place<Kernel::kStages>& place, int steps,
+                                              Shared& shared, Place<Kernel::kStages>& place, int steps,
                                               int first_block, const Issued& issued) {
   if constexpr (std::is_same_v<typename Kernel::Element, float8_e4m3_t>) {
     multiply_in_parts<Kernel>(sums, shared, place, steps, first_block, issued);
@@ -351,13 +375,9 @@ __device__ __forceinline__ void multiply_tiles(const typename Kernel::Arguments&
   }
 }
 
-template <class Kernel>
-__global__ void __launch_bounds__(HopperGemm<Kernel>::kThreads, 1)
-    hopper_gemm(const __grid_constant__ typename Kernel::Arguments arguments,
-                const __grid_constant__ typename Kernel::Maps maps) {
-  using Gemm = HopperGemm<Kernel>;
-  auto& shared = *reinterpret_cast<typename Gemm::Shared*>(dynamic_shared_tiles());
-  gpu::let_next_start();
+/// Prepares the barriers of a block; all its threads wait for that before they use one.
+template <class Kernel, class Shared>
+__device__ __forceinline__ void init_ring(Shared& shared) {
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < Kernel::kStages; ++stage) {
       init_barrier(&shared.full[stage], 1);
@@ -368,6 +388,16 @@ __global__ void __launch_bounds__(HopperGemm<Kernel>::kThreads, 1)
     init_barrier(&shared.turn[1], 4);
     fence_barriers();
   }
+}
+
+template <class Kernel>
+__global__ void __launch_bounds__(HopperGemm<Kernel>::kThreads, 1)
+    hopper_gemm(const __grid_constant__ typename Kernel::Arguments arguments,
+                const __grid_constant__ typename Kernel::Maps maps) {
+  using Gemm = HopperGemm<Kernel>;
+  auto& shared = *reinterpret_cast<typename Gemm::Shared*>(dynamic_shared_tiles());
+  gpu::let_next_start();
+  init_ring<Kernel>(shared);
   __syncthreads();
   // Others write to this block's memory once they know that it is there: see finish_split.
   if constexpr (Kernel::kSplits > 1) arrive_cluster();
@@ -397,9 +427,10 @@ __global__ void __launch_bounds__(HopperGemm<Kernel>::kThreads, 1)
   }
 }
 
+/// How many tiles a result has.
 template <class Kernel>
-Status run_hopper_gemm(const Launch& launch, const typename Kernel::Arguments& arguments) {
-  using Gemm = HopperGemm<Kernel>;
+Status count_tiles(const typename Kernel::Arguments& arguments, std::int64_t* tiles) {
+  *tiles = 0;
   if (arguments.batches <= 0 || arguments.rows <= 0 || arguments.columns <= 0) return ok();
   const std::int64_t rows = (arguments.rows + Kernel::kTileM - 1) / Kernel::kTileM;
   const std::int64_t columns = (arguments.columns + Kernel::kTileN - 1) / Kernel::kTileN;
@@ -408,12 +439,22 @@ Status run_hopper_gemm(const Launch& launch, const typename Kernel::Arguments& a
       arguments.batches > kMostTiles / (rows * columns)) {
     return Status{AIT_INVALID_INPUT, "a gemm's result has too many tiles for one launch"};
   }
+  *tiles = rows * columns * arguments.batches;
+  return ok();
+}
+
+template <class Kernel>
+Status run_hopper_gemm(const Launch& launch, const typename Kernel::Arguments& arguments) {
+  using Gemm = HopperGemm<Kernel>;
+  std::int64_t tiles = 0;
+  AIT_TRY(count_tiles<Kernel>(arguments, &tiles));
+  if (tiles == 0) return ok();
   typename Kernel::Maps maps;
   AIT_TRY(Kernel::make_maps(arguments, &maps));
-  const int tiles = static_cast<int>(rows * columns * arguments.batches);
+  const int all = static_cast<int>(tiles);
   const int blocks = Kernel::kSplits > 1
-                         ? tiles * Kernel::kSplits
-                         : std::min(tiles, gpu::multiprocessors() * Kernel::kResident);
+                         ? all * Kernel::kSplits
+                         : std::min(all, gpu::multiprocessors() * Kernel::kResident);
   return gpu::launch_in_clusters(launch, hopper_gemm<Kernel>, dim3(static_cast<unsigned>(blocks)),
                                  dim3(Gemm::kThreads), Kernel::kSplits,
                                  sizeof(typename Gemm::Shared), arguments, maps);

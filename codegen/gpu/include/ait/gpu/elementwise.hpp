@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "ait/gpu/access.hpp"
+#include "ait/gpu/group.hpp"
 
 namespace ait::gpu {
 
@@ -46,15 +47,13 @@ ait::Status run_elementwise(const ait::Launch& launch,
 /// after them), `kSteps` of a thread, `kVector` elements of a step, and `Step` and `Rest`: of a step
 /// or an element of the rest, `read(arguments, i)` and `finish(arguments, i, what was read)`.
 template <class Kernel>
-__global__ void __launch_bounds__(kElementwiseThreads)
-    elementwise_ahead(const __grid_constant__ typename Kernel::Arguments arguments) {
+__device__ __forceinline__ void steps_ahead(const typename Kernel::Arguments& arguments, unsigned block,
+                                            bool is_last) {
   using Index = typename Kernel::Index;
   using Step = typename Kernel::Step;
   using Rest = typename Kernel::Rest;
   constexpr int kSteps = Kernel::kSteps;
-  wait_for_inputs();
-  let_next_start();
-  const int64_t first = int64_t{blockIdx.x} * (kElementwiseThreads * kSteps) + threadIdx.x;
+  const int64_t first = int64_t{block} * (kElementwiseThreads * kSteps) + threadIdx.x;
   if (first + (kSteps - 1) * kElementwiseThreads < arguments.count) {
     const Index step = static_cast<Index>(first);
     typename Step::Reads reads[kSteps];
@@ -72,17 +71,47 @@ __global__ void __launch_bounds__(kElementwiseThreads)
       Step::finish(arguments, step, Step::read(arguments, step));
     }
   }
-  if (blockIdx.x == gridDim.x - 1 && threadIdx.x < arguments.rest) {
+  if (is_last && threadIdx.x < arguments.rest) {
     const Index at = static_cast<Index>(arguments.count * Kernel::kVector + threadIdx.x);
     Rest::finish(arguments, at, Rest::read(arguments, at));
   }
 }
 
 template <class Kernel>
-ait::Status run_ahead(const ait::Launch& launch, const typename Kernel::Arguments& arguments) {
-  if (arguments.count <= 0 && arguments.rest <= 0) return ait::ok();
+__global__ void __launch_bounds__(kElementwiseThreads)
+    elementwise_ahead(const __grid_constant__ typename Kernel::Arguments arguments) {
+  wait_for_inputs();
+  let_next_start();
+  steps_ahead<Kernel>(arguments, blockIdx.x, blockIdx.x == gridDim.x - 1);
+}
+
+/// How many blocks do all steps; none where there is nothing to do.
+template <class Kernel>
+__host__ __device__ constexpr int64_t blocks_ahead(const typename Kernel::Arguments& arguments) {
   constexpr int64_t kSteps = int64_t{kElementwiseThreads} * Kernel::kSteps;
-  const int64_t blocks = std::max<int64_t>(1, (arguments.count + kSteps - 1) / kSteps);
+  if (arguments.count <= 0) return arguments.rest > 0 ? 1 : 0;
+  return (arguments.count + kSteps - 1) / kSteps;
+}
+
+/// The same as a member of a group (group.hpp).
+template <class Kernel>
+struct AheadPart {
+  static constexpr int kThreads = kElementwiseThreads;
+  struct Parameters {
+    typename Kernel::Arguments arguments;
+  };
+
+  static int64_t count(const Parameters& member) { return blocks_ahead<Kernel>(member.arguments); }
+  static __device__ __forceinline__ void run(const Parameters& member, int block) {
+    const bool is_last = block == blocks_ahead<Kernel>(member.arguments) - 1;
+    steps_ahead<Kernel>(member.arguments, static_cast<unsigned>(block), is_last);
+  }
+};
+
+template <class Kernel>
+ait::Status run_ahead(const ait::Launch& launch, const typename Kernel::Arguments& arguments) {
+  const int64_t blocks = blocks_ahead<Kernel>(arguments);
+  if (blocks == 0) return ait::ok();
   if (blocks > INT32_MAX) return Status{AIT_INVALID_INPUT, "a tensor is too large for one launch"};
   return gpu::launch(launch, elementwise_ahead<Kernel>, dim3(static_cast<unsigned>(blocks)),
                      dim3(kElementwiseThreads), arguments);
