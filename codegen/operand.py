@@ -121,12 +121,12 @@ class Operand:
         present = [p for p in self._pairs() if name in (p[0].name, p[0].group)]
         return not present or self.stride(name) == 1
 
-    def alignment(self, along: str = "", base: int = BASE_ALIGNMENT) -> int:
+    def alignment(self, *along: str, base: int = BASE_ALIGNMENT) -> int:
         """Bytes to which every address that starts a run along `along` is surely aligned.
 
-        `along`: the axis or group that is read in vectors; its own stride does not count.
+        `along`: the axes or groups that are read in vectors; their own strides do not count.
         """
-        strides = [s for axis, s in self._pairs() if along not in (axis.name, axis.group)]
+        strides = [s for a, s in self._pairs() if a.name not in along and a.group not in along]
         divisor = base
         for dim in (self.offset_dim, *strides):
             divisor = gcd(divisor, known_divisor(dim) * self.element.bytes)
@@ -140,7 +140,7 @@ class Operand:
         pairs = [pair for pair in self._pairs() if along in (pair[0].name, pair[0].group)]
         size = dim_product(axis.dim for axis, _ in pairs)
         width = max_bytes // self.element.bytes
-        fits = gcd(self.alignment(along, base) // self.element.bytes, known_divisor(size))
+        fits = gcd(self.alignment(along, base=base) // self.element.bytes, known_divisor(size))
         while width > 1 and fits % width:
             width //= 2
         return max(width, 1)

@@ -397,6 +397,96 @@ class FuseIntoConsumer(RewritePattern):
             return
 
 
+class StoreBeside(RewritePattern):
+    """pointwise A, whose result others read too; rows B of A's result -> B that computes A itself
+    and stores A's result beside its own."""
+
+    def __init__(self, target: TargetInfo):
+        self.target = target
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, RowwiseOp):
+            return
+        index = _begins_with(op)
+        if index is None:
+            return
+        value = op.ins[index]
+        stage = stage_of(value.owner) if isinstance(value.owner, Operation) else None
+        if stage is None or stage.op.parent is not op.parent or value.has_one_use():
+            return
+        try:
+            moved = _others_behind(stage, op)
+            fused = _storing(op, index, stage, self.target)
+        except Refusal as reason:
+            remark(NAME, "missed", stage.op, f"not stored beside {describe(op)}: {reason}")
+            return
+        remark(NAME, "applied", stage.op, f"stored beside {describe(op)}")
+        fused.location = joined_location(op, stage.op)
+        move_after(op, moved)
+        for old, new in zip([*op.res, value], fused.res, strict=True):
+            new.name_hint = old.name_hint
+        rewriter.replace(op, fused, list(fused.res[:-1]))
+        rewriter.replace_all_uses_with(value, fused.res[-1])
+        rewriter.erase(stage.op)
+
+
+def _begins_with(op: RowwiseOp) -> int | None:
+    """The operand that is the value of the rows as it is; None if region code makes that."""
+    last = op.prologue.block.last_op
+    value = last.operands[0] if last is not None else None
+    arguments = enumerate(op.prologue.block.args)
+    return next((i for i, argument in arguments if argument is value), None)
+
+
+def _others_behind(stage: Stage, op: RowwiseOp) -> list[Operation]:
+    """Other readers of a stage before `op` that can follow it. Raises Refusal if `op` needs one."""
+    others = dependents_between(stage.op, op)
+    if reaches(others, [v for v in op.operands if v.owner is not stage.op]):
+        raise Refusal("another operand depends on it too: fusing would make a cycle")
+    return others
+
+
+def _storing(op: RowwiseOp, index: int, stage: Stage, target: TargetInfo) -> KernelOp:
+    """`op` with the stage in its prologue, whose result is one more of its own. Raises Refusal."""
+    row = capability(target, type(op))
+    if not row.fuses_prologue:
+        raise Refusal(f"{op.name} takes no code on {target.name}")
+    if not stage.reads or len(stage.results) != 1:
+        raise Refusal("it has no operands, or several results")
+    value, access, out = op.ins[index], op.in_access[index], stage.out_access[0]
+    if sum(v is value for v in op.ins) > 1 or not covers_storage(value, access):
+        raise Refusal("it would be computed several times")
+    if not covers_storage(value, out) or not isinstance(stage.destinations[0].owner, EmptyOp):
+        raise Refusal("it writes part of a larger tensor")
+    check_places(stage.results, op.res, row)
+    remap = through_storage(access, out)
+    images = [remap(r.access) for r in stage.reads]
+    carried = [
+        Read(r.base, image)
+        for r, image in zip(stage.reads, images, strict=True)
+        if image is not None
+    ]
+    if len(carried) < len(images):
+        raise Refusal("an operand cannot be addressed over the consumer's domain")
+    computing = _with_computed_operand(op, index, carried, stage, remap)
+    regions = [region.clone() for region in computing.regions]
+    block = regions[-1].block
+    last = block.last_op
+    assert last is not None, "an epilogue yields"
+    results = [*last.operands, block.args[1]]  # the value that the rows began with
+    block.erase_op(last)
+    block.add_op(YieldOp(*results))
+    fused = rebuilt(
+        computing,
+        outs=[*op.outs, stage.destinations[0]],
+        out_maps=[*op.out_access, access],
+        regions=regions,
+    )
+    computing.erase()
+    check_limits(fused, row)
+    return fused
+
+
 def _can_compute(op: KernelOp, index: int) -> bool:
     """Whether operand `index` is an argument of region code."""
     return any(index in op.region_ins(region) for region in range(len(op.regions)))
@@ -621,7 +711,7 @@ class FuseVerticalPass(ModulePass):
     result that has other uses becomes one more result, unless the stage's only reader can compute
     the stage of what is stored anyway. Else it goes into the prologue of its consumer, if nothing
     expensive would be computed twice. Copies are stages, so a kernel also writes its result
-    permuted.
+    permuted. What else reads a sum that a softmax or norm begins with, reads one more result of it.
 
     Before: `%c = accessor.assemble %a, %b`, `%y = kernel.pointwise ins(%c, %r) ...`
     After:  `%0 = kernel.pointwise ins(%a, %r <part>)`, `%1 = kernel.pointwise ins(%b, %r <part>)`,
@@ -663,6 +753,7 @@ class FuseVerticalPass(ModulePass):
             [SinkThroughAssemble(target, NAME)],
             [ComputeRepeatedOnce(target, NAME)],
             [MergeEqualOperands(), FuseIntoConsumer(target), FuseIntoProducer(target)],
+            [StoreBeside(target)],
             # Last: whatever can be code of the row operation, or of the product, is by now.
             [FuseGemmRowwise(target, NAME)],
             [FuseBackToBack(target, NAME)],

@@ -144,7 +144,7 @@ def _factor(
         raise Refusal(f"{what} are the same along {line}")
     if any(lower_bound(stride) < 0 for stride in operand.strides):
         raise Refusal(f"{what} have a negative stride")
-    if operand.alignment(along=inner) % _ALIGNMENT:
+    if operand.alignment(inner) % _ALIGNMENT:
         raise Refusal(f"{what} are not aligned to {_ALIGNMENT} bytes")
     # A dim that does not move the operand is one index, whose stride no copy uses.
     unused = str(ceil(_WIDEST_HEAD / 8) * 8)

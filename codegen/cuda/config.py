@@ -13,6 +13,7 @@
 #cuda.hopper_conv<tile = [128, 64, 64], warpgroups = 2, schedule = pingpong, stages = 4, split = 1>
 #cuda.halo_conv<rows = 4, stages = 2>
 #cuda.stem_conv<rows = 8, warpgroups = 3, stages = 3>
+#cuda.interleaved_rows<rows = 4, vector = 8, places = 64, cluster = 8, items = 8>
 #cuda.attention<tile = [128, 64], warps = 4>
 #cuda.attention_hopper<tile = [128, 128], stages = 2, blocks = 1, producer, overlapped, turns>
 ```
@@ -570,6 +571,36 @@ class HaloConvAttr(ConfigAttr[HaloConvConfig]):
 
 
 @dataclass(frozen=True)
+class InterleavedRowsConfig:
+    """A norm of rows that lie between each other: the neighbouring rows of a cluster, the elements
+    that a thread reads at once, the places that a block reads at once, the blocks that share rows,
+    and the packs that a thread keeps between two passes (0: none)."""
+
+    rows: int
+    vector: int
+    places: int
+    cluster: int
+    items: int
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        checks = (
+            (self.rows >= 1 and self.places >= 1, "rows and places must be at least 1"),
+            (self.vector in (1, 2, 4, 8, 16), "vector must be 1, 2, 4, 8 or 16"),
+            (self.cluster in (1, 2, 4, 8), "a cluster has 1, 2, 4 or 8 blocks"),
+            (self.items >= 0, "items must be 0 or more"),
+        )
+        return [text for holds, text in checks if not holds]
+
+
+@irdl_attr_definition
+class InterleavedRowsAttr(ConfigAttr[InterleavedRowsConfig]):
+    """Config of a norm of rows that lie between each other (clusters, compute capability 9.0)."""
+
+    name = "cuda.interleaved_rows"
+
+
+@dataclass(frozen=True)
 class AttentionConfig:
     """An attention on tensor cores: the queries of a block, the keys of a step, the warps, which
     share the queries, and how factors of f32 are multiplied (None: they are of 16 bits)."""
@@ -757,6 +788,7 @@ Cuda = Dialect(
         HaloConvAttr,
         HopperAttentionAttr,
         HopperConvAttr,
+        InterleavedRowsAttr,
         MmaAttr,
         StemConvAttr,
         WgmmaAttr,

@@ -113,7 +113,7 @@ def tma_problem(view: KernelView) -> ConvProblem:
 def _check_operand(view: KernelView, operand: Operand, channel: str, what: str) -> None:
     if operand.stride(channel) != 1:
         raise Refusal(f"the channels of {what} are not neighbours in memory")
-    if operand.alignment(along=channel) % (_PIECE * operand.element.bytes):
+    if operand.alignment(channel) % (_PIECE * operand.element.bytes):
         raise Refusal(f"{what} is not aligned to 16 bytes")
     for axis, stride in zip(operand.axes, operand.strides, strict=True):
         if lower_bound(stride) <= 0:

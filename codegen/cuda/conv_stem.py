@@ -32,6 +32,7 @@ from ait.codegen.gpu.lanes import (
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import BASE_ALIGNMENT, Operand
 from ait.dialects.symbolic import known_divisor, lower_bound, upper_bound
+from ait.passes.cost import CACHE_SPEED
 from ait.passes.target import DeviceDescription
 
 _TYPES = frozenset({"f16", "bf16"})
@@ -54,6 +55,10 @@ _STEP_CLOCKS, _FINISH_CLOCKS = 0.42, 1.3
 """The same of what the warpgroups of a multiprocessor have one after the other."""
 _COPY_WAITS = 100.0
 """Clocks that a strip takes for each copy before its first row."""
+_LEAST_MOVING, _SCATTER, _MOST_WRITTEN = 1.6, 0.25, 1.6
+"""How much longer than by the table's bandwidth operands take, and how much more with what is
+written at once, as a part of the cache, up to so much of it: fit to an H100, whose memory is slower
+than the table's."""
 _START_SECONDS = 2.5e-6
 """All weights go to the shared memory of each block."""
 _MOST_LANES = 8
@@ -143,6 +148,13 @@ class StemSize:
     def tile_pairs(self) -> int:
         """Of columns, of which a warpgroup makes results."""
         return 4 * (7 if self.window.width > 2 else 8)
+
+    @property
+    def tile_row_bytes(self) -> int:
+        """Of the results in a row of a strip."""
+        columns = self.tile_pairs * (1 if self.window.is_pool else 2)
+        outs = self.problem.view.outs
+        return columns * self.problem.outputs * sum(out.element.bytes for out in outs)
 
     @property
     def stage_bytes(self) -> int:
@@ -320,8 +332,15 @@ def _seconds(
     def strip(warpgroups: int) -> float:
         return (rows * (waits + warpgroups * shared) + size.copies_before * _COPY_WAITS) / clock
 
-    rounds, rest = divmod(strips, device.units * config.warpgroups)
+    at_once = device.units * config.warpgroups
+    rounds, rest = divmod(strips, at_once)
     computing = rounds * strip(config.warpgroups)
     if rest:
         computing += strip(ceil(rest / device.units))
-    return max(computing, moved) + _START_SECONDS
+    # Results that are written in many places at once leave the cache in no order.
+    written = min(strips, at_once) * config.rows * size.tile_row_bytes / device.cache_bytes
+    moving = moved * (_LEAST_MOVING + _SCATTER * min(written, _MOST_WRITTEN))
+    # The rows before a strip's first come from the cache once more.
+    image = stream_seconds(size.problem.view.ins[:1], device) - device.launch_seconds
+    moving += image * size.copies_before / config.rows / CACHE_SPEED
+    return max(computing, moving) + _START_SECONDS

@@ -91,6 +91,13 @@ _THREE_WARPGROUPS_RATE = 0.95
 # The same where parts of sums are added outside of tensor cores: while one warpgroup adds, another
 # one multiplies, unless they take turns or it is alone.
 _ADDED_RATE, _ADDED_ALONE_RATE = 0.95, 0.55
+# Waves of blocks that share multiprocessors from which on their number need not be whole: of few,
+# the one with most blocks is waited for (197 rows and 2304 columns in 144 blocks of 64x64: 8.0 us,
+# in 96 of 64x96 5.6 us).
+_MANY_WAVES = 3
+# How much longer it takes where two blocks of a cluster may share a multiprocessor while another
+# one has none (128x768x3072 in 64x64, split by 4: 8.1 instead of 6.5 us).
+_SHARED_CLUSTER_LOSS = 1.15
 # How much of the lesser of multiplying and of moving data is not hidden by the other.
 _HINDRANCE = 0.03
 # Of two gemms with the middle in parts, the clocks of a warpgroup (fits to tiles of an H100): for
@@ -311,14 +318,17 @@ def wgmma_group_seconds(works: Sequence[WgmmaWork], device: DeviceDescription) -
     busy = min(blocks, units)
     in_parts = works[0].in_parts
     resident = config.resident_blocks(device.shared_bytes, factors, in_parts=in_parts)
-    # Blocks that share a multiprocessor share its rates, but even out the last wave.
-    waves = ceil(blocks / units) if resident == 1 else max(1.0, blocks / units)
+    # Blocks that share a multiprocessor share its rates; many of them even out the last wave.
+    is_even = resident > 1 and blocks >= _MANY_WAVES * units
+    waves = blocks / units if is_even else ceil(blocks / units)
     draw = _UNIT_BANDWIDTH if 2 * busy > device.units else _LONE_UNIT_BANDWIDTH
     parts = [(work.tile_seconds(device, draw), work.tiles * count) for work, count in members]
     if waves > 1:
         main, finish = (sum(part[i] * count for part, count in parts) / tiles for i in range(2))
     else:
         main, finish = max((part for part, _ in parts), key=sum)
+    if config.split > 1 and resident > 1:
+        main *= _SHARED_CLUSTER_LOSS
     if config.pingpong:
         turns = (waves - 1) * _TURN_SECONDS
         steady = waves * max(main, finish) + min(main, finish) + turns

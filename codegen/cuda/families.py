@@ -21,6 +21,7 @@ from ait.codegen.cuda.gemm_mma import MmaGemm
 from ait.codegen.cuda.gemm_rowwise import ROWS, GemmRowwiseHopper
 from ait.codegen.cuda.gemm_sm80 import GemmSm80
 from ait.codegen.cuda.gemm_sm90 import GemmSm90
+from ait.codegen.cuda.interleaved_rows import InterleavedRows
 from ait.codegen.gpu.depthwise import Depthwise
 from ait.codegen.gpu.families import SHARED, OpRow, capabilities_of, families_of
 from ait.codegen.gpu.family import KernelFamily
@@ -39,6 +40,7 @@ from ait.dialects.kernel import (
     GemmRowwiseOp,
     KernelOp,
     PointwiseOp,
+    RowwiseOp,
 )
 from ait.passes.target import (
     NARROW_FACTORS,
@@ -121,6 +123,7 @@ def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
             {"sm_90a": [HopperAttention()]},
         ),
         **SHARED,
+        RowwiseOp: replace(SHARED[RowwiseOp], only={"sm_90a": [InterleavedRows()]}),
     }
 
 

@@ -230,7 +230,7 @@ def _tma_stride(view: KernelView, operand: Operand, outer: str, inner: str, what
         raise Refusal(f"{what} is the same along {other}")
     if any(lower_bound(stride) < 0 for stride in operand.strides):
         raise Refusal(f"{what} has a negative stride")
-    if operand.alignment(along=contiguous) % _ALIGNMENT:
+    if operand.alignment(contiguous) % _ALIGNMENT:
         raise Refusal(f"{what} is not aligned to {_ALIGNMENT} bytes")
     # One index has no stride of its own, but the tensor map wants one that is aligned.
     step = (

@@ -8,6 +8,7 @@
 #plain.conv<tile = [64, 64, 32], units = tensor>
 #plain.depthwise<vector = 8>
 #plain.transpose<vector = 8, others = 8, threads = [16, 16]>
+#plain.shifted_transpose<vector = 8>
 #plain.pool<vector = 8, outputs = [2, 2], team = 1, teams = 256>
 #plain.attention
 #plain.query_attention<warps = 8>
@@ -74,11 +75,17 @@ class ElementwiseConfig:
 class TransposeConfig:
     """A pass over a domain whose operands lie along two different axes. A thread makes `vector`
     neighbours along the result's axis of `others` neighbours along the other one; a block has
-    `threads` of them along both."""
+    `threads` of them along both. A `vector` that is no power of two is the whole of a short axis:
+    all results of a thread lie side by side."""
 
     vector: int
     others: int
     threads: tuple[int, int]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a thread has all of the result's axis."""
+        return self.vector in (3, 5, 6, 7)
 
     @property
     def is_shared(self) -> bool:
@@ -88,8 +95,10 @@ class TransposeConfig:
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
         found: list[str] = []
-        if not all(count in (1, 2, 4, 8, 16) for count in (self.vector, self.others)):
-            found.append("vector and others must be 1, 2, 4, 8 or 16")
+        if self.others not in (1, 2, 4, 8, 16) or self.vector not in (1, 2, 3, 4, 5, 6, 7, 8, 16):
+            found.append(
+                "others must be 1, 2, 4, 8 or 16, and vector one of these, or 3, 5, 6 or 7"
+            )
         along, across = self.threads
         if along * across != 256 or along not in [1 << i for i in range(9)]:
             found.append("threads must be two powers of two with the product 256")
@@ -100,12 +109,14 @@ class TransposeConfig:
 class PoolConfig:
     """A pool. `vector`: channels (or neighbours) that a thread handles at once. `outputs`: rows and
     columns of the result that it makes of them. `team`: threads that share a window. `teams`: of a
-    block."""
+    block. `in_row`: neighbours in memory are neighbours in a row, whose results are written at
+    once, and whose pixels are read so."""
 
     vector: int
     outputs: tuple[int, int]
     team: int
     teams: int
+    in_row: bool = False
 
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
@@ -119,6 +130,8 @@ class PoolConfig:
             found.append(f"a block has 32 to 1024 threads, not {self.team * self.teams}")
         if self.team > 1 and self.outputs != (1, 1):
             found.append("a team makes one output")
+        if self.in_row and (self.vector > 1 or self.outputs[1] not in (2, 4, 8)):
+            found.append("in a row, 2, 4 or 8 columns are written at once, and nothing else is")
         return found
 
 
@@ -137,6 +150,8 @@ class RowsConfig:
 
     `vector`: elements that a thread reads at once. `team`: threads that share a row. `rows`: teams
     of a block. `items`: packs of its row that a thread keeps between two passes; 0: none are kept.
+    `shared`: it keeps what it has read in shared memory, not its values in registers. `shifted`:
+    rows begin anywhere, and packs where memory is aligned.
     """
 
     lanes: Along
@@ -144,6 +159,8 @@ class RowsConfig:
     team: int
     rows: int
     items: int
+    shared: bool = False
+    shifted: bool = False
 
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
@@ -157,8 +174,14 @@ class RowsConfig:
             found.append(f"a block has 32 to 1024 threads, not {self.team * self.rows}")
         if self.lanes is Along.INNER and self.team > 32 and self.rows > 1:
             found.append("a team that is larger than a warp is the whole block")
-        if not 0 <= self.items * self.vector <= 64:
-            found.append("a thread keeps at most 64 elements")
+        if self.items < 0 or (self.items * self.vector > 64 and not self.shared):
+            found.append("a thread keeps at most 64 elements in registers")
+        if self.shared and self.items == 0:
+            found.append("nothing is kept in shared memory")
+        if self.shifted and (self.lanes is Along.OUTER or self.team < 2 * self.vector):
+            found.append("rows that begin anywhere need a team of two threads for each element")
+        if self.shifted and self.items > 0 and not self.shared:
+            found.append("rows that begin anywhere are not kept in registers")
         return found
 
 
@@ -250,6 +273,14 @@ class TransposeAttr(ConfigAttr[TransposeConfig]):
 
 
 @irdl_attr_definition
+class ShiftedTransposeAttr(ConfigAttr[ElementwiseConfig]):
+    """Config of a pass over operands along two axes whose runs begin anywhere: elements of a
+    pack."""
+
+    name = "plain.shifted_transpose"
+
+
+@irdl_attr_definition
 class PoolAttr(ConfigAttr[PoolConfig]):
     """Config of a pool kernel."""
 
@@ -324,6 +355,7 @@ Plain = Dialect(
         PoolAttr,
         QueryAttentionAttr,
         RowsAttr,
+        ShiftedTransposeAttr,
         TransposeAttr,
     ],
 )

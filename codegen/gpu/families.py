@@ -9,6 +9,7 @@ from ait.codegen.gpu.elementwise import Elementwise
 from ait.codegen.gpu.family import KernelFamily
 from ait.codegen.gpu.gather import Gather
 from ait.codegen.gpu.rows import Reduce, Rowwise
+from ait.codegen.gpu.shifted_transpose import ShiftedTranspose
 from ait.codegen.gpu.transpose import Transpose
 from ait.codegen.gpu.window import Pool, Resize
 from ait.dialects.kernel import (
@@ -54,7 +55,7 @@ class OpRow:
         )
 
 
-_ELEMENTWISE = (Elementwise(), Transpose())
+_ELEMENTWISE = (Elementwise(), Transpose(), ShiftedTranspose())
 
 SHARED: Mapping[type[KernelOp], OpRow] = {
     PointwiseOp: OpRow(KernelCapability(), _ELEMENTWISE),

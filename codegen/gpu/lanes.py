@@ -193,6 +193,32 @@ class Lanes:
         ]
 
 
+@dataclass(frozen=True)
+class ShiftedLanes(Lanes):
+    """Lanes along rows that begin anywhere: each begins where its part of `main` is aligned, and
+    with it that of all operands whose rows begin at the same distances from whole packs."""
+
+    main: Operand | None = None
+
+    def reach(self, operand: Operand) -> Reach:
+        assert self.axis is not None and self.main is not None
+        if self.count == 1:
+            return Reach.SINGLE
+        stride = operand.stride(self.axis.name)
+        if stride == 0:
+            return Reach.UNIFORM
+        return Reach.PACK if stride == 1 and self._is_in_step(operand) else Reach.SINGLE
+
+    def _is_in_step(self, operand: Operand) -> bool:
+        assert self.axis is not None and self.main is not None
+        distances = [operand.offset_dim - self.main.offset_dim]
+        for axis in operand.axes:
+            stride, other = operand.stride(axis.name), self.main.stride(axis.name)
+            if axis is not self.axis and stride is not None and other is not None:
+                distances.append(stride - other)
+        return all(known_divisor(distance) % self.count == 0 for distance in distances)
+
+
 def _definition(scalar: Scalar, value: str) -> str:
     return f"const {scalar.type} {scalar.text} = {value};"
 

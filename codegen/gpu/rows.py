@@ -8,7 +8,7 @@ many rows. See include/ait/gpu/team.hpp.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from xdsl.ir import Attribute
@@ -17,7 +17,16 @@ from ait.codegen.axes import Axis, Group
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.dialect import Along, RowsAttr, RowsConfig
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
-from ait.codegen.gpu.lanes import PACK_BYTES, WIDTHS, Lanes, fits, read_by, shared_values
+from ait.codegen.gpu.lanes import (
+    PACK_BYTES,
+    WIDTHS,
+    Lanes,
+    Reach,
+    ShiftedLanes,
+    fits,
+    read_by,
+    shared_values,
+)
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
 from ait.codegen.scalar import float_literal
@@ -32,6 +41,17 @@ _MOST_KEPT = 32
 """Elements that a thread can keep in registers beside all else."""
 _MOST_KEPT_BY_MOST = 40
 """The same of the largest teams: the next larger row would be read twice."""
+_REGISTERS_LENGTH = 16384
+"""Of a softmax: elements that are better kept in shared memory, if there are more. Norms of 16384
+and 40960 f16 take 3 to 7 % longer so (H100)."""
+_SHIFTED_LENGTH = 768
+"""Elements of a row that begins anywhere from which on it pays to read packs of it (f16 on an H100:
+385 took a tenth longer, 1001 a tenth less)."""
+_SHARED_PACKS = 8
+"""Packs of a thread that keeps them in shared memory, in teams of one warp, or of 128 to 512
+threads (softmax of 1001 to 50257 f16 on an H100)."""
+_RESERVED_BYTES = 1 << 10
+"""Of shared memory, which the system takes for each block."""
 _RUN = 4
 """Packs that a thread of a reduction reads at once: kRun of reduce.hpp."""
 _KEPT = 16
@@ -42,6 +62,10 @@ _KEEPING_BLOCK = 512
 """Threads of a block that have the registers for that and leave room for a second block."""
 _RUN_BYTES = 64
 """Shorter runs of neighbours cost bandwidth: a fifth with 32 bytes (H100)."""
+
+
+_RUN_LOSS = 2.5
+"""How much longer rows in such runs take (group norms of images, channels last)."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +82,11 @@ class Rows:
     keeps: bool
     """Whether a row is passed over twice, so that keeping it pays."""
 
+    @property
+    def main(self) -> Operand:
+        """The operand that says where packs of rows begin that may begin anywhere."""
+        return (*self.outs, *self.ins)[0]
+
     def axis(self, along: Along) -> Axis | None:
         """The axis along which lanes lie."""
         axes = (self.inner if along is Along.INNER else self.outer).axes
@@ -65,12 +94,49 @@ class Rows:
 
     def lanes(self, config: RowsConfig) -> Lanes:
         """The lanes of elements: their first is at (row, col). Raises Refusal if they cannot be."""
-        if not self.fits(config.lanes, config.vector):
-            raise Refusal(f"elements cannot be accessed {config.vector} at once")
         outer, inner = self.outer.name, self.inner.name
         first = {outer: "row", inner: "col"}
+        if config.shifted:
+            return self._shifted_lanes(config.vector)
+        if not self.fits(config.lanes, config.vector):
+            raise Refusal(f"elements cannot be accessed {config.vector} at once")
         moved = {inner: "(col + lane)"} if config.lanes is Along.INNER else {outer: "(row + lane)"}
         return Lanes(config.vector, self.axis(config.lanes), first, {**first, **moved})
+
+    def _shifted_lanes(self, vector: int) -> ShiftedLanes:
+        """Those of rows that begin anywhere. Raises Refusal if results cannot be packs then."""
+        outer, inner = self.outer.name, self.inner.name
+        first = {outer: "row", inner: "col"}
+        if len(self.inner.axes) != 1:
+            raise Refusal("only rows of one axis may begin anywhere")
+        each = {**first, inner: "(col + lane)"}
+        lanes = ShiftedLanes(vector, self.inner.axes[0], first, each, self.main)
+        widest = max(operand.element.bytes for operand in (*self.ins, *self.outs))
+        narrowest = min(operand.element.bytes for operand in (*self.ins, *self.outs))
+        if vector * narrowest > PACK_BYTES or vector * widest > 2 * PACK_BYTES:
+            raise Refusal(f"elements cannot be accessed {vector} at once")
+        if not all(lanes.reach(o) is Reach.PACK for o in (self.main, *self.outs)):
+            raise Refusal("rows do not begin at the same distances from whole packs")
+        return lanes
+
+    def single(self) -> Lanes:
+        """The lanes of one element."""
+        first = {self.outer.name: "row", self.inner.name: "col"}
+        return Lanes(1, self.axis(Along.INNER), first, first)
+
+    def kept(self, config: RowsConfig, prologue: Sequence[Operand]) -> list[Operand]:
+        """What is read ahead of the values that are made of it, and may be kept."""
+        lanes = self.lanes(config)
+        if not config.shared:
+            return lanes.kept(prologue)
+        return [operand for operand in prologue if lanes.reach(operand) is Reach.PACK]
+
+    def shared_bytes(self, config: RowsConfig, prologue: Sequence[Operand]) -> int:
+        """Of a block."""
+        if not config.shared:
+            return 0
+        element = sum(operand.element.bytes for operand in self.kept(config, prologue))
+        return config.items * config.vector * element * config.team * config.rows
 
     def row_lanes(self, config: RowsConfig) -> Lanes:
         """The lanes of what a row has once: as many as a thread has rows."""
@@ -100,6 +166,14 @@ class Rows:
         main = [*self.outs, *self.ins][:1]
         return all(o.stride(inner.name) != 1 and o.stride(outer.name) == 1 for o in main)
 
+    @property
+    def has_short_runs(self) -> bool:
+        """Whether rows lie in runs that are less than those of memory, and others between them."""
+        axis = self.axis(Along.INNER)
+        if axis is None or len(self.inner.axes) < 2 or self.main.stride(axis.name) != 1:
+            return False
+        return upper_bound(axis.dim) * self.main.element.bytes < _RUN_BYTES
+
     # Configs
 
     def configs(self, device: DeviceDescription) -> Iterator[RowsConfig]:
@@ -107,14 +181,23 @@ class Rows:
         if self.runs_across():
             yield from self._across(device)
         else:
-            yield from self._within()
+            yield from self._within(device)
 
-    def _within(self) -> Iterator[RowsConfig]:
-        vector = self.widest(Along.INNER)
-        packs = -(-max(1, upper_bound(self.inner.dim)) // vector)
+    def _within(self, device: DeviceDescription) -> Iterator[RowsConfig]:
+        length = max(1, upper_bound(self.inner.dim))
+        vector, shifted = self.widest(Along.INNER), self._shifted_width()
+        packs = -(-length // vector)
         if not self.keeps:
+            if shifted > vector:
+                for config in self._reducing(shifted, length // shifted):
+                    if config.team >= 2 * shifted:
+                        yield replace(config, shifted=True)
             yield from self._reducing(vector, packs)
             return
+        if shifted > vector:
+            yield from self._sharing(device, length, shifted, True)
+        elif length > _REGISTERS_LENGTH and "softmax" in str(self.view.attribute("kind")):
+            yield from self._sharing(device, length, vector, False)
         if packs * vector <= _MOST_KEPT * _WARP:
             team = min(_WARP, power_of_two(packs))
             rows = max(_BLOCK // team, 1)
@@ -132,6 +215,35 @@ class Rows:
                 yield RowsConfig(
                     Along.INNER, vector, team, 1, items if items * vector <= most else 0
                 )
+
+    def _shifted_width(self) -> int:
+        """Elements that are read at once of long rows that begin anywhere; 1 if none can be."""
+        length = self.inner.dim
+        if not isinstance(length, int) or length < _SHIFTED_LENGTH:
+            return 1
+        for vector in WIDTHS:
+            try:
+                self._shifted_lanes(vector)
+            except Refusal:
+                continue
+            return vector
+        return 1
+
+    def _sharing(
+        self, device: DeviceDescription, length: int, vector: int, shifted: bool
+    ) -> Iterator[RowsConfig]:
+        """Rows in shared memory, if a multiprocessor has room for two blocks."""
+        if vector == 1:
+            return
+        packs = length // vector if shifted else -(-length // vector)
+        team = _WARP
+        if packs > _SHARED_PACKS * _WARP:
+            team = min(512, max(_BLOCK, power_of_two(-(-packs // _SHARED_PACKS))))
+        rows, items = max(1, _BLOCK // team), -(-packs // team)
+        config = RowsConfig(Along.INNER, vector, team, rows, items, shared=True, shifted=shifted)
+        needed = self.shared_bytes(config, read_by(self.view.region("prologue")))
+        if needed > 0 and 2 * (needed + _RESERVED_BYTES) <= device.shared_bytes + _RESERVED_BYTES:
+            yield config
 
     def _reducing(self, vector: int, packs: int) -> Iterator[RowsConfig]:
         """Teams whose threads have whole runs; two where it matters which element it was."""
@@ -201,10 +313,11 @@ class _RowKernel:
         raise NotImplementedError
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
-        seconds = stream_seconds(view.operands, device)
+        rows = self.rows(view)
+        seconds = stream_seconds(view.operands, device) * (_RUN_LOSS if rows.has_short_runs else 1)
         return [
             Candidate(RowsAttr(config), seconds * (1 + i / 10))
-            for i, config in enumerate(self.rows(view).configs(device))
+            for i, config in enumerate(rows.configs(device))
         ]
 
     def _values(self, view: KernelView, config: RowsConfig, rows: Rows) -> TemplateValues:
@@ -218,6 +331,8 @@ class _RowKernel:
             **shared_values(view, f"ait/gpu/{view.kind}.hpp", list(packs)),
             "rows": rows,
             "config": config,
+            "row_begin": rows.main.offset(**{rows.outer.name: "row", rows.inner.name: "0"}),
+            "single": rows.single(),
             "across": config.lanes is Along.OUTER,
             "lanes": lanes,
             "finish": finish,
@@ -237,9 +352,12 @@ class Rowwise(_RowKernel):
         return Rows(view, view.group("row"), view.group("col"), view.ins, view.outs, True)
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
+        choice, rows = cast(RowsAttr, config).data, self.rows(view)
         return {
-            **self._values(view, cast(RowsAttr, config).data, self.rows(view)),
+            **self._values(view, choice, rows),
             **row_kind(view),
+            "kind": _rough_kind(view),
+            "kept": rows.kept(choice, read_by(view.region("prologue"))),
         }
 
 
@@ -250,6 +368,13 @@ def row_kind(view: KernelView) -> TemplateValues:
         "kind": "".join(word.capitalize() for word in kind.split("_")),
         "eps": float_literal(cast(float, view.attribute("eps", 0.0))),
     }
+
+
+def _rough_kind(view: KernelView) -> str:
+    """The C++ type of the kind, a cheaper one where all results have 16 bits."""
+    kind = str(row_kind(view)["kind"])
+    rough = all(out.element.name in ("f16", "bf16") for out in view.outs)
+    return f"Rough{kind}" if rough and kind.endswith("Softmax") else kind
 
 
 def _reduction(kind: str, value: str) -> str:

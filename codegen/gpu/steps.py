@@ -15,7 +15,7 @@ from xdsl.ir import Attribute
 from ait.codegen.axes import Axis
 from ait.codegen.expressions import in_parentheses
 from ait.codegen.gpu.cost import stream_seconds
-from ait.codegen.gpu.dialect import ElementwiseAttr, ElementwiseConfig
+from ait.codegen.gpu.dialect import ElementwiseAttr, ElementwiseConfig, ShiftedTransposeAttr
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import (
     PACK_BYTES,
@@ -160,7 +160,7 @@ class Step:
 
 def vector_of(config: Attribute) -> int:
     """The lanes that an elementwise config asks for."""
-    return cast(ElementwiseAttr, config).data.vector
+    return cast(ElementwiseAttr | ShiftedTransposeAttr, config).data.vector
 
 
 def step_values(

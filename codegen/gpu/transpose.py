@@ -7,7 +7,7 @@ packs, a block has a tile, which changes sides in shared memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -19,12 +19,12 @@ from ait.codegen.axes import Axis
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.dialect import TransposeAttr, TransposeConfig
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
-from ait.codegen.gpu.lanes import PACK_BYTES, Lanes, Reach, read_by, shared_values
+from ait.codegen.gpu.lanes import PACK_BYTES, Lanes, Lines, Reach, read_by, shared_values
 from ait.codegen.gpu.rows import power_of_two
 from ait.codegen.gpu.steps import Walk
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
-from ait.dialects.symbolic import upper_bound
+from ait.dialects.symbolic import known_divisor, upper_bound
 from ait.passes.target import DeviceDescription
 
 _BLOCK = 256
@@ -33,6 +33,10 @@ _SIDE = 16
 _SHARED_SIDE = 64
 """Elements of a tile in shared memory: kTransposeSide of transpose.hpp."""
 _SHARED_BYTES = 48 << 10
+_LEAST_BYTES = 8
+_SINGLES = 1.5
+"""How much longer it takes with less at once than that (f16 on an H100, against packs that begin
+anywhere: 8191x8193 1.2 times as long, 8190x8194 1.35, 8191x8192 2.2)."""
 _MOST_SINGLES = 4
 """Neighbours of a thread that writes one by one (three channels of f16 on an H100)."""
 
@@ -43,6 +47,25 @@ class TileLanes(Lanes):
     other axis, one a lane: of each, a line has element `other`."""
 
     turned: frozenset[str] = frozenset()
+    others: int = 1
+    """Lines whose results are written as one pack."""
+
+    def keep(self, outs: Iterable[Operand], values: Iterable[str]) -> Lines:
+        if self.others == 1:
+            return super().keep(outs, values)
+        place = f"value[other * {self.count} + lane]"
+        return [
+            f"{out.name}_pack.{place} = ait::convert<{out.type}>({value});"
+            for out, value in zip(outs, values, strict=True)
+        ]
+
+    def whole(self) -> Lanes:
+        """All lines as one."""
+        return Lanes(self.count * self.others, self.axis, {}, {})
+
+    def begin(self, row: str) -> Mapping[str, str]:
+        """The variables of a line's first element."""
+        return {name: text.replace("(row + other)", row) for name, text in self.first.items()}
 
     def reach(self, operand: Operand) -> Reach:
         return Reach.SINGLE if operand.name in self.turned else super().reach(operand)
@@ -64,6 +87,8 @@ class Transpose:
         problem = TransposeProblem.of(view)
         configs = list(problem.configs(device))
         problem.check(configs[0])
+        if not problem.reads_packs and not configs[0].is_whole:
+            seconds *= _SINGLES
         return [
             Candidate(TransposeAttr(config), seconds * (1 + i / 10))
             for i, config in enumerate(configs)
@@ -81,6 +106,8 @@ class Transpose:
         code = lanes.region(region) if region else []
         tiles = problem.tiles(choice)
         aligned = lanes.packs([*read, *view.outs])
+        if choice.is_whole:
+            aligned = [(out, PACK_BYTES) for out in view.outs]
         aligned += [(o, min(PACK_BYTES, choice.others * o.element.bytes)) for o in turned]
         return {
             **shared_values(view, "ait/gpu/transpose.hpp", aligned),
@@ -132,7 +159,8 @@ class TransposeProblem:
         inner, other = self.inner.name, self.other.name
         first = {inner: "column", other: "(row + other)"}
         each = {**first, inner: "(column + lane)"}
-        return TileLanes(config.vector, self.inner, first, each, self.names)
+        lines = config.others if config.is_whole else 1
+        return TileLanes(config.vector, self.inner, first, each, self.names, lines)
 
     @cached_property
     def widest(self) -> int:
@@ -145,9 +173,19 @@ class TransposeProblem:
         """Neighbours along the other axis."""
         return min(operand.vector(self.other.name, PACK_BYTES) for operand in self.turned)
 
+    @property
+    def reads_packs(self) -> bool:
+        """Whether there are packs worth their name on both sides."""
+        turned = min(operand.element.bytes for operand in self.turned)
+        written = min(operand.element.bytes for operand in self.view.outs)
+        return min(self.widest * written, self.most_others * turned) >= _LEAST_BYTES
+
     def check(self, config: TransposeConfig) -> None:
         """Raises Refusal for a config that does not fit the op."""
-        if config.vector > self.widest or config.others > self.most_others:
+        if config.is_whole:
+            if config not in self._whole_configs():
+                raise Refusal(f"no results of {config.vector} x {config.others} side by side")
+        elif config.vector > self.widest or config.others > self.most_others:
             raise Refusal(f"no tiles of {config.vector} x {config.others} elements")
         stored = sum(operand.element.bytes for operand in self.turned)
         if config.is_shared and stored * _SHARED_SIDE * (_SHARED_SIDE + 4) > _SHARED_BYTES:
@@ -157,7 +195,30 @@ class TransposeProblem:
         """Configs, the likely best first: large tiles, unless they leave multiprocessors idle."""
         large, small = self._config(1), self._config(2)
         busy = self._blocks(large) >= device.units
+        yield from self._whole_configs()
         yield from dict.fromkeys((large, small) if busy else (small, large))
+
+    def _whole_configs(self) -> list[TransposeConfig]:
+        """A thread that writes as packs what it has along both axes, where the result's axis is
+        short and no power of two, so that no pack fits it (three channels of an image); or none."""
+        inner, other = self.inner, self.other
+        outs = self.view.outs
+        narrowest = min(operand.element.bytes for operand in (*outs, *self.turned))
+        others = PACK_BYTES // narrowest
+        if not isinstance(inner.dim, int) or inner.dim not in (3, 5, 6, 7):
+            return []
+        if known_divisor(other.dim) % others:
+            return []
+        side_by_side = all(
+            out.stride(inner.name) == 1
+            and out.stride(other.name) == inner.dim
+            and out.alignment(inner.name, other.name) % PACK_BYTES == 0
+            for out in outs
+        )
+        turned = all(o.vector(other.name, 2 * PACK_BYTES) >= others for o in self.turned)
+        if not side_by_side or not turned:
+            return []
+        return [TransposeConfig(inner.dim, others, (1, _BLOCK))]
 
     def _config(self, shrink: int) -> TransposeConfig:
         vector = max(1, self.widest // shrink)

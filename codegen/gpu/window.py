@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, hypot, log2, prod
-from typing import cast
+from math import ceil, gcd, hypot, log2, prod
+from typing import TypeAlias, cast
 
 from xdsl.ir import Attribute
 
@@ -14,12 +14,15 @@ from ait.codegen.axes import Axis
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.dialect import ElementwiseAttr, PoolAttr, PoolConfig
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
-from ait.codegen.gpu.lanes import WIDTHS
+from ait.codegen.gpu.lanes import PACK_BYTES, WIDTHS, aligned_to
 from ait.codegen.gpu.rows import power_of_two
 from ait.codegen.gpu.steps import FIRST, Walk, step_values, vector_of
 from ait.codegen.kernel_view import KernelView
+from ait.codegen.operand import Operand
 from ait.dialects.symbolic import dim_product, provably_le, upper_bound
 from ait.passes.target import DeviceDescription
+
+Aligned: TypeAlias = list[tuple[Operand, int]]
 
 _ELEMENTS = frozenset({"f32", "f16", "bf16"})
 _WARP = 32
@@ -27,6 +30,9 @@ _BLOCK = 256
 _MOST_UNROLLED = 49
 """Taps of a window whose loads are written one by one."""
 _OUTPUTS = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 4), (4, 2), (2, 4))
+_ROW_OUTPUTS = ((1, 4), (1, 8), (2, 4), (2, 8), (1, 2))
+"""The same of neighbours in a row, which are written at once: the best first (3x3 and 2x2 of f16 on
+an H100)."""
 _LARGEST_TEAM = 256
 _SHORT = 16
 """Taps of a window that slides, of which one thread reads all (9, and few outputs: in half of the
@@ -47,9 +53,9 @@ _COMBINE_LANE = 0.8e-12
 """and for each element of all threads;"""
 _FINISH_LANE = 0.04e-6
 """each element of an output."""
-_OUTPUTS_APART = 0.05
+_OUTPUTS_APART = 0.09
 """By how much slower memory is with each doubling of a thread's outputs (3x3 windows)."""
-_REGISTERS = 48
+_REGISTERS = 60
 """Of a thread, with which a multiprocessor has enough of them."""
 _RESIDENT = 1280
 """Threads of a multiprocessor that loop over taps: they have up to 48 registers."""
@@ -81,6 +87,7 @@ def _values(
         "read": read,
         "image_loads": lanes.loads([image]),
         "image_element": lanes.element(image),
+        "image_begin": image.offset(**lanes.first),
         "index_of": {name: _index(view, name, walk) for name in ("p", "q")},
     }
 
@@ -106,10 +113,14 @@ class Pool:
         problem.check(choice)
         kind = str(view.attribute("kind"))
         padded = "true" if view.attribute("count_include_pad") else "false"
+        walk = _with_neighbours(problem.walk) if choice.in_row else problem.walk
+        lanes = choice.outputs[1] if choice.in_row else choice.vector
+        reads = problem.reads(choice)
+        shared = _values(view, walk, lanes, choice.vector, problem.tiles(choice.outputs))
         return {
-            **_values(
-                view, problem.walk, choice.vector, choice.vector, problem.tiles(choice.outputs)
-            ),
+            **shared,
+            "aligned": [*cast(Aligned, shared["aligned"]), *aligned_to(view.ins[0], reads)],
+            "reads": reads,
             "index": "int32_t" if _fits_int32(view, 1 << 30) else "int64_t",
             "config": choice,
             "is_unrolled": problem.is_unrolled(choice.team),
@@ -136,14 +147,39 @@ class Resize:
         mode, coordinates = view.attribute("mode"), view.attribute("coordinates")
         # Lanes are channels of one pixel, or neighbouring pixels, each made by itself.
         in_pixel = vector == 1 or walk.last is None or walk.last.group == "c"
+        scale = 1 if in_pixel else _scale(view, walk, vector)
+        arguments = f"ait::gpu::Coordinates::{coordinates}"
+        function = f"{mode}<{arguments}>"
+        image, reads = view.ins[0], 1
+        if scale > 1:
+            reads = min(vector // scale, image.vector("w", PACK_BYTES))
+            function = f"{mode}_neighbours<{arguments}, {scale}, {reads}>"
+        shared = _values(view, walk, vector, vector if in_pixel else 1)
         sizes = [upper_bound(view.group(name).dim) for name in "hwpq"]
         products = 4 * max(sizes[0] * sizes[2], sizes[1] * sizes[3])
         return {
-            **_values(view, walk, vector, vector if in_pixel else 1),
+            **shared,
+            "aligned": [*cast(Aligned, shared["aligned"]), *aligned_to(image, reads)],
+            "reads": reads,
             "index": "int32_t" if view.fits_int32 and products < 1 << 31 else "int64_t",
-            "function": f"{mode}<ait::gpu::Coordinates::{coordinates}>",
+            "function": function,
             "in_pixel": in_pixel,
+            "scale": scale,
         }
+
+
+def _scale(view: KernelView, walk: Walk, lanes: int) -> int:
+    """How many pixels a row gets for each that it had, where `lanes` neighbours know between which
+    of these they lie; 1 where they do not."""
+    if view.attribute("mode") != "bilinear" or view.attribute("coordinates") == "align_corners":
+        return 1
+    if walk.last is None or walk.last.group != "q":
+        return 1
+    width, columns = view.group("w").dim, view.group("q").dim
+    if not isinstance(width, int) or not isinstance(columns, int) or width < 1:
+        return 1
+    scale = columns // width
+    return scale if columns == scale * width and scale > 0 and lanes % scale == 0 else 1
 
 
 @dataclass(frozen=True)
@@ -218,9 +254,33 @@ class PoolProblem:
             raise Refusal("only short windows that slide are made several at once")
         if config.teams > 1 and config.team > _WARP and not self.is_across:
             raise Refusal("a team that is larger than a warp is the whole block")
+        if config.in_row and not self._fits_row(config.outputs[1]):
+            raise Refusal(f"no rows of {config.outputs[1]} neighbours can be written at once")
+
+    def _fits_row(self, columns: int) -> bool:
+        """Whether a thread can have so many neighbours in a row, and write them at once."""
+        last = self.walk.last
+        if last is None or last.group != "q" or not self.is_unrolled(1):
+            return False
+        try:
+            _with_neighbours(self.walk).lanes(columns)
+        except Refusal:
+            return False
+        return True
+
+    def reads(self, config: PoolConfig) -> int:
+        """Pixels of a row that a thread reads at once."""
+        if not config.in_row:
+            return 1
+        window = self.windows[1]
+        begins = gcd(config.outputs[1] * window.stride, self.view.ins[0].vector("w", PACK_BYTES))
+        return begins if window.dilation == 1 else 1
 
     def configs(self) -> Iterator[PoolConfig]:
         widest = self.walk.widest()
+        for outputs in _ROW_OUTPUTS:
+            if self._has(outputs) and self._fits_row(outputs[1]):
+                yield PoolConfig(1, outputs, 1, _BLOCK, in_row=True)
         for vector in dict.fromkeys(max(1, widest // shrink) for shrink in (1, 2, 4)):
             if self.is_unrolled(1):
                 for outputs in _OUTPUTS:
@@ -256,6 +316,9 @@ class PoolProblem:
     def seconds(self, config: PoolConfig, device: DeviceDescription) -> float:
         """Expected time. A thread's loads come in rounds, whose waits add up where threads are too
         few to hide them; where blocks are few, a multiprocessor reaches only so much."""
+        if config.in_row:
+            order = 1 + _ROW_OUTPUTS.index(config.outputs) / 50
+            return stream_seconds(self.view.operands, device) * order
         threads = self._outputs(config) * config.team
         moved = stream_seconds(self.view.operands, device) - device.launch_seconds
         blocks = ceil(threads / (config.team * config.teams))
@@ -316,7 +379,12 @@ def _fits_int32(view: KernelView, most: int) -> bool:
 def _resize_walk(view: KernelView) -> Walk:
     """Neighbours in a row are made one by one, but written at once."""
     walk = _walk(view)
-    return replace(walk, most=WIDTHS[0]) if walk.last and walk.last.group in "pq" else walk
+    return _with_neighbours(walk) if walk.last and walk.last.group in "pq" else walk
+
+
+def _with_neighbours(walk: Walk) -> Walk:
+    """A walk whose steps may have neighbours in a row."""
+    return replace(walk, most=WIDTHS[0])
 
 
 def _walk(view: KernelView) -> Walk:

@@ -384,6 +384,10 @@ ELEMENTWISE = [
             ("many", 160, 4, 70, "TransposeAttr"),
             ("three", 3, 6, 8, "TransposeAttr"),
             ("odd", 7, 3, 3, "TransposeAttr"),
+            ("anywhere", 7, 3, 3, "ShiftedTransposeAttr"),
+            ("anywhere_tiles", 67, 9, 15, "ShiftedTransposeAttr"),
+            ("anywhere_wide", 77, 1, 141, "ShiftedTransposeAttr"),
+            ("anywhere_tall", 137, 3, 5, "ShiftedTransposeAttr"),
             ("odd_tiles", 67, 9, 15, "TransposeAttr"),
             ("tall", 24, 4, 6, "#plain.transpose<vector = 2, others = 4, threads = [2, 128]>"),
             ("flat", 24, 4, 6, "#plain.transpose<vector = 4, others = 8, threads = [128, 2]>"),
@@ -419,7 +423,34 @@ ELEMENTWISE = [
             outs=("o", "s"),
             config="TransposeAttr",
         )
-        for m, n in ((72, 48), (77, 65))
+        for m, n in ((72, 48), (77, 65), (48, 3))
+    ),
+    # x read across, y along, z in one element a row, where rows begin anywhere
+    *(
+        Case(
+            f"pointwise_anywhere_{element}",
+            {
+                "x": f"tensor<{n}x{m}x{element}>",
+                "y": f"tensor<{m}x{n}x{element}>",
+                "z": f"tensor<{m}xf32>",
+                "o": f"tensor<{m}x{n}x{element}>",
+            },
+            f"""kernel.pointwise ins(
+                %x <offset 0, sizes [{m}, {n}], strides [1, {m}]> : tensor<{n}x{m}x{element}>,
+                %y : tensor<{m}x{n}x{element}>,
+                %z <offset 0, sizes [{m}, {n}], strides [1, 0]> : tensor<{m}xf32>)
+              outs(%o : tensor<{m}x{n}x{element}>) body {{
+              ^bb0(%a : f32, %b : f32, %c : f32):
+                %i = kernel.index <offset 0, sizes [{m}, {n}], strides [0, 1]>
+                %f = arith.sitofp %i : i64 to f32
+                %0 = arith.addf %a, %b : f32
+                %1 = arith.mulf %0, %c : f32
+                %2 = arith.addf %1, %f : f32
+                kernel.yield %2 : f32
+              }}""",
+            config="ShiftedTransposeAttr",
+        )
+        for element, m, n in (("f16", 77, 65), ("f32", 43, 33), ("bf16", 5, 9))
     ),
     Case(
         "dynamic_transpose",

@@ -87,6 +87,66 @@ def layer_norm(
     )
 
 
+def group_norm(
+    name: str,
+    images: int,
+    pixels: int,
+    groups: int,
+    channels: int,
+    config: str = "InterleavedRowsAttr",
+    kind: str = "layer_norm",
+    element: str = "f16",
+) -> Case:
+    """norm(x + t) * gamma + beta over the groups of `channels` channels each, of images whose
+    channels come last, and x + t as a second result; t has an element for each channel of an image.
+    """
+    all_channels = groups * channels
+    x = f"tensor<{images}x{pixels}x{all_channels}x{element}>"
+    t, g = f"tensor<{images}x{all_channels}xf32>", f"tensor<{all_channels}x{element}>"
+    sizes = [images, groups, pixels, channels]
+    whole = _map(0, sizes, [pixels * all_channels, channels, all_channels, 1])
+    per_image = _map(0, sizes, [all_channels, channels, 0, 1])
+    per_channel = _map(0, sizes, [0, channels, 0, 1])
+    return Case(
+        name,
+        {"x": x, "t": t, "g": g, "b": g, "o": x, "s": x},
+        f"""kernel.rowwise ins(%x {whole} : {x}, %t {per_image} : {t}, %g {per_channel} : {g},
+            %b {per_channel} : {g}) outs(%o {whole} : {x}, %s {whole} : {x})
+          {{eps = 1.0e-5 : f64, kind = #kernel.rowwise_kind {kind}, reduced = 2 : i64}}
+          prologue {{
+          ^bb0(%p : f32, %q : f32, %c : f32, %d : f32):
+            %0 = arith.addf %p, %q : f32
+            kernel.yield %0 : f32
+          }} epilogue {{
+          ^bb0(%y : f32, %v : f32, %p : f32, %q : f32, %c : f32, %d : f32):
+            %0 = arith.mulf %y, %c : f32
+            %1 = arith.addf %0, %d : f32
+            kernel.yield %1, %v : f32, f32
+          }}""",
+        outs=("o", "s"),
+        config=config,
+    )
+
+
+_INTERLEAVED = (
+    "#cuda.interleaved_rows<rows = {}, vector = {}, places = {}, cluster = {}, items = {}>"
+)
+
+GROUP_NORMS = [
+    # Runs of 10 in packs of 8; pixels that blocks share unevenly; blocks without any
+    group_norm("group_norm_packs", 2, 70, 4, 10, _INTERLEAVED.format(4, 8, 32, 4, 1)),
+    group_norm("group_norm_read_twice", 2, 70, 4, 10, _INTERLEAVED.format(4, 8, 32, 2, 0)),
+    group_norm("group_norm_long", 1, 1300, 2, 8, _INTERLEAVED.format(2, 8, 16, 1, 82)),
+    group_norm("group_norm_idle", 1, 3, 8, 4, _INTERLEAVED.format(2, 8, 32, 8, 1)),
+    group_norm("group_norm_narrow", 3, 45, 6, 2, _INTERLEAVED.format(3, 2, 32, 1, 2)),
+    group_norm(
+        "group_norm_wide", 1, 37, 2, 40, _INTERLEAVED.format(1, 4, 16, 4, 1), element="bf16"
+    ),
+    group_norm("group_norm_f32", 2, 33, 2, 12, element="f32"),
+    group_norm("group_rms_norm", 2, 50, 8, 8, kind="rms_norm"),
+]
+
+
 def masked_softmax(config: str = "") -> Case:
     """softmax of half of the scores where the column does not exceed the row, else of -inf."""
     x = "tensor<3x5x24xf16>"
@@ -124,6 +184,10 @@ _STREAM = "#plain.rows<lanes = inner, vector = 4, team = {team}, rows = {rows}, 
 _KEPT = "#plain.rows<lanes = inner, vector = 2, team = 64, rows = 1, items = 3>"
 _COLUMNS = "#plain.rows<lanes = outer, vector = {vector}, team = 8, rows = 4, items = {items}>"
 # Groups of 8 of 32 channels, of images of 9 pixels
+_SHARED = "#plain.rows<lanes = inner, vector = {}, team = {}, rows = {}, items = {}, shared>"
+_SHIFTED = (
+    "#plain.rows<lanes = inner, vector = {}, team = {}, rows = {}, items = {}, shared, shifted>"
+)
 _GROUPS = _map(0, [2, 4, 9, 8], [288, 8, 32, 1])
 # Rows of 21 elements, 40 beside each other, two planes: [2, 40, 21] in memory [2, 21, 40]
 _PLANES = _map(0, [2, 40, 21], [840, 1, 40])
@@ -153,6 +217,35 @@ ROWWISE = [
         special=_SPECIAL,
         config=_STREAM.format(team=4, rows=8),
     ),
+    *(
+        rowwise(f"{kind}_shared", kind, "tensor<3x600xf16>", config=_SHARED.format(8, 32, 2, 3))
+        for kind in ("softmax", "log_softmax", "layer_norm", "rms_norm")
+    ),
+    # Rows that begin anywhere: their ends are single elements, some have nothing else
+    *(
+        rowwise(
+            f"softmax_shifted_{cols}",
+            "softmax",
+            f"tensor<5x{cols}xf16>",
+            config=_SHIFTED.format(8, 64, 1, 3),
+            special={cols: INF, 2 * cols - 1: NAN, 3 * cols + 4: -INF},
+        )
+        for cols in (1001, 515, 9, 7)
+    ),
+    rowwise(
+        "log_softmax_shifted",
+        "log_softmax",
+        "tensor<3x1003xf16>",
+        "tensor<3x1003xf32>",
+        config=_SHIFTED.format(8, 32, 2, 4),
+    ),
+    rowwise(
+        "softmax_shifted_twice",
+        "softmax",
+        "tensor<5x333xf32>",
+        config="#plain.rows<lanes = inner, vector = 4, team = 32, rows = 4, items = 0, shifted>",
+    ),
+    layer_norm(5, 1005, config=_SHIFTED.format(8, 64, 1, 2), name="layer_norm_shifted"),
     rowwise("log_softmax_special", "log_softmax", "tensor<5x32xf32>", special=_SPECIAL),
     rowwise("rms_norm", "rms_norm", "tensor<6x72xf16>", "tensor<6x72xf32>"),
     # The reduced dims are two axes: a group of channels of an image
@@ -269,6 +362,9 @@ def dynamic_mean(rows: int, cols: int) -> Case:
 
 _ACROSS = _map(0, [48, 35], [1, 48])
 _REDUCE_COLUMNS = "#plain.rows<lanes = outer, vector = {vector}, team = 16, rows = 4, items = 0>"
+_REDUCE_SHIFTED = (
+    "#plain.rows<lanes = inner, vector = {}, team = {}, rows = {}, items = 0, shifted>"
+)
 _REDUCE_ROWS = (
     "#plain.rows<lanes = inner, vector = {vector}, team = {team}, rows = {rows}, items = 0>"
 )
@@ -298,6 +394,28 @@ REDUCE = [
             special={70: NAN, 90: NAN, 130: 4, 140: 4, 190: INF},
         )
         for vector, team, rows in ((8, 8, 4), (1, 64, 1), (2, 128, 1))
+    ),
+    # Rows that begin anywhere, the first, or largest, elements of which are single ones
+    *(
+        reduce(
+            f"{kind}_shifted_{cols}",
+            kind,
+            f"tensor<5x{cols}xf16>",
+            f"tensor<5x{'i64' if kind == 'argmax' else 'f32'}>",
+            config=_REDUCE_SHIFTED.format(8, 32, 2),
+            special={cols: 6, cols + 60: 6, 2 * cols + 9: INF, 4 * cols - 1: 7}
+            if kind == "argmax" and cols > 60
+            else None,
+        )
+        for kind in ("argmax", "sum", "max")
+        for cols in (1077, 9, 5)
+    ),
+    reduce(
+        "sum_shifted_f32",
+        "sum",
+        "tensor<3x1001xf32>",
+        "tensor<3xf32>",
+        config=_REDUCE_SHIFTED.format(4, 128, 1),
     ),
     reduce("argmax_i64", "argmax", "tensor<5x64xi64>", "tensor<5xi64>", value="i64"),
     *(
@@ -501,6 +619,7 @@ def resize(
 _COUNT = ", count_include_pad"
 _ADAPTIVE = ", adaptive"
 _SEVERAL = "#plain.pool<vector = {}, outputs = [{}, {}], team = 1, teams = 64>"
+_IN_ROW = "#plain.pool<vector = 1, outputs = [{}, {}], team = 1, teams = 64, in_row>"
 _TEAM = "#plain.pool<vector = {}, outputs = [1, 1], team = {}, teams = {}>"
 _HOLES = {5: NAN, 60: INF, 100: -INF, **dict.fromkeys(range(400, 560), -INF)}
 
@@ -539,6 +658,41 @@ IMAGES = [
     ),
     pool(
         "max_pool_nchw_2x2", "max", (2, 7, 8, 3), (4, 4), nchw=True, config=_SEVERAL.format(1, 2, 2)
+    ),
+    # Neighbours in a row are read and written at once; images of one run, and of odd heights
+    *(
+        pool(
+            f"max_pool_in_row_{rows}x{columns}",
+            "max",
+            (2, 9, 16, 3),
+            (5, 8),
+            nchw=True,
+            config=_IN_ROW.format(rows, columns),
+            special=_HOLES,
+        )
+        for rows, columns in ((1, 8), (2, 4), (3, 2))
+    ),
+    pool(
+        "max_pool_in_row_5x5",
+        "max",
+        (1, 6, 8, 2),
+        (6, 8),
+        5,
+        1,
+        (2, 2, 2, 2),
+        nchw=True,
+        config=_IN_ROW.format(2, 8),
+    ),
+    pool(
+        "average_pool_in_row",
+        "average",
+        (1, 8, 12, 2),
+        (8, 12),
+        stride=1,
+        element="f32",
+        nchw=True,
+        flags=_COUNT,
+        config=_IN_ROW.format(2, 4),
     ),
     pool("max_pool_gaps", "max", (1, 7, 8, 8), (4, 4), gap=2, config=_SEVERAL.format(8, 2, 2)),
     pool(
@@ -642,7 +796,20 @@ IMAGES = [
         for mode in ("nearest", "bilinear")
         for out in ((10, 8), (3, 7), (7, 12))
     ),
+    # and share pixels, where there are some for each
+    *(
+        resize(
+            f"{mode}_{coordinates}_by_{scale}_of_{width}",
+            mode,
+            coordinates,
+            (2, 5, width, 2),
+            (7, width * scale),
+            nchw=True,
+        )
+        for mode, coordinates in (("bilinear", "half_pixel"), ("bilinear", "asymmetric"))
+        for scale, width in ((2, 12), (4, 5), (4, 1), (2, 2))
+    ),
     resize("bilinear_to_one", "bilinear", "align_corners", (2, 4, 4, 3), (1, 1)),
 ]
 
-ROWS = [*ROWWISE, *REDUCE, *GATHER, *IMAGES]
+ROWS = [*ROWWISE, *GROUP_NORMS, *REDUCE, *GATHER, *IMAGES]

@@ -218,7 +218,9 @@ def test_addends_are_as_large_as_types_allow(mask: str, element: str, limit: flo
     ids=lambda value: value.name if isinstance(value, Case) else "",
 )
 def test_masks_that_do_not_come_in_tiles(case: Case, reason: str) -> None:
-    config = parse(hopper(128, 64, 3, 1, "producer, persistent, staged"))
+    config = parse_config(
+        hopper(128, 64, 3, 1, "producer, persistent, staged"), HopperAttentionAttr
+    )
     with pytest.raises(Refusal, match=reason):
         HopperAttention().values(case.view(), config)
     configs = TARGET.candidates(case.kernel())

@@ -147,7 +147,6 @@ _SAME = Conv(2, 16, 16, 64, 64)
         (STEM, conv("rows", Conv(1, 16, 17, 3, 32, strides=(2, 2))), "not aligned"),
         (STEM, conv("among", Conv(1, 16, 16, 4, 32), among=4), "not dense"),
         (STEM, conv("long", Conv(1, 16, 32, 8, 32, (9, 9))), "registers"),
-        (STEM, conv("huge", Conv(1, 16, 60000, 4, 32, strides=(2, 2))), "shared memory"),
     ],
     ids=lambda value: value.name if isinstance(value, Case) else "",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from xdsl.ir import Attribute
 from xdsl.utils.exceptions import VerifyException
 
 from ait.codegen.gpu.dialect import (
@@ -19,7 +20,14 @@ from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
 from tests.compile.cuda.cases import ELEMENTWISE
 from tests.compile.cuda.kernels import TARGET, Case, parse_config
-from tests.compile.cuda.row_cases import ROWS, gather, pool, reduce, rowwise
+from tests.compile.cuda.row_cases import (
+    ROWS,
+    gather,
+    layer_norm,
+    pool,
+    reduce,
+    rowwise,
+)
 
 
 def best(case: Case) -> RowsConfig:
@@ -52,7 +60,7 @@ def test_a_short_row_belongs_to_a_part_of_a_warp(length: int) -> None:
     assert config.team * config.items * config.vector >= length
 
 
-@pytest.mark.parametrize("length", [1032, 4096, 30000, 32768])
+@pytest.mark.parametrize("length", [1032, 4096, 12000, 16384])
 def test_a_long_row_belongs_to_a_block_and_stays_in_its_registers(length: int) -> None:
     config = best(rowwise("x", "softmax", f"tensor<100x{length}xf16>"))
     assert config.rows == 1 and 64 <= config.team <= 1024
@@ -60,8 +68,27 @@ def test_a_long_row_belongs_to_a_block_and_stays_in_its_registers(length: int) -
     assert config.team * config.items * config.vector >= length
 
 
-def test_a_row_too_long_for_registers_is_read_twice() -> None:
+@pytest.mark.parametrize("length", [30000, 32768, 50257])
+def test_a_longer_row_stays_in_shared_memory_twice_in_a_multiprocessor(length: int) -> None:
+    config = best(rowwise("x", "softmax", f"tensor<100x{length}xf16>"))
+    assert config.shared and config.shifted == (length % 8 != 0)
+    block = config.items * config.vector * config.team
+    assert length - 14 <= block and 2 * 2 * block <= 226 << 10
+
+
+def test_a_row_too_long_for_both_is_read_twice() -> None:
     assert best(rowwise("x", "softmax", "tensor<4x128256xf16>")).items == 0
+
+
+def test_only_long_rows_that_begin_anywhere_are_read_as_packs() -> None:
+    for length in (197, 771):
+        assert best(rowwise("x", "softmax", f"tensor<100x{length}xf16>")).vector == 1
+    assert best(rowwise("x", "softmax", "tensor<100x4095xf16>")).shifted
+    assert best(reduce("x", "argmax", "tensor<8x50257xf16>", "tensor<8xi64>")).shifted
+    # The factor of each column begins at a whole pack, the rows do not.
+    case = layer_norm(8, 4095)
+    assert best(case).shifted
+    assert "in2_pack" not in case.source()
 
 
 def test_a_dynamic_row_is_kept_if_its_bound_fits() -> None:
@@ -163,9 +190,17 @@ def test_a_config_that_does_not_fit_is_an_error() -> None:
         TARGET.render(KernelView(op), "kernel")
 
 
-def test_configs_round_trip() -> None:
-    text = "#plain.rows<lanes = outer, vector = 8, team = 16, rows = 32, items = 0>"
-    assert str(parse_config(text, RowsAttr)) == text
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#plain.rows<lanes = outer, vector = 8, team = 16, rows = 32, items = 0>",
+        "#plain.rows<lanes = inner, vector = 8, team = 64, rows = 1, items = 9, shared, shifted>",
+        "#plain.pool<vector = 1, outputs = [2, 8], team = 1, teams = 256, in_row>",
+        "#cuda.interleaved_rows<rows = 4, vector = 8, places = 64, cluster = 8, items = 8>",
+    ],
+)
+def test_configs_round_trip(text: str) -> None:
+    assert str(parse_config(text, Attribute)) == text
 
 
 @pytest.mark.parametrize(
@@ -176,6 +211,10 @@ def test_configs_round_trip() -> None:
         ("inner, vector = 8, team = 64, rows = 2, items = 1", "whole block"),
         ("outer, vector = 8, team = 64, rows = 32, items = 1", "threads"),
         ("inner, vector = 8, team = 32, rows = 4, items = 9", "64 elements"),
+        ("inner, vector = 8, team = 32, rows = 4, items = 0, shared", "nothing is kept"),
+        ("inner, vector = 8, team = 8, rows = 16, items = 9, shared, shifted", "two threads"),
+        ("outer, vector = 8, team = 32, rows = 4, items = 0, shifted", "begin anywhere"),
+        ("inner, vector = 8, team = 32, rows = 4, items = 2, shifted", "in registers"),
     ],
 )
 def test_wrong_configs_are_refused(fields: str, message: str) -> None:

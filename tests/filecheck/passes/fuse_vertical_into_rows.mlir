@@ -58,3 +58,85 @@ func.func @into_the_middle(%x: tensor<4x8xf32>, %w: tensor<8x6xf32>, %u: tensor<
   }
   func.return %2 : tensor<4x3xf32>
 }
+
+// A sum that a norm begins with, and that others read too, is computed and stored by the norm; what
+// reads it follows.
+// CHECK-LABEL: @stored_beside
+// CHECK:         %[[N:.*]], %[[S:.*]] = kernel.rowwise ins(%a : tensor<4x8xf32>, %b : tensor<4x8xf32>) outs(%f : tensor<4x8xf32>, %e : tensor<4x8xf32>)
+// CHECK-NEXT:    ^bb0(%[[A:.*]]: f32, %[[B:.*]]: f32):
+// CHECK-NEXT:      %[[V:.*]] = arith.addf %[[A]], %[[B]] : f32
+// CHECK-NEXT:      kernel.yield %[[V]] : f32
+// CHECK-NEXT:    } epilogue {
+// CHECK-NEXT:    ^bb0(%[[Y:.*]]: f32, %[[W:.*]]: f32, %{{.*}}: f32, %{{.*}}: f32):
+// CHECK-NEXT:      kernel.yield %[[Y]], %[[W]] : f32, f32
+// CHECK-NEXT:    }
+// CHECK-NEXT:    %[[R:.*]] = kernel.reduce ins(%[[S]] : tensor<4x8xf32>)
+// CHECK:         func.return %[[N]], %[[S]], %[[R]]
+func.func @stored_beside(%a: tensor<4x8xf32>, %b: tensor<4x8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>, tensor<f32>) {
+  %e = kernel.empty : tensor<4x8xf32>
+  %s = kernel.pointwise ins(%a : tensor<4x8xf32>, %b : tensor<4x8xf32>) outs(%e : tensor<4x8xf32>) body {
+  ^bb0(%p: f32, %q: f32):
+    %0 = arith.addf %p, %q : f32
+    kernel.yield %0 : f32
+  }
+  %t = kernel.empty : tensor<f32>
+  %r = kernel.reduce ins(%s : tensor<4x8xf32>) outs(%t : tensor<f32>) {extras = 0 : i64, kind = #kernel.reduce_kind sum, reduced = 2 : i64} prologue {
+  ^bb0(%p: f32):
+    kernel.yield %p : f32
+  } epilogue {
+  ^bb0(%p: f32):
+    kernel.yield %p : f32
+  }
+  %f = kernel.empty : tensor<4x8xf32>
+  %n = kernel.rowwise ins(%s : tensor<4x8xf32>) outs(%f : tensor<4x8xf32>) {kind = #kernel.rowwise_kind softmax, reduced = 1 : i64} prologue {
+  ^bb0(%p: f32):
+    kernel.yield %p : f32
+  } epilogue {
+  ^bb0(%y: f32, %v: f32, %p: f32):
+    kernel.yield %y : f32
+  }
+  func.return %n, %s, %r : tensor<4x8xf32>, tensor<4x8xf32>, tensor<f32>
+}
+
+// What the norm needs cannot follow it; and where its own code makes the values of its rows, the sum is
+// none of them.
+// CHECK-LABEL: @stays_before
+// CHECK:         %[[S:.*]] = kernel.pointwise
+// CHECK:         kernel.reduce ins(%[[S]]
+// CHECK:         kernel.rowwise ins(%[[S]]
+// CHECK:         kernel.rowwise ins(%[[S]]
+func.func @stays_before(%a: tensor<4x8xf32>, %b: tensor<4x8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>) {
+  %e = kernel.empty : tensor<4x8xf32>
+  %s = kernel.pointwise ins(%a : tensor<4x8xf32>, %b : tensor<4x8xf32>) outs(%e : tensor<4x8xf32>) body {
+  ^bb0(%p: f32, %q: f32):
+    %0 = arith.addf %p, %q : f32
+    kernel.yield %0 : f32
+  }
+  %t = kernel.empty : tensor<8xf32>
+  %r = kernel.reduce ins(%s <offset 0, sizes [8, 4], strides [1, 8]> : tensor<4x8xf32>) outs(%t : tensor<8xf32>) {extras = 0 : i64, kind = #kernel.reduce_kind sum, reduced = 1 : i64} prologue {
+  ^bb0(%p: f32):
+    kernel.yield %p : f32
+  } epilogue {
+  ^bb0(%p: f32):
+    kernel.yield %p : f32
+  }
+  %f = kernel.empty : tensor<4x8xf32>
+  %n = kernel.rowwise ins(%s : tensor<4x8xf32>, %r <offset 0, sizes [4, 8], strides [0, 1]> : tensor<8xf32>) outs(%f : tensor<4x8xf32>) {kind = #kernel.rowwise_kind softmax, reduced = 1 : i64} prologue {
+  ^bb0(%p: f32, %q: f32):
+    kernel.yield %p : f32
+  } epilogue {
+  ^bb0(%y: f32, %v: f32, %p: f32, %q: f32):
+    %0 = arith.mulf %y, %q : f32
+    kernel.yield %0 : f32
+  }
+  %g = kernel.empty : tensor<4x8xf32>
+  %m = kernel.rowwise ins(%s : tensor<4x8xf32>) outs(%g : tensor<4x8xf32>) {kind = #kernel.rowwise_kind softmax, reduced = 1 : i64} prologue {
+  ^bb0(%p: f32):
+    %0 = arith.mulf %p, %p : f32
+    kernel.yield %0 : f32
+  } epilogue {
+  ^bb0(%y: f32, %v: f32, %p: f32):
+    kernel.yield %y : f32
+  }
+  func.return %n, %m : tensor<4x8xf32>, tensor<4x8xf32>
+}

@@ -314,6 +314,8 @@ AIT_INLINE float odd_rational(float x, float limit, const float (&p)[P], const f
 }  // namespace detail
 
 AIT_INLINE float exp(float x) { return ::expf(x); }
+/// For results of 16 bits: relative error 2^-17 where |x| <= 64, 2^-16 down to 2^-126, then 0.
+AIT_INLINE float exp_rough(float x) { return detail::power_of_two(x * 1.44269504f); }
 AIT_INLINE float expm1(float x) { return ::expm1f(x); }
 AIT_INLINE float exp2(float x) { return ::exp2f(x); }
 /// 7 ulp; a minimax fit (relative error 2e-8 up to 9.1).

@@ -64,13 +64,21 @@ __device__ __forceinline__ void load_words_once(const void* pointer, bool is_ins
   for (int i = 0; i < 4; ++i) words[i] = is_inside ? __builtin_nontemporal_load(from + i) : 0;
 }
 
-/// Starts `kernel` on the launch's stream. An empty grid is no launch at all.
+/// Starts `kernel` on the launch's stream with `shared` bytes of dynamic shared memory. An empty grid
+/// is no launch at all.
+template <class... Parameters, class... Arguments>
+Status launch_with_shared(const Launch& launch, void (*kernel)(Parameters...), dim3 grid,
+                          dim3 block, unsigned shared, Arguments... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return ok();
+  kernel<<<grid, block, shared, stream_of(launch)>>>(static_cast<Parameters>(arguments)...);
+  return status_of(hipGetLastError(), "kernel launch failed");
+}
+
+/// The same without dynamic shared memory.
 template <class... Parameters, class... Arguments>
 Status launch(const Launch& launch, void (*kernel)(Parameters...), dim3 grid, dim3 block,
               Arguments... arguments) {
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return ok();
-  kernel<<<grid, block, 0, stream_of(launch)>>>(static_cast<Parameters>(arguments)...);
-  return status_of(hipGetLastError(), "kernel launch failed");
+  return launch_with_shared(launch, kernel, grid, block, 0, arguments...);
 }
 
 }  // namespace ait::gpu

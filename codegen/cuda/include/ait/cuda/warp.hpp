@@ -7,14 +7,11 @@
 #include <type_traits>
 
 #include "ait/gpu/access.hpp"
+#include "ait/gpu/shared_memory.hpp"
 
 namespace ait::cuda {
 
-/// The block's dynamic shared memory, aligned to 128 bytes.
-__device__ __forceinline__ char* dynamic_shared() {
-  extern __shared__ __align__(128) char memory[];
-  return memory;
-}
+using gpu::dynamic_shared;
 
 __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));

@@ -61,12 +61,13 @@ template <class Element, int Count>
 __device__ __forceinline__ Pack<Element, Count> maximum(const Pack<Element, Count>& a,
                                                         const Pack<Element, Count>& b) {
   Pack<Element, Count> larger;
-  if constexpr (kComparesPairs<Element> && Count % 2 == 0) {
-    std::uint32_t x[Count / 2], y[Count / 2];
+  if constexpr (kComparesPairs<Element>) {
+    constexpr int kWords = (Count + 1) / 2;
+    std::uint32_t x[kWords] = {}, y[kWords] = {};
     memcpy(x, &a, sizeof(a));
     memcpy(y, &b, sizeof(b));
 #pragma unroll
-    for (int i = 0; i < Count / 2; ++i) x[i] = maximum_of_pairs<Element>(x[i], y[i]);
+    for (int i = 0; i < kWords; ++i) x[i] = maximum_of_pairs<Element>(x[i], y[i]);
     memcpy(&larger, x, sizeof(larger));
   } else {
 #pragma unroll

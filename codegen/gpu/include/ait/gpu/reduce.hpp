@@ -10,11 +10,12 @@
 
 namespace ait::gpu {
 
-/// What a thread reads of a row at once: of the elements from `at[i]` on those with `is_held[i]`.
+/// What a thread reads of a row at once: packs of elements, the first of them at `first`, each `step`
+/// after the one before; those with `is_held[i]` count.
 template <class T, int Packs, int Lanes>
 struct Run {
   T value[Packs][Lanes];
-  int64_t at[Packs];
+  int64_t first, step;
   bool is_held[Packs];
 };
 
@@ -115,15 +116,19 @@ struct Argmax {
       }
     }
     if (!exceeds(largest, state.value)) return;
-    state.value = largest;
+    int found = 0;  // the element of the run: its place in the row is computed once
 #pragma unroll
     for (int i = Packs - 1; i >= 0; --i) {
 #pragma unroll
       for (int lane = Lanes - 1; lane >= 0; --lane) {
-        const bool is_it = run.is_held[i] && !exceeds(largest, run.value[i][lane]);
-        state.index = is_it ? run.at[i] + lane : state.index;
+        // NaN is there only if it is the largest.
+        const T value = run.value[i][lane];
+        const bool is_it = run.is_held[i] && (value == largest || value != value);
+        found = is_it ? i * Lanes + lane : found;
       }
     }
+    state.value = largest;
+    state.index = run.first + found / Lanes * run.step + found % Lanes;
   }
   __device__ __forceinline__ State operator()(const State& a, const State& b) const {
     const bool is_a = exceeds(a.value, b.value) ||
@@ -136,8 +141,22 @@ struct Argmax {
 /// Packs of a run.
 constexpr int kRun = 4;
 
-/// `Kernel` is generated: as for `rowwise`, with `Value`, the type of what is combined, `keep` for a
-/// row's index and `red` for an element's, and `epilogue(arguments, row, results)` for the rows of a
+/// Extends a state by the element at `at`; by none if that is negative.
+template <class Kernel, class Kind>
+__device__ __forceinline__ void add_single(const typename Kernel::Arguments& arguments,
+                                           typename Kernel::Index row, int64_t at,
+                                           typename Kind::State& state) {
+  if (at < 0) return;
+  Run<typename Kernel::Value, 1, 1> run;
+  Kernel::Single::prologue(arguments, row, static_cast<typename Kernel::Index>(at), run.value[0]);
+  run.first = at;
+  run.step = 1;
+  run.is_held[0] = true;
+  Kind::add(state, run);
+}
+
+/// `Kernel` is generated: as for `rowwise`, with `Value`, the type of what is combined,
+/// `prologue(arguments, row, col, values)`, and `epilogue(arguments, row, results)` for the rows of a
 /// thread.
 template <class Kernel, class Kind>
 __global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
@@ -155,27 +174,38 @@ __global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
 #pragma unroll
   for (int r = 0; r < kRows; ++r) states[r] = Kind::nothing();
   constexpr int kLanes = kVector / kRows;  // of one row
-  for (int64_t n = 0; element_of<Kernel>(n) < arguments.cols; n += kRun) {
+  const auto whole = WholePacks::of<Kernel>(arguments, row);
+  int64_t single = -1;
+  if constexpr (Kernel::kIsShifted) {
+    single = whole.template single<Kernel>(arguments.cols);
+    // Elements come in order: those before the packs first.
+    if (single < whole.begin) add_single<Kernel, Kind>(arguments, row, single, states[0]);
+  }
+  for (int64_t n = 0; whole.begin + element_of<Kernel>(n) < whole.end; n += kRun) {
     typename Kernel::Value values[kRun][kVector];
 #pragma unroll
     for (int i = 0; i < kRun; ++i) {
       // No branch around the loads, so that all are under way before the first is waited for.
-      const int64_t red = element_of<Kernel>(n + i);
-      Kernel::prologue(arguments, row, static_cast<Index>(red < arguments.cols ? red : 0),
+      const int64_t red = whole.begin + element_of<Kernel>(n + i);
+      Kernel::prologue(arguments, row, static_cast<Index>(red < whole.end ? red : whole.begin),
                        values[i]);
     }
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       Run<typename Kernel::Value, kRun, kLanes> run;
+      run.first = whole.begin + element_of<Kernel>(n);
+      run.step = element_of<Kernel>(n + 1) - element_of<Kernel>(n);
 #pragma unroll
       for (int i = 0; i < kRun; ++i) {
-        run.at[i] = element_of<Kernel>(n + i);
-        run.is_held[i] = run.at[i] < arguments.cols;
+        run.is_held[i] = run.first + i * run.step < whole.end;
 #pragma unroll
         for (int lane = 0; lane < kLanes; ++lane) run.value[i][lane] = values[i][r * kLanes + lane];
       }
       Kind::add(states[r], run);
     }
+  }
+  if constexpr (Kernel::kIsShifted) {
+    if (single >= whole.begin) add_single<Kernel, Kind>(arguments, row, single, states[0]);
   }
   TeamOf<Kernel>::combine(states, combine);
   if (!is_row || TeamOf<Kernel>::rank() != 0) return;

@@ -1,6 +1,7 @@
 // Softmax and norms over rows, between a generated prologue and a generated epilogue. A row that the
 // registers of its team can hold is read once; of a longer one, statistics are gathered in a first
-// pass and the results made in a second, which reads it again (mostly out of a cache).
+// pass and the results made in a second, which has what was read in shared memory, or reads it again
+// (mostly out of a cache).
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <type_traits>
 
 #include "ait/gpu/access.hpp"
+#include "ait/gpu/shared_memory.hpp"
 #include "ait/gpu/team.hpp"
 
 namespace ait::gpu {
@@ -70,8 +72,13 @@ struct KeptRows {
 // `State` describes a part of a row, `nothing` that without elements, `add` extends it by elements, `merge` makes one of two, and
 // after `close`, `make` gives y of one v.
 
-/// Online softmax: the sum is relative to the largest number so far.
+/// Online softmax: the sum is relative to the largest number so far. `IsRough`: for results of 16 bits.
+template <bool IsRough>
 struct Exponentials {
+  static __device__ __forceinline__ float exp(float x) {
+    return IsRough ? ait::exp_rough(x) : ait::exp(x);
+  }
+
   struct State {
     float largest, sum;
   };
@@ -91,9 +98,9 @@ struct Exponentials {
 #pragma unroll
     for (int i = 0; i < Count; ++i) largest = LargerNumber{}(largest, v[i]);
     const float shift = shift_of(largest);
-    float sum = state.sum * ait::exp(state.largest - shift);
+    float sum = state.sum * exp(state.largest - shift);
 #pragma unroll
-    for (int i = 0; i < Count; ++i) sum += ait::exp(v[i] - shift);
+    for (int i = 0; i < Count; ++i) sum += exp(v[i] - shift);
     state.largest = largest;
     state.sum = sum;
   }
@@ -102,7 +109,7 @@ struct Exponentials {
     State both;
     both.largest = LargerNumber{}(a.largest, b.largest);
     const float shift = shift_of(both.largest);
-    both.sum = a.sum * ait::exp(a.largest - shift) + b.sum * ait::exp(b.largest - shift);
+    both.sum = a.sum * exp(a.largest - shift) + b.sum * exp(b.largest - shift);
     return both;
   }
 
@@ -114,13 +121,17 @@ struct Exponentials {
   }
 };
 
-struct Softmax : Exponentials {
+template <bool IsRough>
+struct SoftmaxOf : Exponentials<IsRough> {
+  using typename Exponentials<IsRough>::State;
+  using Exponentials<IsRough>::exp;
+
   template <class Kernel>
   static __device__ __forceinline__ void keep(KeptRows<Kernel>& rows) {
     constexpr int kRows = KeptRows<Kernel>::kRows;
     float top[kRows], sum[kRows];
-    largest(rows, top);
-    rows.finish([&](int i, int lane, int r) { return ait::exp(rows.v[i][lane] - top[r]); });
+    Exponentials<IsRough>::largest(rows, top);
+    rows.finish([&](int i, int lane, int r) { return exp(rows.v[i][lane] - top[r]); });
     rows.fold(sum, 0.0f, [&](int i, int lane, int) { return rows.y[i][lane]; }, AddFloats{});
 #pragma unroll
     for (int r = 0; r < kRows; ++r) sum[r] = 1.0f / sum[r];
@@ -132,18 +143,22 @@ struct Softmax : Exponentials {
     state.sum = 1.0f / state.sum;
   }
   static __device__ __forceinline__ float make(const State& state, float v) {
-    return ait::exp(v - state.largest) * state.sum;
+    return exp(v - state.largest) * state.sum;
   }
 };
 
-struct LogSoftmax : Exponentials {
+template <bool IsRough>
+struct LogSoftmaxOf : Exponentials<IsRough> {
+  using typename Exponentials<IsRough>::State;
+  using Exponentials<IsRough>::exp;
+
   template <class Kernel>
   static __device__ __forceinline__ void keep(KeptRows<Kernel>& rows) {
     constexpr int kRows = KeptRows<Kernel>::kRows;
     float top[kRows], sum[kRows];
-    largest(rows, top);
+    Exponentials<IsRough>::largest(rows, top);
     rows.fold(sum, 0.0f,
-              [&](int i, int lane, int r) { return ait::exp(rows.v[i][lane] - top[r]); },
+              [&](int i, int lane, int r) { return exp(rows.v[i][lane] - top[r]); },
               AddFloats{});
 #pragma unroll
     for (int r = 0; r < kRows; ++r) sum[r] = ait::log(sum[r]);
@@ -158,6 +173,11 @@ struct LogSoftmax : Exponentials {
     return (v - state.largest) - state.sum;
   }
 };
+
+using Softmax = SoftmaxOf<false>;
+using RoughSoftmax = SoftmaxOf<true>;
+using LogSoftmax = LogSoftmaxOf<false>;
+using RoughLogSoftmax = LogSoftmaxOf<true>;
 
 struct LayerNorm {
   template <class Kernel>
@@ -263,61 +283,132 @@ template <class Kernel, class Kind>
 __device__ __forceinline__ void kept_rows(const typename Kernel::Arguments& arguments, int64_t row,
                                           bool is_row) {
   using Index = typename Kernel::Index;
+  const Index first = static_cast<Index>(row);
   KeptRows<Kernel> rows;
   rows.count = arguments.cols;
 #pragma unroll
   for (int i = 0; i < Kernel::kItems; ++i) {
     // No branch around the loads, so that all are under way before the first is waited for.
-    const int64_t col = rows.holds(i) ? element_of<Kernel>(i) : 0;
-    Kernel::prologue(arguments, static_cast<Index>(row), static_cast<Index>(col), rows.v[i]);
+    const auto col = static_cast<Index>(rows.holds(i) ? element_of<Kernel>(i) : 0);
+    Kernel::value(arguments, first, col, Kernel::read(arguments, first, col), rows.v[i]);
   }
   Kind::keep(rows);
 #pragma unroll
   for (int i = 0; i < Kernel::kItems; ++i) {
     if (!is_row || !rows.holds(i)) continue;
-    Kernel::epilogue(arguments, static_cast<Index>(row), static_cast<Index>(element_of<Kernel>(i)),
-                     rows.v[i], rows.y[i]);
+    Kernel::epilogue(arguments, first, static_cast<Index>(element_of<Kernel>(i)), rows.v[i],
+                     rows.y[i]);
   }
 }
 
-/// Packs whose elements a thread has at once of rows that it does not keep.
+// Rows that registers do not keep -----------------------------------------------------------------
+
+/// Packs whose elements a thread has at once of rows that it does not keep in registers.
 template <class Kernel>
-constexpr int kPacksAtOnce = Kernel::kVector > 4 ? 2 : 8 / Kernel::kVector;
+constexpr int kPacksAtOnce = (Kernel::kIsShared ? 32 : 16) / (Kernel::kVector > 4 ? 8 : 2 * Kernel::kVector);
 
-/// Calls use(n, integral constant of packs) for the packs from n = 0 on that a thread has of a row.
-template <class Kernel, class Use>
-__device__ __forceinline__ void each_packs(int64_t cols, const Use& use) {
-  constexpr int kPacks = kPacksAtOnce<Kernel>;
-  int64_t n = 0;
-  for (; element_of<Kernel>(n + kPacks - 1) < cols; n += kPacks) {
-    use(n, std::integral_constant<int, kPacks>{});
-  }
-  for (; element_of<Kernel>(n) < cols; ++n) use(n, std::integral_constant<int, 1>{});
-}
-
-/// Elements of packs of rows that are not kept, all of whose loads are under way at once.
-template <class Kernel, int Packs>
-struct StreamedPacks {
+/// Rows in two passes, and what a thread keeps of them in shared memory (`kIsShared`).
+template <class Kernel, class Kind>
+struct StreamedRows {
   using Index = typename Kernel::Index;
-  static constexpr int kRows = kRowsPerThread<Kernel>, kLanes = Kernel::kVector / kRows;
+  using State = typename Kind::State;
+  using Reads = typename Kernel::Reads;
+  static constexpr int kRows = kRowsPerThread<Kernel>, kVector = Kernel::kVector;
+  static constexpr int kLanes = kVector / kRows;  // of a pack, in one row
+  static constexpr int kThreads = Kernel::kTeam * Kernel::kRows;
+  static constexpr unsigned kSharedBytes =
+      Kernel::kIsShared ? Kernel::kItems * kThreads * sizeof(Reads) : 0;
 
-  float v[Packs][Kernel::kVector];
+  const typename Kernel::Arguments& arguments;
+  Index row;
+  WholePacks whole;
+  State states[kRows];
 
-  __device__ __forceinline__ StreamedPacks(const typename Kernel::Arguments& arguments, Index row,
-                                           int64_t n) {
-#pragma unroll
-    for (int i = 0; i < Packs; ++i) {
-      Kernel::prologue(arguments, row, static_cast<Index>(element_of<Kernel>(n + i)), v[i]);
+  __device__ __forceinline__ Index col_of(int64_t n) const {
+    return static_cast<Index>(whole.begin + element_of<Kernel>(n));
+  }
+
+  static __device__ __forceinline__ Reads& kept(int64_t n) {
+    return reinterpret_cast<Reads*>(dynamic_shared())[n * kThreads + threadIdx.x];
+  }
+
+  /// Calls use(n, integral constant of packs) for the packs from n = 0 on that the thread has.
+  template <class Use>
+  __device__ __forceinline__ void each(const Use& use) const {
+    constexpr int kPacks = kPacksAtOnce<Kernel>;
+    int64_t n = 0;
+    for (; whole.begin + element_of<Kernel>(n + kPacks - 1) < whole.end; n += kPacks) {
+      use(n, std::integral_constant<int, kPacks>{});
+    }
+    for (; whole.begin + element_of<Kernel>(n) < whole.end; ++n) {
+      use(n, std::integral_constant<int, 1>{});
     }
   }
 
-  /// Those that belong to the r-th row of the thread.
-  __device__ __forceinline__ void of_row(int r, float (&elements)[Packs * kLanes]) const {
+  /// Values of packs from the n-th on, all of whose loads are under way at once.
+  template <bool IsFirstPass, int Packs>
+  __device__ __forceinline__ void values(int64_t n, float (&v)[Packs][kVector]) const {
+    Reads reads[Packs];
 #pragma unroll
     for (int i = 0; i < Packs; ++i) {
-#pragma unroll
-      for (int lane = 0; lane < kLanes; ++lane) elements[i * kLanes + lane] = v[i][r * kLanes + lane];
+      if constexpr (Kernel::kIsShared && !IsFirstPass) {
+        reads[i] = kept(n + i);
+      } else {
+        reads[i] = Kernel::read(arguments, row, col_of(n + i));
+      }
     }
+#pragma unroll
+    for (int i = 0; i < Packs; ++i) {
+      if constexpr (Kernel::kIsShared && IsFirstPass) kept(n + i) = reads[i];
+      Kernel::value(arguments, row, col_of(n + i), reads[i], v[i]);
+    }
+  }
+
+  __device__ __forceinline__ void gather() {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) states[r] = Kind::nothing();
+    each([&](int64_t n, auto packs) {
+      constexpr int kPacks = decltype(packs)::value;
+      float v[kPacks][kVector];
+      values<true>(n, v);
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        float elements[kPacks * kLanes];
+#pragma unroll
+        for (int i = 0; i < kPacks; ++i) {
+#pragma unroll
+          for (int lane = 0; lane < kLanes; ++lane) {
+            elements[i * kLanes + lane] = v[i][r * kLanes + lane];
+          }
+        }
+        Kind::add(states[r], elements);
+      }
+    });
+  }
+
+  /// The rows are known now.
+  __device__ __forceinline__ void combine() {
+    TeamOf<Kernel>::combine(states,
+                            [](const State& a, const State& b) { return Kind::merge(a, b); });
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) Kind::template close<Kernel>(states[r], arguments.cols);
+  }
+
+  __device__ __forceinline__ void finish() const {
+    each([&](int64_t n, auto packs) {
+      constexpr int kPacks = decltype(packs)::value;
+      float v[kPacks][kVector];
+      values<false>(n, v);
+#pragma unroll
+      for (int i = 0; i < kPacks; ++i) {
+        float y[kVector];
+#pragma unroll
+        for (int lane = 0; lane < kVector; ++lane) {
+          y[lane] = Kind::make(states[row_of<Kernel>(lane)], v[i][lane]);
+        }
+        Kernel::epilogue(arguments, row, col_of(n + i), v[i], y);
+      }
+    });
   }
 };
 
@@ -325,46 +416,35 @@ template <class Kernel, class Kind>
 __device__ __forceinline__ void streamed_rows(const typename Kernel::Arguments& arguments,
                                               int64_t row, bool is_row) {
   using Index = typename Kernel::Index;
-  using State = typename Kind::State;
-  constexpr int kRows = kRowsPerThread<Kernel>, kVector = Kernel::kVector;
-  const Index first = static_cast<Index>(row);
-  State states[kRows];
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) states[r] = Kind::nothing();
-  each_packs<Kernel>(arguments.cols, [&](int64_t n, auto packs) {
-    using Packs = StreamedPacks<Kernel, decltype(packs)::value>;
-    const Packs some(arguments, first, n);
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      float elements[decltype(packs)::value * Packs::kLanes];
-      some.of_row(r, elements);
-      Kind::add(states[r], elements);
-    }
-  });
-  TeamOf<Kernel>::combine(states,
-                          [](const State& a, const State& b) { return Kind::merge(a, b); });
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) Kind::template close<Kernel>(states[r], arguments.cols);
-  if (!is_row) return;
-  each_packs<Kernel>(arguments.cols, [&](int64_t n, auto packs) {
-    const StreamedPacks<Kernel, decltype(packs)::value> some(arguments, first, n);
-#pragma unroll
-    for (int i = 0; i < decltype(packs)::value; ++i) {
-      float y[kVector];
-#pragma unroll
-      for (int lane = 0; lane < kVector; ++lane) {
-        y[lane] = Kind::make(states[row_of<Kernel>(lane)], some.v[i][lane]);
-      }
-      Kernel::epilogue(arguments, first, static_cast<Index>(element_of<Kernel>(n + i)), some.v[i],
-                       y);
-    }
-  });
+  const auto whole = WholePacks::of<Kernel>(arguments, row);
+  StreamedRows<Kernel, Kind> rows{arguments, static_cast<Index>(row), whole, {}};
+  if constexpr (Kernel::kIsShifted) {
+    using Single = typename Kernel::Single;
+    const int64_t col = whole.template single<Kernel>(arguments.cols);
+    const auto at = static_cast<Index>(col < 0 ? 0 : col);
+    float v[1], y[1];
+    Single::value(arguments, rows.row, at, Single::read(arguments, rows.row, at), v);
+    rows.gather();
+    if (col >= 0) Kind::add(rows.states[0], v);
+    rows.combine();
+    if (!is_row) return;
+    y[0] = Kind::make(rows.states[0], v[0]);
+    if (col >= 0) Single::epilogue(arguments, rows.row, at, v, y);
+  } else {
+    rows.gather();
+    rows.combine();
+    if (!is_row) return;
+  }
+  rows.finish();
 }
 
 /// `Kernel` is generated: `Index`, `Arguments` (pointers, extents, `rows` and `cols`), the constants
-/// `kVector`, `kTeam`, `kRows`, `kAcross`, `kItems` (packs of a row that a thread keeps; 0: none)
-/// and `kEps`, and for the `kVector` elements from (row, col) on, along the row or across rows,
-/// `prologue(arguments, row, col, v)` and `epilogue(arguments, row, col, v, y)`.
+/// `kVector`, `kTeam`, `kRows`, `kAcross`, `kItems` (packs of a row that a thread keeps; 0: none),
+/// `kIsShared` (it keeps them in shared memory, not in registers), `kIsShifted` and `kEps`, and for the
+/// `kVector` elements from (row, col) on, along the row or across rows: `Reads`, what
+/// `read(arguments, row, col)` gives, `value(arguments, row, col, reads, v)` and
+/// `epilogue(arguments, row, col, v, y)`. If rows are shifted, `before_packs(arguments, row)` elements
+/// come before the first pack, and `Single` has these functions of one element.
 template <class Kernel, class Kind>
 __global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
     rowwise(const __grid_constant__ typename Kernel::Arguments arguments) {
@@ -374,7 +454,7 @@ __global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
   const bool is_row = first < arguments.rows;
   // The last teams of the last block may have no row: they go along and store nothing.
   const int64_t row = is_row ? first : 0;
-  if constexpr (Kernel::kItems > 0) {
+  if constexpr (Kernel::kItems > 0 && !Kernel::kIsShared) {
     kept_rows<Kernel, Kind>(arguments, row, is_row);
   } else {
     streamed_rows<Kernel, Kind>(arguments, row, is_row);
@@ -384,7 +464,8 @@ __global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
 template <class Kernel, class Kind>
 ait::Status run_rowwise(const ait::Launch& launch, const typename Kernel::Arguments& arguments) {
   if (arguments.rows <= 0 || arguments.cols <= 0) return ait::ok();
-  return run_rows<Kernel>(launch, rowwise<Kernel, Kind>, arguments);
+  return run_rows<Kernel>(launch, rowwise<Kernel, Kind>, arguments,
+                          StreamedRows<Kernel, Kind>::kSharedBytes);
 }
 
 }  // namespace ait::gpu

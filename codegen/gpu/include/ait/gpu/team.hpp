@@ -148,15 +148,43 @@ __device__ __forceinline__ int64_t element_of(int64_t n) {
   return (n * Kernel::kTeam + TeamOf<Kernel>::rank()) * (Kernel::kAcross ? 1 : Kernel::kVector);
 }
 
-/// Starts a block for each `kRows` packs of rows, or single rows.
+/// The elements of a row that are whole packs. Rows may begin anywhere (`kIsShifted`): the packs then
+/// begin at the first aligned address.
+struct WholePacks {
+  int64_t begin, end;
+
+  template <class Kernel>
+  static __device__ __forceinline__ WholePacks of(const typename Kernel::Arguments& arguments,
+                                                  int64_t row) {
+    const int64_t cols = arguments.cols;
+    if constexpr (Kernel::kIsShifted) {
+      const int64_t before = Kernel::before_packs(arguments, static_cast<typename Kernel::Index>(row));
+      const int64_t begin = before < cols ? before : cols;
+      return {begin, begin + (cols - begin) / Kernel::kVector * Kernel::kVector};
+    } else {
+      return {0, cols};
+    }
+  }
+
+  /// The thread's element before or behind them; -1 if it has none.
+  template <class Kernel>
+  __device__ __forceinline__ int64_t single(int64_t cols) const {
+    static_assert(Kernel::kTeam >= 2 * Kernel::kVector, "a thread has one single element");
+    const int64_t rank = TeamOf<Kernel>::rank();
+    if (rank < begin) return rank;
+    return end + (rank - begin) < cols ? end + (rank - begin) : -1;
+  }
+};
+
+/// Starts a block for each `kRows` packs of rows, or single rows; `shared`: its dynamic shared memory.
 template <class Kernel, class... Parameters>
 ait::Status run_rows(const ait::Launch& launch, void (*kernel)(Parameters...),
-                     const typename Kernel::Arguments& arguments) {
+                     const typename Kernel::Arguments& arguments, unsigned shared = 0) {
   constexpr int64_t kRows = int64_t{Kernel::kRows} * kRowsPerThread<Kernel>;
   const int64_t blocks = (arguments.rows + kRows - 1) / kRows;
   if (blocks > INT32_MAX) return Status{AIT_INVALID_INPUT, "too many rows for one launch"};
-  return gpu::launch(launch, kernel, dim3(static_cast<unsigned>(blocks)),
-                     dim3(Kernel::kTeam * Kernel::kRows), arguments);
+  return gpu::launch_with_shared(launch, kernel, dim3(static_cast<unsigned>(blocks)),
+                                 dim3(Kernel::kTeam * Kernel::kRows), shared, arguments);
 }
 
 }  // namespace ait::gpu

@@ -22,6 +22,34 @@ __device__ __forceinline__ constexpr TilePlace tile_place(int thread) {
           warp / (Columns / kWide) * kTall + lane / kWide};
 }
 
+/// Writes the `Count` elements of each of the first `lanes` threads of a warp, which lie side by side
+/// from `begin` on, so that neighbouring threads write neighbouring packs. All threads of the block
+/// take part.
+template <int Count, class Element>
+__device__ __forceinline__ void store_side_by_side(Element* begin,
+                                                   const Pack<Element, Count>& own, int lanes) {
+  constexpr int kWarp = 32, kPack = 16 / static_cast<int>(sizeof(Element));
+  constexpr int kPacks = Count / kPack;
+  static_assert(Count % kPack == 0);
+  __shared__ Pack<Element, kPack> lines[kElementwiseThreads / kWarp][kWarp * kPacks];
+  const int lane = threadIdx.x % kWarp;
+  auto& line = lines[threadIdx.x / kWarp];
+#pragma unroll
+  for (int i = 0; i < kPacks; ++i) {
+    Pack<Element, kPack> pack;
+#pragma unroll
+    for (int j = 0; j < kPack; ++j) pack.value[j] = own.value[i * kPack + j];
+    line[lane * kPacks + i] = pack;
+  }
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < kPacks; ++i) {
+    const int at = i * kWarp + lane;
+    if (at / kPacks < lanes) store_pack<kPack>(begin + at * kPack, line[at]);
+  }
+  __syncthreads();  // before the next lines are written
+}
+
 // Elements that cannot be accessed as packs change sides in shared memory -------------------------
 
 constexpr int kTransposeThreads = 256;

@@ -29,7 +29,7 @@ struct Span {
 /// `Dilation` apart.
 template <int Size, int Stride, int Before, int After, int Dilation>
 struct Slide {
-  static constexpr int kStride = Stride;
+  static constexpr int kStride = Stride, kBefore = Before;
 
   /// How many inputs the windows of `outputs` neighbours span.
   static constexpr int reach(int outputs) {
@@ -167,12 +167,47 @@ struct AveragePool {
   }
 };
 
+/// The pixels of one row that the windows of `Columns` neighbours see, those from `left` on: `Reads` of
+/// them at once where they begin at a multiple of that. `IsInside`: none is outside of the image.
+template <bool IsInside, class Kind, class Horizontal, int Columns, int Reads, class Index,
+          class Load, class Run, class Pixel>
+__device__ __forceinline__ void read_row(Index y, Index left, bool is_row, Index size,
+                                         const Load& load, [[maybe_unused]] const Run& run,
+                                         Pixel (&pixels)[Horizontal::reach(Columns)]) {
+  constexpr int kWidth = Horizontal::reach(Columns);
+  bool is_pixel[kWidth];
+#pragma unroll
+  for (int column = 0; column < kWidth; ++column) {
+    is_pixel[column] = IsInside || (is_row && left + column >= 0 && left + column < size);
+  }
+#pragma unroll
+  for (int column = 0; column < kWidth; ++column) {
+    // The thread's first output is one of whole runs, and images are whole runs wide.
+    constexpr int kOffset = (Reads - Horizontal::kBefore % Reads) % Reads;
+    const bool begins = (column + kOffset) % Reads == 0;
+    const int in_run = (column + kOffset) % Reads;
+    if (Reads > 1 && column - in_run >= 0 && column - in_run + Reads <= kWidth) {
+      if (!begins) continue;
+      // A run that is there in place of one outside: then no load waits for a branch.
+      const auto some = run(is_pixel[column] ? y : 0, is_pixel[column] ? left + column : 0);
+#pragma unroll
+      for (int i = 0; i < Reads; ++i) pixels[column + i].value[0] = some.value[i];
+    } else if (Horizontal::is_seen(Columns, column)) {
+      pixels[column] = load(is_pixel[column] ? y : 0, is_pixel[column] ? left + column : 0);
+    }
+  }
+#pragma unroll
+  for (int column = 0; column < kWidth; ++column) {
+    if (!Horizontal::is_seen(Columns, column)) continue;
+    pixels[column] = choose(is_pixel[column], pixels[column], Kind::outside());
+  }
+}
+
 /// The windows of `Rows` x `Columns` neighbouring outputs, of one thread: what they share is read once.
-/// `IsInside`: no tap is outside of the image.
-template <bool IsInside, class Kind, class Vertical, class Horizontal, int Rows, int Columns,
-          class Index, class Load>
+template <bool IsInside, class Kind, class Vertical, class Horizontal, int Reads, int Rows,
+          int Columns, class Index, class Load, class Run>
 __device__ __forceinline__ void add_windows(const Along<Index>& y, const Along<Index>& x,
-                                            const Load& load,
+                                            const Load& load, const Run& run,
                                             typename Kind::State (&states)[Rows][Columns]) {
   constexpr int kHeight = Vertical::reach(Rows), kWidth = Horizontal::reach(Columns);
   const Index top = Vertical::first(y), left = Horizontal::first(x);
@@ -181,19 +216,8 @@ __device__ __forceinline__ void add_windows(const Along<Index>& y, const Along<I
     if (!Vertical::is_seen(Rows, row)) continue;
     const bool is_row = IsInside || (top + row >= 0 && top + row < y.size);
     decltype(Kind::outside()) pixels[kWidth];
-    bool is_pixel[kWidth];
-#pragma unroll
-    for (int column = 0; column < kWidth; ++column) {
-      if (!Horizontal::is_seen(Columns, column)) continue;
-      is_pixel[column] = IsInside || (is_row && left + column >= 0 && left + column < x.size);
-      // A pixel that is there in place of one outside: then no load waits for a branch.
-      pixels[column] = load(is_pixel[column] ? top + row : 0, is_pixel[column] ? left + column : 0);
-    }
-#pragma unroll
-    for (int column = 0; column < kWidth; ++column) {
-      if (!Horizontal::is_seen(Columns, column)) continue;
-      pixels[column] = choose(is_pixel[column], pixels[column], Kind::outside());
-    }
+    read_row<IsInside, Kind, Horizontal, Columns, Reads>(top + row, left, is_row, x.size, load, run,
+                                                         pixels);
     // The part of a window in one row is the same for all windows above each other.
     typename Kind::State parts[Columns];
 #pragma unroll
@@ -213,10 +237,10 @@ __device__ __forceinline__ void add_windows(const Along<Index>& y, const Along<I
   }
 }
 
-template <class Kind, class Vertical, class Horizontal, int Rows, int Columns, class Index,
-          class Load>
+template <class Kind, class Vertical, class Horizontal, int Reads, int Rows, int Columns, class Index,
+          class Load, class Run>
 __device__ __forceinline__ void slide_over(const Along<Index>& y, const Along<Index>& x,
-                                           const Load& load,
+                                           const Load& load, const Run& run,
                                            typename Kind::State (&states)[Rows][Columns]) {
 #pragma unroll
   for (int i = 0; i < Rows; ++i) {
@@ -227,9 +251,9 @@ __device__ __forceinline__ void slide_over(const Along<Index>& y, const Along<In
   const Index top = Vertical::first(y), left = Horizontal::first(x);
   if (top >= 0 && top + Vertical::reach(Rows) <= y.size && left >= 0 &&
       left + Horizontal::reach(Columns) <= x.size) {
-    add_windows<true, Kind, Vertical, Horizontal>(y, x, load, states);
+    add_windows<true, Kind, Vertical, Horizontal, Reads>(y, x, load, run, states);
   } else {
-    add_windows<false, Kind, Vertical, Horizontal>(y, x, load, states);
+    add_windows<false, Kind, Vertical, Horizontal, Reads>(y, x, load, run, states);
   }
 }
 
@@ -261,16 +285,18 @@ __device__ __forceinline__ typename Kind::State take_taps(const Span<Index>& row
 }
 
 /// The outputs of a step: `Kernel::kOutputRows` x `Kernel::kOutputColumns` of them, from `y.out` and
-/// `x.out` on. `finish(p, q, values)` is generated.
+/// `x.out` on. `finish(p, q, values)` is generated: of the channels of one output, or, where neighbours
+/// in memory are neighbours in a row (`kIsInRow`), of all columns. There, `run(y, x)` gives `kReads`
+/// pixels from (y, x) on.
 template <class Kernel, class Kind, class Vertical, class Horizontal, bool CountPadding, class Index,
-          class Load, class Finish>
+          class Load, class Run, class Finish>
 __device__ __forceinline__ void pool(const Along<Index>& y, const Along<Index>& x, bool is_step,
-                                     const Load& load, const Finish& finish) {
+                                     const Load& load, const Run& run, const Finish& finish) {
   constexpr int kRows = Kernel::kOutputRows, kColumns = Kernel::kOutputColumns;
   typename Kind::State states[kRows][kColumns];
   if constexpr (Kernel::kIsUnrolled) {
     static_assert(Kernel::kTeam == 1, "an unrolled window belongs to one thread");
-    slide_over<Kind, Vertical, Horizontal>(y, x, load, states);
+    slide_over<Kind, Vertical, Horizontal, Kernel::kReads>(y, x, load, run, states);
   } else {
     static_assert(kRows == 1 && kColumns == 1, "a loop runs over one window");
     states[0][0] = take_taps<Kind, Kernel::kTeam>(Vertical::inside(y), Horizontal::inside(x),
@@ -283,15 +309,24 @@ __device__ __forceinline__ void pool(const Along<Index>& y, const Along<Index>& 
   }
 #pragma unroll
   for (int i = 0; i < kRows; ++i) {
+    const Along<Index> row{y.out + i, y.outs, y.size};
+    if (row.out >= row.outs) continue;
+    const Index rows = Vertical::template counted<CountPadding>(row);
+    float values[kColumns][Kernel::kVector];
 #pragma unroll
     for (int j = 0; j < kColumns; ++j) {
-      const Along<Index> row{y.out + i, y.outs, y.size}, column{x.out + j, x.outs, x.size};
-      if (row.out >= row.outs || column.out >= column.outs) continue;
-      const Index count = Vertical::template counted<CountPadding>(row) *
-                          Horizontal::template counted<CountPadding>(column);
-      float values[Kernel::kVector];
-      Kind::result(states[i][j], static_cast<float>(count), values);
-      finish(row.out, column.out, values);
+      const Along<Index> column{x.out + j, x.outs, x.size};
+      if (column.out >= column.outs) continue;
+      const Index count = rows * Horizontal::template counted<CountPadding>(column);
+      Kind::result(states[i][j], static_cast<float>(count), values[j]);
+      if constexpr (!Kernel::kIsInRow) finish(row.out, column.out, values[j]);
+    }
+    if constexpr (Kernel::kIsInRow) {
+      static_assert(Kernel::kVector == 1, "neighbours in memory are columns");
+      float columns[kColumns];
+#pragma unroll
+      for (int j = 0; j < kColumns; ++j) columns[j] = values[j][0];
+      finish(row.out, x.out, columns);
     }
   }
 }
@@ -371,6 +406,12 @@ __device__ __forceinline__ Sample<Index> two_pixels(const Along<Index>& a) {
   return {first, second, static_cast<float>(rest) / static_cast<float>(place.denominator)};
 }
 
+/// `first` and `second`, of any element types, mixed by the weight of the second.
+template <class First, class Second>
+__device__ __forceinline__ float mixed(First first, Second second, float weight) {
+  return ait::convert<float>(first) * (1.0f - weight) + ait::convert<float>(second) * weight;
+}
+
 template <Coordinates kCoordinates, int Count, class Index, class Load>
 __device__ __forceinline__ void nearest(const Along<Index>& y, const Along<Index>& x,
                                         const Load& load, float (&values)[Count]) {
@@ -387,14 +428,69 @@ __device__ __forceinline__ void bilinear(const Along<Index>& y, const Along<Inde
   const auto top_right = load(row.first, column.second);
   const auto bottom_left = load(row.second, column.first);
   const auto bottom_right = load(row.second, column.second);
-  const auto mix = [](auto first, auto second, float weight) {
-    return ait::convert<float>(first) * (1.0f - weight) + ait::convert<float>(second) * weight;
-  };
 #pragma unroll
   for (int lane = 0; lane < Count; ++lane) {
-    const float left = mix(top_left.value[lane], bottom_left.value[lane], row.weight);
-    const float right = mix(top_right.value[lane], bottom_right.value[lane], row.weight);
-    values[lane] = mix(left, right, column.weight);
+    const float left = mixed(top_left.value[lane], bottom_left.value[lane], row.weight);
+    const float right = mixed(top_right.value[lane], bottom_right.value[lane], row.weight);
+    values[lane] = mixed(left, right, column.weight);
+  }
+}
+
+/// Between which pixels the `lane`-th of neighbours lies whose first is at a whole multiple of `Scale`,
+/// where there are `Scale` for each pixel: relative to the first one's, and the second one's weight.
+template <Coordinates kCoordinates, int Scale>
+struct Upscaled {
+  static_assert(kCoordinates != Coordinates::align_corners, "there the places do not repeat");
+  /// In parts of a pixel, of which there are `kParts`.
+  static constexpr int place(int lane) {
+    return kCoordinates == Coordinates::half_pixel ? 2 * lane + 1 - Scale : 2 * lane;
+  }
+  static constexpr int kParts = 2 * Scale;
+  static constexpr int first(int lane) {
+    return place(lane) < 0 ? -1 : place(lane) / kParts;
+  }
+  static constexpr float weight(int lane) {
+    return static_cast<float>(place(lane) - first(lane) * kParts) / kParts;
+  }
+};
+
+/// `Count` neighbours in a row that has `Scale` for each pixel, which share the pixels that they lie
+/// between; `x.out`, the first, is a multiple of both. `run(y, x)` gives `Reads` pixels from (y, x) on.
+template <Coordinates kCoordinates, int Scale, int Reads, int Count, class Index, class Load,
+          class Run>
+__device__ __forceinline__ void bilinear_neighbours(const Along<Index>& y, const Along<Index>& x,
+                                                    const Load& load, const Run& run,
+                                                    float (&values)[Count]) {
+  using Places = Upscaled<kCoordinates, Scale>;
+  constexpr int kPixels = Count / Scale;
+  static_assert(Count % Scale == 0 && kPixels % Reads == 0);
+  const Sample<Index> row = two_pixels<kCoordinates>(y);
+  const Index begin = x.out / Scale;
+  float pixels[kPixels + 2];  // one before, one behind
+#pragma unroll
+  for (int i = 0; i < kPixels; i += Reads) {
+    const auto top = run(row.first, begin + i), bottom = run(row.second, begin + i);
+#pragma unroll
+    for (int j = 0; j < Reads; ++j) {
+      pixels[i + j + 1] = mixed(top.value[j], bottom.value[j], row.weight);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const Index at = i == 0 ? (begin > 0 ? begin - 1 : 0)
+                            : (begin + kPixels < x.size ? begin + kPixels : x.size - 1);
+    pixels[i * (kPixels + 1)] =
+        mixed(load(row.first, at).value[0], load(row.second, at).value[0], row.weight);
+  }
+#pragma unroll
+  for (int lane = 0; lane < Count; ++lane) {
+    const int first = Places::first(lane);
+    // Places before the first pixel, or behind the last one, are there.
+    const bool is_before = first < 0 && begin == 0;
+    const bool is_behind = first + 1 >= Count / Scale && begin + first + 1 >= x.size;
+    const float one = is_before ? pixels[1] : pixels[first + 1];
+    const float other = is_before ? pixels[2] : pixels[first + 2];
+    values[lane] = mixed(one, other, is_before || is_behind ? 0.0f : Places::weight(lane));
   }
 }
 

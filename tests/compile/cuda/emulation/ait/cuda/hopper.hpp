@@ -81,11 +81,10 @@ inline void wait_barrier_cluster(Barrier* barrier, std::uint32_t parity) {
 inline void fence_shared_for_engines() {}
 inline void fence_products() {}
 inline void pin(float&) {}
+inline void pin(std::uint32_t&) {}
 inline void commit_products() {}
 template <int Pending>
 void wait_for_products() {}
-inline void pin(float&) {}
-inline void pin(std::uint32_t&) {}
 template <int Registers>
 void give_registers() {}
 template <int Registers>

@@ -8,13 +8,11 @@
 #include <type_traits>
 
 #include "ait/gpu/access.hpp"
+#include "ait/gpu/shared_memory.hpp"
 
 namespace ait::cuda {
 
-inline char* dynamic_shared() {
-  alignas(128) static char memory[227 << 10];
-  return memory;
-}
+using gpu::dynamic_shared;
 
 struct Copy {
   void* to;

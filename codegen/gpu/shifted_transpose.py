@@ -1,0 +1,135 @@
+"""Pointwise and copy kernels that read along one axis of memory and write along another, where runs
+begin anywhere: matrices of odd sizes.
+
+A block has a tile, which changes sides in shared memory. It reads the packs that the tile touches,
+and writes those that begin in it; what is left at the ends of rows are single elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from xdsl.ir import Attribute
+
+from ait.codegen.gpu.cost import stream_seconds
+from ait.codegen.gpu.dialect import ElementwiseConfig, ShiftedTransposeAttr
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.lanes import (
+    PACK_BYTES,
+    Lanes,
+    Lines,
+    Reach,
+    ShiftedLanes,
+    read_by,
+    shared_values,
+)
+from ait.codegen.gpu.steps import vector_of
+from ait.codegen.gpu.transpose import TransposeProblem
+from ait.codegen.kernel_view import KernelView
+from ait.codegen.operand import Operand
+from ait.passes.target import DeviceDescription
+
+_COLUMN_PACKS, _ROW_PACKS = 8, 16
+"""Packs of a tile's columns, which are read, and rows: kSidePacks and kRowPacks of
+shifted_transpose.hpp."""
+_SHARED_BYTES = 48 << 10
+
+
+@dataclass(frozen=True)
+class _RunLanes(ShiftedLanes):
+    """Lanes along the results' rows. Operands of the names `turned` were read before."""
+
+    turned: frozenset[str] = frozenset()
+
+    def reach(self, operand: Operand) -> Reach:
+        return Reach.SINGLE if operand.name in self.turned else super().reach(operand)
+
+    def element(self, operand: Operand) -> str:
+        if operand.name in self.turned:
+            return f"{operand.name}_at(column + lane, row)"
+        return super().element(operand)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What `write` of the template is rendered with."""
+
+    lanes: Lanes
+    body: Lines
+
+
+class ShiftedTranspose:
+    """The kernel family; see family.py."""
+
+    template = "shifted_transpose.j2"
+    config_type = ShiftedTransposeAttr
+
+    def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
+        problem = TransposeProblem.of(view)
+        if problem.reads_packs:
+            raise Refusal("runs begin at whole packs, or nearly so")
+        width = _width(problem)
+        _lanes(problem, width)
+        seconds = stream_seconds(view.operands, device)
+        return [Candidate(ShiftedTransposeAttr(ElementwiseConfig(width)), seconds)]
+
+    def values(self, view: KernelView, config: Attribute) -> TemplateValues:
+        problem, width = TransposeProblem.of(view), vector_of(config)
+        if width != _width(problem):
+            raise Refusal(f"packs have {_width(problem)} elements, not {width}")
+        lanes = _lanes(problem, width)
+        inner, other = problem.inner.name, problem.other.name
+        region = next(iter(view.regions.values()), None)
+        read = read_by(region) if region else view.ins
+        turned = [operand for operand in read if operand.name in problem.names]
+        straight = [operand for operand in read if operand not in turned]
+        tiles = {inner: _ROW_PACKS * width, other: _COLUMN_PACKS * width}
+        aligned = [
+            *lanes.packs([*read, *view.outs]),
+            *((operand, PACK_BYTES) for operand in turned),
+        ]
+        return {
+            **shared_values(view, "ait/gpu/shifted_transpose.hpp", aligned),
+            "turned": turned,
+            "straight": straight,
+            "read": read,
+            "pack": _step(view, lanes),
+            "one": _step(view, replace(lanes, count=1)),
+            "digits": problem.walk.digits(1, tiles, "tile"),
+            "count": problem.walk.count(1, tiles),
+            "origin": other,
+            "sizes": (problem.inner.size, problem.other.size),
+            "in_offsets": {o.name: o.offset(**{inner: "column", other: other}) for o in turned},
+            "out_offset": view.outs[0].offset(**{inner: "first", other: "row"}),
+        }
+
+
+def _width(problem: TransposeProblem) -> int:
+    """Elements of a pack. Raises Refusal where operands disagree."""
+    sizes = {operand.element.bytes for operand in (*problem.turned, *problem.view.outs)}
+    if len(sizes) > 1:
+        raise Refusal("what changes sides has elements of several sizes")
+    width = PACK_BYTES // sizes.pop()
+    column = 2 * _COLUMN_PACKS * PACK_BYTES
+    if len(problem.turned) * (_ROW_PACKS + 1) * width * column > _SHARED_BYTES:
+        raise Refusal("the tiles of the operands exceed shared memory")
+    return width
+
+
+def _lanes(problem: TransposeProblem, width: int) -> _RunLanes:
+    """The lanes of a pack of the results. Raises Refusal if they cannot all be written so."""
+    inner, other, outs = problem.inner.name, problem.other.name, problem.view.outs
+    first = {inner: "column", other: "row"}
+    each = {inner: "(column + lane)", other: "row"}
+    lanes = _RunLanes(width, problem.inner, first, each, outs[0], problem.names)
+    if width == 1 or not all(lanes.reach(out) is Reach.PACK for out in outs):
+        raise Refusal("results do not begin at the same distances from whole packs")
+    return lanes
+
+
+def _step(view: KernelView, lanes: Lanes) -> _Step:
+    region = next(iter(view.regions.values()), None)
+    results = [r.text for r in region.results] if region else [lanes.element(view.ins[0])]
+    code = lanes.region(region) if region else []
+    return _Step(lanes, [*code, *lanes.keep(view.outs, results)])
