@@ -242,6 +242,16 @@ def test_few_tiles_with_long_k_are_split() -> None:
     assert best_tiles(linear(16, 768, 3072)).split > 1
 
 
+@pytest.mark.parametrize(("columns", "k"), [(768, 3072), (2304, 768)])
+def test_few_rows_are_one_wave_of_blocks(columns: int, k: int) -> None:
+    """Of 197 rows, measured: a block too many on some multiprocessors takes half as long again."""
+    config = best_tiles(linear(197, columns, k))
+    rows, tile_columns = config.tile[:2][:: -1 if config.swapped else 1]
+    blocks = -(-197 // rows) * -(-columns // tile_columns) * config.split
+    clusters = 112 // config.split * config.split  # of whole parts of 16 multiprocessors
+    assert blocks <= (132 if config.split == 1 else clusters)
+
+
 def best_tiles(case: Case) -> WgmmaConfig:
     """What comes first of this family."""
     found = TARGET.candidates(case.kernel())
