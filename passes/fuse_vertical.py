@@ -18,7 +18,7 @@ from xdsl.pattern_rewriter import (
 )
 from xdsl.transforms.dead_code_elimination import dce
 
-from ait.dialects.accessor import AccessMap
+from ait.dialects.accessor import AccessMap, AssembleOp
 from ait.dialects.kernel import (
     AttentionOp,
     BackToBackGemmOp,
@@ -458,7 +458,8 @@ def _storing(op: RowwiseOp, index: int, stage: Stage, target: TargetInfo) -> Ker
         raise Refusal("it would be computed several times")
     if not covers_storage(value, out) or not isinstance(stage.destinations[0].owner, EmptyOp):
         raise Refusal("it writes part of a larger tensor")
-    check_places(stage.results, op.res, row)
+    if any(isinstance(use.operation, AssembleOp) for use in value.uses):
+        raise Refusal("it is a piece of a larger tensor")
     remap = through_storage(access, out)
     images = [remap(r.access) for r in stage.reads]
     carried = [
