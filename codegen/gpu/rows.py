@@ -47,6 +47,8 @@ and 40960 f16 take 3 to 7 % longer so (H100)."""
 _SHIFTED_LENGTH = 768
 """Elements of a row that begins anywhere from which on it pays to read packs of it (f16 on an H100:
 385 took a tenth longer, 1001 a tenth less)."""
+_LEAST_BYTES = 8
+"""An access of so many is wide enough."""
 _SHARED_PACKS = 8
 """Packs of a thread that keeps them in shared memory, in teams of one warp, or of 128 to 512
 threads (softmax of 1001 to 50257 f16 on an H100)."""
@@ -217,9 +219,12 @@ class Rows:
                 )
 
     def _shifted_width(self) -> int:
-        """Elements that are read at once of long rows that begin anywhere; 1 if none can be."""
+        """Elements that are read at once of long rows that begin anywhere; 1 if none can be, or
+        enough can be read at once as it is."""
         length = self.inner.dim
         if not isinstance(length, int) or length < _SHIFTED_LENGTH:
+            return 1
+        if self.widest(Along.INNER) * self.main.element.bytes >= _LEAST_BYTES:
             return 1
         for vector in WIDTHS:
             try:

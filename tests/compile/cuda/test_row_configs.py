@@ -81,9 +81,10 @@ def test_a_row_too_long_for_both_is_read_twice() -> None:
 
 
 def test_only_long_rows_that_begin_anywhere_are_read_as_packs() -> None:
-    for length in (197, 700):
+    for length in (197, 701):
         assert best(rowwise("x", "softmax", f"tensor<100x{length}xf16>")).vector == 1
     assert best(rowwise("x", "softmax", "tensor<100x4095xf16>")).shifted
+    assert not best(rowwise("x", "softmax", "tensor<100x4092xf16>")).shifted
     assert best(reduce("x", "argmax", "tensor<8x50257xf16>", "tensor<8xi64>")).shifted
     # The factor of each column begins at a whole pack, the rows do not.
     case = layer_norm(8, 4095)
