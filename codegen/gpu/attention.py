@@ -140,7 +140,8 @@ def _limit(op: Operation, operands: Sequence[float]) -> float:
 
 
 _HIDES = -1e30
-"""From here on down, a score is the same whatever product is added to it."""
+"""From here on down, a score is the same whatever finite product is added to it. A key that is not
+finite is not hidden then, as its value, which a weight of zero multiplies, never was."""
 
 
 class _Factor:

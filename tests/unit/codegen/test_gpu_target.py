@@ -57,14 +57,16 @@ def test_kernels_that_are_alike_are_weighed_once(monkeypatch: pytest.MonkeyPatch
 def test_reasons_of_a_refusal_are_remembered_too(monkeypatch: pytest.MonkeyPatch) -> None:
     target = make_target("cuda:sm_90a")
     op = kernels()[-1]
-    odd = Refusal("odd")
+    families = target._families[type(op)][:3]
 
-    def refuses(view: KernelView, device: Any) -> Any:
-        raise odd
+    def refusing(reason: str) -> Callable[..., Any]:
+        def candidates(view: KernelView, device: Any) -> Any:
+            raise Refusal(reason)
 
-    families = target._families[type(op)][:2]
-    for family in families:
-        monkeypatch.setattr(family, "candidates", refuses)
+        return candidates
+
+    for family, reason in zip(families, ("odd", "wide", "odd"), strict=True):
+        monkeypatch.setattr(family, "candidates", refusing(reason))
     monkeypatch.setattr(target, "_families", {type(op): families})
-    assert target.refusal(op) == target.refusal(op) == "odd; odd"
+    assert target.refusal(op) == target.refusal(op) == "odd; wide"  # each reason once
     assert not target.candidates(op)
