@@ -142,6 +142,8 @@ GROUP_NORMS = [
     group_norm(
         "group_norm_wide", 1, 37, 2, 40, _INTERLEAVED.format(1, 4, 16, 4, 1), element="bf16"
     ),
+    # More rows than a block has threads
+    group_norm("group_norm_many_rows", 1, 5, 128, 2, _INTERLEAVED.format(128, 8, 2, 2, 2)),
     group_norm("group_norm_f32", 2, 33, 2, 12, element="f32"),
     group_norm("group_rms_norm", 2, 50, 8, 8, kind="rms_norm"),
 ]

@@ -326,14 +326,14 @@ struct InterleavedRows {
     } else {
       __syncthreads();
     }
-    if (threadIdx.x < kRows) {
-      State row = shared.told[0][threadIdx.x];
+    for (int i = threadIdx.x; i < kRows; i += kThreads) {
+      State row = shared.told[0][i];
 #pragma unroll
       for (int block = 1; block < Kernel::kCluster; ++block) {
-        row = Kind::merge(row, shared.told[block][threadIdx.x]);
+        row = Kind::merge(row, shared.told[block][i]);
       }
       Kind::template close<Kernel>(row, arguments.places * kRun);
-      shared.rows[threadIdx.x] = row;
+      shared.rows[i] = row;
     }
     __syncthreads();
   }
