@@ -30,6 +30,7 @@ _KINDS = ("layer_norm", "rms_norm")
 _CLUSTERS = (8, 4, 2, 1)
 _THREADS = 320
 """Of a block, more or less: two or three blocks of a multiprocessor overlap each other's phases."""
+_MOST_THREADS = 1024
 _WARP = 32
 _STATE_BYTES = 12
 _PADDING = 64
@@ -149,6 +150,8 @@ class InterleavedProblem:
             side = width // self.vector
             places = _WARP // gcd(_WARP, side)
             places *= max(1, _THREADS // (side * places))
+            if side * places > _MOST_THREADS:
+                continue
             for cluster in _CLUSTERS:
                 config = InterleavedRowsConfig(rows, self.vector, places, cluster, 0)
                 kept = replace(config, items=self.items(config))
@@ -174,8 +177,9 @@ class InterleavedProblem:
         width = config.rows * self.run
         if self.count % config.rows or width % config.vector or config.vector > self.vector:
             raise Refusal(f"no packs of {config.vector} in {config.rows} rows")
-        if width // config.vector * config.places % _WARP:
-            raise Refusal("a block must have whole warps")
+        threads = width // config.vector * config.places
+        if threads % _WARP or threads > _MOST_THREADS:
+            raise Refusal(f"a block has whole warps, up to {_MOST_THREADS} threads, not {threads}")
         if config.items not in (0, self.items(config)):
             raise Refusal("packs are kept of whole rows, or not at all")
 

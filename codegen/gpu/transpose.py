@@ -209,6 +209,10 @@ class TransposeProblem:
             return []
         if known_divisor(other.dim) % others:
             return []
+        # Results of each type change places in shared memory: see store_side_by_side.
+        stored = sum({out.type: out.element.bytes for out in outs}.values())
+        if _BLOCK * inner.dim * others * stored > _SHARED_BYTES:
+            return []
         side_by_side = all(
             out.stride(inner.name) == 1
             and out.stride(other.name) == inner.dim

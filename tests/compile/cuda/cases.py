@@ -238,6 +238,19 @@ _ROUNDED = """{
 }"""
 
 
+def channels_last(name: str, channels: int, element: str) -> Case:
+    """Planes of 32x32 elements as f32 pixels."""
+    convert = "arith.sitofp %p : i8 to f32" if element == "i8" else "arith.addf %p, %p : f32"
+    given = element if element == "i8" else "f32"
+    return pointwise(
+        name,
+        {"x": f"tensor<{channels}x1024x{element}>"},
+        f"tensor<1024x{channels}xf32>",
+        f"{{\n^bb0(%p : {given}):\n  %0 = {convert}\n  kernel.yield %0 : f32\n}}",
+        maps={"x": f"<offset 0, sizes [1024, {channels}], strides [1, 1024]>"},
+    )
+
+
 def _of_values(case: Case, values: Sequence[float]) -> Case:
     case.special = {"x": dict(enumerate(values))}
     return case

@@ -6,6 +6,7 @@ import pytest
 from xdsl.ir import Attribute
 from xdsl.utils.exceptions import VerifyException
 
+from ait.codegen.cuda.config import InterleavedRowsAttr
 from ait.codegen.gpu.dialect import (
     Along,
     ElementwiseAttr,
@@ -18,11 +19,12 @@ from ait.codegen.gpu.dialect import (
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
-from tests.compile.cuda.cases import ELEMENTWISE
+from tests.compile.cuda.cases import ELEMENTWISE, channels_last
 from tests.compile.cuda.kernels import TARGET, Case, parse_config
 from tests.compile.cuda.row_cases import (
     ROWS,
     gather,
+    group_norm,
     layer_norm,
     pool,
     reduce,
@@ -136,6 +138,35 @@ def test_only_what_lies_across_changes_sides() -> None:
         assert all(isinstance(config, ElementwiseAttr) for config in candidates)
     for name in ("copy_images_wide", "pointwise_across_77"):
         assert isinstance(TARGET.candidates(by_name[name].kernel())[0], TransposeAttr)
+
+
+@pytest.mark.parametrize(
+    ("channels", "element", "is_whole"),
+    [(6, "f16", True), (7, "f16", False), (3, "i8", True), (5, "i8", False)],
+)
+def test_whole_lines_of_narrow_elements_fit_shared_memory(
+    channels: int, element: str, is_whole: bool
+) -> None:
+    """48 KiB is what a block may have without asking."""
+    case = channels_last("x", channels, element)
+    found = [c for c in TARGET.candidates(case.kernel()) if isinstance(c, TransposeAttr)]
+    assert any(config.data.is_whole for config in found) == is_whole
+
+
+@pytest.mark.parametrize(("groups", "channels"), [(2, 1320), (9, 40), (8, 66)])
+def test_blocks_of_interleaved_rows_have_as_many_threads_as_there_can_be(
+    groups: int, channels: int
+) -> None:
+    case = group_norm("x", 2, 64, groups, channels, "")
+    found = TARGET.candidates(case.kernel())
+    for config in (c.data for c in found if isinstance(c, InterleavedRowsAttr)):
+        assert config.rows * channels // config.vector * config.places <= 1024
+
+
+def test_a_block_of_interleaved_rows_that_is_too_large_is_an_error() -> None:
+    config = "#cuda.interleaved_rows<rows = 2, vector = 8, places = 32, cluster = 8, items = 0>"
+    with pytest.raises(CompileError, match="up to 1024 threads, not 2112"):
+        group_norm("x", 2, 64, 2, 264, config).source()
 
 
 def pooling(case: Case) -> PoolConfig:
