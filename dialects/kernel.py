@@ -910,6 +910,7 @@ class ConvPoolOp(KernelOp):
 
     def _verify_maps(self) -> None:
         # Before the maps are asked for dims that they may not have.
+        self._verify_windows()
         if not 0 <= self.middle_extras.value.data <= len(self.ins) - self.DATA_OPERANDS:
             raise VerifyException(
                 f"{self.name} needs an input, weights and the middle extras, "
@@ -918,14 +919,20 @@ class ConvPoolOp(KernelOp):
         _verify_convolution(self, self.channel_dims)
         super()._verify_maps()
 
-    def verify_kernel(self) -> None:
-        for name, values, count in (
-            ("kernel", self.kernel, 2),
-            ("pool_strides", self.pool_strides, 2),
-            ("pool_padding", self.pool_padding, 4),
+    def _verify_windows(self) -> None:
+        for name, attribute, count, least in (
+            ("strides", self.strides, 2, 1),
+            ("padding", self.padding, 4, None),
+            ("dilations", self.dilations, 2, 1),
+            ("kernel", self.kernel, 2, 1),
+            ("pool_strides", self.pool_strides, 2, 1),
+            ("pool_padding", self.pool_padding, 4, None),
         ):
-            if len(values.get_values()) != count:
+            values = attribute.get_values()
+            if len(values) != count:
                 raise VerifyException(f"{name} must be {count} numbers")
+            if least is not None and min(values) < least:
+                raise VerifyException(f"{name} must be {least} or more, not {_text(values)}")
 
 
 def _verify_convolution(op: KernelOp, channels: Sequence[Dim]) -> None:

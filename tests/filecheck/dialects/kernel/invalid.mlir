@@ -356,6 +356,34 @@ func.func @conv_pool_window(%x: tensor<1x8x8x4xf32>, %w: tensor<6x3x3x4xf32>, %b
 
 // -----
 
+func.func @conv_pool_padding(%x: tensor<1x8x8x4xf32>, %w: tensor<6x3x3x4xf32>, %b: tensor<6xf32>, %o: tensor<1x3x3x6xf32>) {
+  // expected-error@+1 {{padding must be 4 numbers}}
+  %r = kernel.conv_pool ins(%x : tensor<1x8x8x4xf32>, %w : tensor<6x3x3x4xf32>, %b <offset 0, sizes [1, 6, 6, 6], strides [0, 0, 0, 1]> : tensor<6xf32>) outs(%o : tensor<1x3x3x6xf32>) {strides = array<i64: 1, 1>, padding = array<i64: 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64, kind = #kernel<pool_kind max>, kernel = array<i64: 2, 2>, pool_strides = array<i64: 2, 2>, pool_padding = array<i64: 0, 0, 0, 0>, middle_extras = 1 : i64} middle {
+  ^bb0(%acc: f32, %v: f32):
+    kernel.yield %acc : f32
+  } epilogue {
+  ^bb0(%acc: f32):
+    kernel.yield %acc : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @conv_pool_strides(%x: tensor<1x8x8x4xf32>, %w: tensor<6x3x3x4xf32>, %b: tensor<6xf32>, %o: tensor<1x3x3x6xf32>) {
+  // expected-error@+1 {{strides must be 1 or more, not [0, 1]}}
+  %r = kernel.conv_pool ins(%x : tensor<1x8x8x4xf32>, %w : tensor<6x3x3x4xf32>, %b <offset 0, sizes [1, 6, 6, 6], strides [0, 0, 0, 1]> : tensor<6xf32>) outs(%o : tensor<1x3x3x6xf32>) {strides = array<i64: 0, 1>, padding = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64, kind = #kernel<pool_kind max>, kernel = array<i64: 2, 2>, pool_strides = array<i64: 2, 2>, pool_padding = array<i64: 0, 0, 0, 0>, middle_extras = 1 : i64} middle {
+  ^bb0(%acc: f32, %v: f32):
+    kernel.yield %acc : f32
+  } epilogue {
+  ^bb0(%acc: f32):
+    kernel.yield %acc : f32
+  }
+  func.return
+}
+
+// -----
+
 func.func @attention_rank(%q: tensor<3x8xf32>, %k: tensor<1x1x5x8xf32>, %o: tensor<1x1x3x8xf32>) {
   // expected-error@+1 {{attention needs q, k, v and a result of 4 dims each}}
   %r = kernel.attention ins(%q : tensor<3x8xf32>, %k : tensor<1x1x5x8xf32>, %k : tensor<1x1x5x8xf32>) outs(%o : tensor<1x1x3x8xf32>) score {
