@@ -26,7 +26,7 @@ from ait.passes.fusion.alignment_loss import (
     reader_losses,
 )
 from ait.passes.fusion.placement import Home, Placement, Slot, inner_assemble, moved_pieces
-from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
+from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_of_out
 from ait.passes.lowering.launch import read
 from ait.passes.origins import joined_location
 from ait.passes.regions import build_region
@@ -49,7 +49,7 @@ def redirection(kernel: KernelOp, index: int, place: AccessMap) -> Redirection |
     composed = out.compose(place)
     if composed is not None:
         return Redirection({}, composed)
-    factors = splits_for(out, place.sizes)
+    factors = splits_of_out(kernel, index, place.sizes)
     split = split_domain(kernel, factors) if factors else None
     if split is None:
         return None

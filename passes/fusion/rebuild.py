@@ -151,8 +151,7 @@ def split_domain(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> KernelOp
         op,
         in_maps=in_maps,
         out_maps=[
-            split_map(m, factors if i in op.finished_outs else _factors_of_region(op, 0, factors))
-            for i, m in enumerate(op.out_access)
+            split_map(m, _factors_of_out(op, i, factors)) for i, m in enumerate(op.out_access)
         ],
         regions=regions,
         properties=_counts_after_split(op, factors),
@@ -168,6 +167,14 @@ def _factors_of_region(
         b, m, *_ = op.group_ranks
         return {i: parts for i, parts in factors.items() if i < b + m}
     return factors
+
+
+def _factors_of_out(
+    op: KernelOp, index: int, factors: Mapping[int, Sequence[Dim]]
+) -> Mapping[int, Sequence[Dim]]:
+    """What of a split reaches the map of an out: of one that another region than the last gives,
+    what reaches that region's domain."""
+    return factors if index in op.finished_outs else _factors_of_region(op, 0, factors)
 
 
 def _fixed_dims(op: KernelOp) -> range:
@@ -191,6 +198,12 @@ def _counts_after_split(op: KernelOp, factors: Mapping[int, Sequence[Dim]]) -> d
             ranks[group] += len(parts) - 1
         return {"groups": DenseArrayBase.from_list(i64, ranks)}
     return {}
+
+
+def splits_of_out(op: KernelOp, index: int, sizes: Sequence[Dim]) -> Mapping[int, Sequence[Dim]]:
+    """The splits of `splits_for` for the map of an out, as far as its dims are those of the
+    domain: the columns of a middle that is kept are not."""
+    return _factors_of_out(op, index, splits_for(op.out_access[index], sizes))
 
 
 def splits_for(access: AccessMap, sizes: Sequence[Dim]) -> dict[int, list[Dim]]:
