@@ -11,7 +11,7 @@ from typing import Any, cast
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 _UNKNOWN_TO_NUMPY = {
     "F8_E4M3": ml_dtypes.float8_e4m3fn,
@@ -22,7 +22,8 @@ _UNKNOWN_TO_NUMPY = {
 
 
 def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
-    """The arrays of a file by name. Raises SafetensorError for what is no such file, or OSError."""
+    """The arrays of a file by name. Raises SafetensorError for what is no such file, or has numbers
+    of types that there are no arrays of; or OSError."""
     path = Path(path)
     with cast(Any, safe_open(path, framework="numpy")) as file:
         # It has checked the header and that all data are in the file.
@@ -32,9 +33,17 @@ def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
         return {
             name: _read(path, places[name], _UNKNOWN_TO_NUMPY[found])
             if found in _UNKNOWN_TO_NUMPY
-            else file.get_tensor(name)
+            else _given(file, name, found)
             for name, found in types.items()
         }
+
+
+def _given(file: Any, name: str, found: str) -> NDArray[Any]:
+    """What the library reads itself: it looks for NumPy's type by name."""
+    try:
+        return file.get_tensor(name)
+    except AttributeError:
+        raise SafetensorError(f"{name} is of type {found}, which NumPy has no arrays of") from None
 
 
 def _places(path: Path) -> dict[str, tuple[int, list[int]]]:

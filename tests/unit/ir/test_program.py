@@ -1,5 +1,6 @@
 """Programs: names, weights, files, and what is said of broken ones."""
 
+import json
 from pathlib import Path
 
 import ml_dtypes
@@ -153,6 +154,19 @@ def test_broken_weight_files(tmp_path: Path) -> None:
         file.write_bytes(data)
         with pytest.raises(WeightError, match=r"cannot read weights from .*model\.safetensors"):
             Program.load(path)
+
+
+@pytest.mark.parametrize("dtype", ["F8_E5M2FNUZ", "F4"])
+def test_numbers_without_arrays(tmp_path: Path, dtype: str) -> None:
+    path = tmp_path / "model.mlir"
+    program().save(path)
+    size = 1 if dtype == "F4" else 2
+    entry = {"dtype": dtype, "shape": [2], "data_offsets": [0, size]}
+    header = json.dumps({"scales": entry}).encode()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + b"\x38" * size)
+    with pytest.raises(WeightError, match=f"cannot read weights .*: scales is of type {dtype}"):
+        Program.load(path)
 
 
 def test_unreadable_text(tmp_path: Path) -> None:
