@@ -22,7 +22,7 @@ from ait.codegen.cuda.gemm_hopper import (
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
 from ait.codegen.gpu.lanes import read_by, shared_values
 from ait.codegen.kernel_view import KernelView
-from ait.dialects.symbolic import Dim, upper_bound
+from ait.dialects.symbolic import Dim, lower_bound, upper_bound
 from ait.passes.target import DeviceDescription
 
 _ALIGNMENT = 16
@@ -65,6 +65,8 @@ class Sizes:
         if upper_bound(columns) > _MOST_COLUMNS:
             raise Refusal(f"{upper_bound(columns)} columns")
         outs, kept = view.outs_of("epilogue"), view.outs_of("middle")
+        if kept and lower_bound(columns) < 1:
+            raise Refusal("the middle is kept, but the results may have no columns")
         factor = view.ins[0].element
         if any(out.element != factor for out in kept):
             raise Refusal("the middle is kept in another type than the second product takes")

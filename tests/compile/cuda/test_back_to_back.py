@@ -139,6 +139,14 @@ def test_a_config_in_parts_that_does_not_fit_is_an_error(config: str, message: s
         back_to_back_parts(64, 64, 128, 192, config, "narrow").source()
 
 
+def test_results_without_columns_leave_a_middle_that_is_kept_to_others() -> None:
+    """No tile would be computed, and the middle not be stored."""
+    config = parts(64, 64, 64, 2, 4, 2)
+    with pytest.raises(CompileError, match="may have no columns"):
+        back_to_back_parts(100, 0, 64, 128, config, "none").source()
+    back_to_back_parts(100, 0, 64, 128, config, "none", kept=False).source()
+
+
 def test_a_config_that_does_not_hold_the_middle_is_an_error() -> None:
     with pytest.raises(CompileError, match="more columns"):
         back_to_back(64, 64, 64, 128, both(64, 96, 64, 3), "narrow").source()
