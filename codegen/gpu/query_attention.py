@@ -34,8 +34,7 @@ class QueryAttention:
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         queries, keys, values = view.ins[:3]
-        depth = min(queries.vector("depth", PACK_BYTES), keys.vector("depth", PACK_BYTES))
-        value = values.vector("value", PACK_BYTES)
+        depth, value = packs = _packs(view)
         aligned = [
             *aligned_to(queries, depth),
             *aligned_to(keys, depth),
@@ -45,7 +44,7 @@ class QueryAttention:
             **shared_values(view, "ait/gpu/query_attention.hpp", aligned),
             "problem": _problem(view),
             "config": cast(QueryAttentionAttr, config).data,
-            "packs": _packs(view),
+            "packs": packs,
             "lanes": Lanes(1, None, {}, {}),
             "region": view.region("score"),
         }

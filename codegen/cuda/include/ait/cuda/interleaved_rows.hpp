@@ -34,9 +34,9 @@ __device__ __forceinline__ void copy_pack(gpu::Pack<Element, Count>& to, const E
 
 /// What is known of `Count` sequences of equally many elements, as `kNumbers` numbers of each: of some,
 /// `see` is called with each and then `close` with how many there were, and `extend` makes one of two,
-/// of `length` and `more` elements. And how sequences of any lengths become one: `merged(length, each, sum)`, where each(use) calls
-/// use(length, numbers) for those of a thread, and sum(x) adds up what the threads have that share the
-/// work.
+/// of `length` and `more` elements. And how sequences of any lengths become one: `merged(length, each,
+/// sum)`, where each(use) calls use(length, numbers) for those of a thread, and sum(x) adds up what the
+/// threads have that share the work.
 template <class Kind, int Count>
 struct Sequences;
 

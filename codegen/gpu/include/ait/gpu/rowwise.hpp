@@ -69,8 +69,8 @@ struct KeptRows {
 };
 
 // Kinds of normalisation. `keep(rows)` makes y of the v of kept rows. For rows that are not kept:
-// `State` describes a part of a row, `nothing` that without elements, `add` extends it by elements, `merge` makes one of two, and
-// after `close`, `make` gives y of one v.
+// `State` describes a part of a row, `nothing` that without elements, `add` extends it by elements,
+// `merge` makes one of two, and after `close`, `make` gives y of one v.
 
 /// Online softmax: the sum is relative to the largest number so far. `IsRough`: for results of 16 bits.
 template <bool IsRough>
