@@ -17,7 +17,7 @@ from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import BackToBackGemmOp, EmptyOp, GemmOp, YieldOp
-from ait.dialects.symbolic import element_of
+from ait.dialects.symbolic import dim_product, element_of, lower_bound
 from ait.passes.fusion.legality import Refusal, covers_storage
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
 from ait.passes.fusion.rebuild import dims_of_operand
@@ -61,6 +61,8 @@ def _chain_of(first: GemmOp, second: GemmOp, may_keep: bool) -> _Chain:
     kept = any(use.operation is not second for use in first.res[0].uses)
     if kept and not may_keep:
         raise Refusal("others read its results too")
+    if kept and lower_bound(dim_product(second.group_dims[2])) == 0:
+        raise Refusal("a kernel without results stores no middle, and it may have no columns")
     if any(value is first.res[0] for value in (*second.ins[1:], *second.outs)):
         raise Refusal("the second product reads it in another way as well")
     if not isinstance(first.outs[0].owner, EmptyOp):

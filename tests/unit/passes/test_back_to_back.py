@@ -208,6 +208,21 @@ def test_a_middle_that_others_read_is_kept(model: Model, expected: list[str]) ->
     assert decided == [("fuse-vertical", "missed"), ("fuse-products", "applied")]
 
 
+@pytest.mark.parametrize("fewest", [0, 1])
+def test_a_middle_is_kept_beside_what_has_columns(fewest: int) -> None:
+    """Kernels whose result is empty have nothing to do, and may not even start."""
+
+    def model(x: Tensor, v: Tensor) -> Any:
+        y = linear(x, 8).relu()
+        return y @ v, y
+
+    specs = {"x": TensorSpec((60, 12)), "v": TensorSpec((8, Dim("batch", fewest, 16)))}
+    with collect_remarks() as remarks:
+        found = kernels(model, specs)
+    assert found == (["back_to_back_gemm"] if fewest else ["gemm", "gemm"])
+    assert any("it may have no columns" in r.message for r in remarks) == (fewest == 0)
+
+
 @pytest.mark.parametrize(("model", "expected", "reason"), REASONS.values(), ids=REASONS)
 def test_refused(model: Model, expected: list[str], reason: str) -> None:
     with collect_remarks() as remarks:

@@ -20,7 +20,8 @@ struct BackToBackShape {
 template <typename A, typename B, typename C, typename Act, typename Epilogue>
 inline void back_to_back_gemm(const Launch& launch, const BackToBackShape& shape, const A& a,
                               const B& b, const C& c, const Act& act, const Epilogue& epilogue) {
-  if (shape.batch <= 0 || shape.m <= 0 || shape.n <= 0) return;
+  // Without columns of the result there may still be a middle to store.
+  if (shape.batch <= 0 || shape.m <= 0) return;
   const GemmShape first_shape = shape.first();
   const RowProduct<B> first(launch, first_shape, b, 0);
   const RowProduct<C> second(launch, shape.second(), c, 1);

@@ -544,6 +544,17 @@ BACK_TO_BACK = [
         kept=sym("batch, 4, 16, 12"),
     ),
     back_to_back(
+        "back_to_back_kept_no_columns",
+        "tensor<5x8xf32>",
+        "tensor<8x6xf32>",
+        "tensor<6x0xf32>",
+        "tensor<5x6xf32>",
+        "tensor<5x0xf32>",
+        "0, 1, 1, 1, 1",
+        {},
+        kept="tensor<5x6xf32>",
+    ),
+    back_to_back(
         "back_to_back_no_middle",
         "tensor<3x2xf32>",
         "tensor<2x0xf32>",
