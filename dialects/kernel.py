@@ -21,7 +21,7 @@ for integers. A store converts back. On buffers (memrefs) the same ops have no r
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import auto
 from typing import ClassVar, TypeAlias, cast
@@ -836,6 +836,7 @@ class ConvOp(KernelOp):
         return None if index < 2 else self.domain
 
     def verify_kernel(self) -> None:
+        _verify_windows(self)
         if len(self.spread) != 2 or min(self.spread) < 1:
             raise VerifyException(f"input_dilations must be two of 1 or more, not {self.spread}")
         _verify_convolution(self, self.channel_dims)
@@ -910,7 +911,7 @@ class ConvPoolOp(KernelOp):
 
     def _verify_maps(self) -> None:
         # Before the maps are asked for dims that they may not have.
-        self._verify_windows()
+        _verify_windows(self)
         if not 0 <= self.middle_extras.value.data <= len(self.ins) - self.DATA_OPERANDS:
             raise VerifyException(
                 f"{self.name} needs an input, weights and the middle extras, "
@@ -919,20 +920,28 @@ class ConvPoolOp(KernelOp):
         _verify_convolution(self, self.channel_dims)
         super()._verify_maps()
 
-    def _verify_windows(self) -> None:
-        for name, attribute, count, least in (
-            ("strides", self.strides, 2, 1),
-            ("padding", self.padding, 4, None),
-            ("dilations", self.dilations, 2, 1),
-            ("kernel", self.kernel, 2, 1),
-            ("pool_strides", self.pool_strides, 2, 1),
-            ("pool_padding", self.pool_padding, 4, None),
-        ):
-            values = attribute.get_values()
-            if len(values) != count:
-                raise VerifyException(f"{name} must be {count} numbers")
-            if least is not None and min(values) < least:
-                raise VerifyException(f"{name} must be {least} or more, not {_text(values)}")
+
+_WINDOW_ARRAYS: Mapping[str, tuple[int, int | None]] = {
+    "strides": (2, 1),
+    "padding": (4, None),
+    "dilations": (2, 1),
+    "kernel": (2, 1),
+    "pool_strides": (2, 1),
+    "pool_padding": (4, None),
+}
+"""What windows are made of: how many numbers, and the least that each may be."""
+
+
+def _verify_windows(op: KernelOp) -> None:
+    """That what an op says of its windows are as many numbers as there must be, and possible."""
+    for name, (count, least) in _WINDOW_ARRAYS.items():
+        if name not in op.properties:
+            continue
+        values = cast(IntArray, op.properties[name]).get_values()
+        if len(values) != count:
+            raise VerifyException(f"{name} must be {count} numbers")
+        if least is not None and min(values) < least:
+            raise VerifyException(f"{name} must be {least} or more, not {_text(values)}")
 
 
 def _verify_convolution(op: KernelOp, channels: Sequence[Dim]) -> None:
@@ -1137,6 +1146,10 @@ class PoolOp(KernelOp):
 
     def expected_domain(self, index: int) -> Sequence[Dim] | None:
         return None if index < 1 else self.domain
+
+    def verify_kernel(self) -> None:
+        if self.adaptive is None:
+            _verify_windows(self)
 
 
 @irdl_op_definition

@@ -533,3 +533,47 @@ func.func @group_in_order(%x: memref<4xf32>, %y: memref<4xf32>, %z: memref<4xf32
   }
   func.return
 }
+
+// -----
+
+func.func @conv_padding(%x: tensor<1x8x8x4xf32>, %w: tensor<6x3x3x4xf32>, %o: tensor<1x6x6x6xf32>) {
+  // expected-error@+1 {{padding must be 4 numbers}}
+  %r = kernel.conv ins(%x : tensor<1x8x8x4xf32>, %w : tensor<6x3x3x4xf32>) outs(%o : tensor<1x6x6x6xf32>) {strides = array<i64: 1, 1>, padding = array<i64: 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64} epilogue {
+  ^bb0(%acc: f32):
+    kernel.yield %acc : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @conv_dilations(%x: tensor<1x8x8x4xf32>, %w: tensor<6x3x3x4xf32>, %o: tensor<1x6x6x6xf32>) {
+  // expected-error@+1 {{dilations must be 1 or more, not [1, 0]}}
+  %r = kernel.conv ins(%x : tensor<1x8x8x4xf32>, %w : tensor<6x3x3x4xf32>) outs(%o : tensor<1x6x6x6xf32>) {strides = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 0>, groups = 1 : i64} epilogue {
+  ^bb0(%acc: f32):
+    kernel.yield %acc : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @pool_kernel(%x: tensor<1x8x8x4xf32>, %o: tensor<1x4x4x4xf32>) {
+  // expected-error@+1 {{kernel must be 2 numbers}}
+  %r = kernel.pool ins(%x : tensor<1x8x8x4xf32>) outs(%o : tensor<1x4x4x4xf32>) {kind = #kernel<pool_kind max>, kernel = array<i64: 2>, strides = array<i64: 2, 2>, padding = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>} epilogue {
+  ^bb0(%acc: f32):
+    kernel.yield %acc : f32
+  }
+  func.return
+}
+
+// -----
+
+func.func @pool_strides(%x: tensor<1x8x8x4xf32>, %o: tensor<1x4x4x4xf32>) {
+  // expected-error@+1 {{strides must be 1 or more, not [0, 2]}}
+  %r = kernel.pool ins(%x : tensor<1x8x8x4xf32>) outs(%o : tensor<1x4x4x4xf32>) {kind = #kernel<pool_kind max>, kernel = array<i64: 2, 2>, strides = array<i64: 0, 2>, padding = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>} epilogue {
+  ^bb0(%acc: f32):
+    kernel.yield %acc : f32
+  }
+  func.return
+}
