@@ -20,7 +20,7 @@ for integers. A store converts back. On buffers (memrefs) the same ops have no r
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import auto
@@ -700,8 +700,40 @@ class GemmRowwiseOp(ProductOp):
             raise VerifyException("a row needs a dim of columns")
 
 
+class MiddleOp(KernelOp, ABC):
+    """Base of two steps in one kernel: the region `middle` computes, in f32, what the second takes.
+
+    It sees the `middle_extras`, the operands between those of the steps and the extras.
+    """
+
+    middle_extras = prop_def(IntegerAttr[I64])
+    middle = region_def("single_block")
+    epilogue = region_def("single_block")
+    REGION_NAMES: ClassVar[tuple[str, ...]] = ("middle", "epilogue")
+
+    @property
+    @abstractmethod
+    def middle_domain(self) -> tuple[Dim, ...]:
+        """The dims over which the result of `middle` and its extras range."""
+
+    @property
+    def middle_ins(self) -> range:
+        """Indices of the operands that the region `middle` sees."""
+        return range(self.DATA_OPERANDS, self.DATA_OPERANDS + self.middle_extras.value.data)
+
+    @property
+    def visible_ins(self) -> range:
+        return range(self.middle_ins.stop, len(self.ins))
+
+    def region_ins(self, index: int) -> range:
+        return self.middle_ins if index == 0 else self.visible_ins
+
+    def region_results(self, index: int) -> list[Attribute]:
+        return [f32] if index == 0 else super().region_results(index)
+
+
 @irdl_op_definition
-class BackToBackGemmOp(KernelOp):
+class BackToBackGemmOp(MiddleOp):
     """Two gemms, the first of which computes the left factor of the second:
     `t[b, m, l] = middle(sum over k of a[b, m, k] * b[b, k, l], middle extras[b, m, l])`,
     `outs[b, m, n] = epilogue(sum over l of t[b, m, l] * c[b, l, n], extras[b, m, n])`.
@@ -715,11 +747,7 @@ class BackToBackGemmOp(KernelOp):
     name = "kernel.back_to_back_gemm"
 
     groups = prop_def(IntArray)
-    middle_extras = prop_def(IntegerAttr[I64])
     keeps_middle = opt_prop_def(UnitAttr)
-    middle = region_def("single_block")
-    epilogue = region_def("single_block")
-    REGION_NAMES: ClassVar[tuple[str, ...]] = ("middle", "epilogue")
     DATA_OPERANDS: ClassVar[int] = 3
     COMPUTED_ARGUMENTS: ClassVar[int] = 1
 
@@ -747,18 +775,6 @@ class BackToBackGemmOp(KernelOp):
         b, m, _, _, middle = self.group_dims
         return (*b, *m, *middle)
 
-    @property
-    def middle_ins(self) -> range:
-        """Indices of the operands that the region `middle` sees."""
-        return range(self.DATA_OPERANDS, self.DATA_OPERANDS + self.middle_extras.value.data)
-
-    @property
-    def visible_ins(self) -> range:
-        return range(self.middle_ins.stop, len(self.ins))
-
-    def region_ins(self, index: int) -> range:
-        return self.middle_ins if index == 0 else self.visible_ins
-
     def expected_domain(self, index: int) -> Sequence[Dim] | None:
         b, m, n, k, middle = self.group_dims
         factors = (*b, *m, *k), (*b, *k, *middle), (*b, *middle, *n)
@@ -775,9 +791,6 @@ class BackToBackGemmOp(KernelOp):
 
     def ins_of_out(self, index: int) -> range:
         return self.visible_ins if index in self.finished_outs else self.middle_ins
-
-    def region_results(self, index: int) -> list[Attribute]:
-        return [f32] if index == 0 else super().region_results(index)
 
     def _verify_maps(self) -> None:
         # Before the maps are asked for groups of dims that they may not have.
@@ -843,7 +856,7 @@ class ConvOp(KernelOp):
 
 
 @irdl_op_definition
-class ConvPoolOp(KernelOp):
+class ConvPoolOp(MiddleOp):
     """A convolution and a pool of its result, such as a network's first layers:
     `t[n, h, w, o] = middle(the sums of kernel.conv, middle extras[n, h, w, o])`,
     `outs[n, p, q, o] = epilogue(kind of the window of t, extras[n, p, q, o])`.
@@ -865,10 +878,6 @@ class ConvPoolOp(KernelOp):
     pool_strides = prop_def(IntArray)
     pool_padding = prop_def(IntArray)
     count_include_pad = opt_prop_def(UnitAttr)
-    middle_extras = prop_def(IntegerAttr[I64])
-    middle = region_def("single_block")
-    epilogue = region_def("single_block")
-    REGION_NAMES: ClassVar[tuple[str, ...]] = ("middle", "epilogue")
     DATA_OPERANDS: ClassVar[int] = 2
     COMPUTED_ARGUMENTS: ClassVar[int] = 1
 
@@ -889,25 +898,10 @@ class ConvPoolOp(KernelOp):
             pixels.append(floordiv(room, self.strides.get_values()[i]) + 1)
         return (image.sizes[0], *pixels, *self.channel_dims)
 
-    @property
-    def middle_ins(self) -> range:
-        """Indices of the operands that the region `middle` sees."""
-        return range(self.DATA_OPERANDS, self.DATA_OPERANDS + self.middle_extras.value.data)
-
-    @property
-    def visible_ins(self) -> range:
-        return range(self.middle_ins.stop, len(self.ins))
-
-    def region_ins(self, index: int) -> range:
-        return self.middle_ins if index == 0 else self.visible_ins
-
     def expected_domain(self, index: int) -> Sequence[Dim] | None:
         if index < self.DATA_OPERANDS:
             return None
         return self.middle_domain if index in self.middle_ins else self.domain
-
-    def region_results(self, index: int) -> list[Attribute]:
-        return [f32] if index == 0 else super().region_results(index)
 
     def _verify_maps(self) -> None:
         # Before the maps are asked for dims that they may not have.

@@ -23,6 +23,7 @@ from ait.dialects.kernel import (
     GemmOp,
     GemmRowwiseOp,
     KernelOp,
+    MiddleOp,
     ProductOp,
     ReduceOp,
 )
@@ -287,6 +288,6 @@ def _inner_domain(op: KernelOp) -> tuple[Dim, ...]:
     """The dims over which regions before the last run."""
     if isinstance(op, ReduceOp):
         return op.full_domain
-    if isinstance(op, BackToBackGemmOp | ConvPoolOp):
+    if isinstance(op, MiddleOp):
         return op.middle_domain
     return op.domain

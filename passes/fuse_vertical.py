@@ -21,12 +21,12 @@ from xdsl.transforms.dead_code_elimination import dce
 from ait.dialects.accessor import AccessMap, AssembleOp
 from ait.dialects.kernel import (
     AttentionOp,
-    BackToBackGemmOp,
     CopyOp,
     EmptyOp,
     GemmRowwiseOp,
     IndexOp,
     KernelOp,
+    MiddleOp,
     PointwiseOp,
     ReduceKind,
     ReduceOp,
@@ -568,7 +568,7 @@ def _with_computed_operand(
     if isinstance(op, ReduceOp) and index in op.visible_ins:
         extras = op.extras.value.data + len(carried) - 1
         properties["extras"] = IntegerAttr(extras, i64)
-    if isinstance(op, BackToBackGemmOp) and index in op.middle_ins:
+    if isinstance(op, MiddleOp) and index in op.middle_ins:
         extras = op.middle_extras.value.data + len(carried) - 1
         properties["middle_extras"] = IntegerAttr(extras, i64)
     return rebuilt(
