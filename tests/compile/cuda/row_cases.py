@@ -18,6 +18,19 @@ NORMAL = """{
 }"""
 
 
+_SUM_AND_NORM = """prologue {
+          ^bb0(%p : f32, %q : f32, %c : f32, %d : f32):
+            %0 = arith.addf %p, %q : f32
+            kernel.yield %0 : f32
+          } epilogue {
+          ^bb0(%y : f32, %v : f32, %p : f32, %q : f32, %c : f32, %d : f32):
+            %0 = arith.mulf %y, %c : f32
+            %1 = arith.addf %0, %d : f32
+            kernel.yield %1, %v : f32, f32
+          }"""
+"""Regions of a norm of a sum of two, scaled and shifted, which stores the sum too."""
+
+
 def _map(offset: int, sizes: Sequence[int | str], strides: Sequence[int | str]) -> str:
     return f"<offset {offset}, sizes [{_list(sizes)}], strides [{_list(strides)}]>"
 
@@ -72,16 +85,7 @@ def layer_norm(
         f"""kernel.rowwise ins(%x : {x}, %r : {x}, %g {per_col} : {g}, %b {per_col} : {g})
           outs(%o : {x}, %s : {x})
           {{eps = 1.0e-5 : f64, kind = #kernel.rowwise_kind layer_norm, reduced = 1 : i64}}
-          prologue {{
-          ^bb0(%p : f32, %q : f32, %c : f32, %d : f32):
-            %0 = arith.addf %p, %q : f32
-            kernel.yield %0 : f32
-          }} epilogue {{
-          ^bb0(%y : f32, %v : f32, %p : f32, %q : f32, %c : f32, %d : f32):
-            %0 = arith.mulf %y, %c : f32
-            %1 = arith.addf %0, %d : f32
-            kernel.yield %1, %v : f32, f32
-          }}""",
+          {_SUM_AND_NORM}""",
         outs=("o", "s"),
         config=config,
     )
@@ -113,16 +117,7 @@ def group_norm(
         f"""kernel.rowwise ins(%x {whole} : {x}, %t {per_image} : {t}, %g {per_channel} : {g},
             %b {per_channel} : {g}) outs(%o {whole} : {x}, %s {whole} : {x})
           {{eps = 1.0e-5 : f64, kind = #kernel.rowwise_kind {kind}, reduced = 2 : i64}}
-          prologue {{
-          ^bb0(%p : f32, %q : f32, %c : f32, %d : f32):
-            %0 = arith.addf %p, %q : f32
-            kernel.yield %0 : f32
-          }} epilogue {{
-          ^bb0(%y : f32, %v : f32, %p : f32, %q : f32, %c : f32, %d : f32):
-            %0 = arith.mulf %y, %c : f32
-            %1 = arith.addf %0, %d : f32
-            kernel.yield %1, %v : f32, f32
-          }}""",
+          {_SUM_AND_NORM}""",
         outs=("o", "s"),
         config=config,
     )
