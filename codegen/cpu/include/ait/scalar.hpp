@@ -1,4 +1,5 @@
-// Scalar arithmetic of generated kernels: storage types, conversions and elementary functions.
+// Scalar arithmetic of generated kernels: elementary functions, and with ait/storage.hpp and
+// ait/convert.hpp storage types and conversions.
 //
 // Everything here is free of undefined behaviour and, unless said otherwise, free of branches, so
 // that a compiler turns a loop over any of these functions into vector code with
@@ -15,178 +16,22 @@
 #define AIT_INLINE inline __attribute__((always_inline))
 
 #include "ait/integers.hpp"
+#include "ait/storage.hpp"
 
 namespace ait {
 
-template <typename To, typename From>
-AIT_INLINE To bit_cast(const From& from) {
-  static_assert(sizeof(To) == sizeof(From));
-  To to;
-  std::memcpy(&to, &from, sizeof(to));
-  return to;
-}
+using portable::bfloat16_to_float;
+using portable::float8_e4m3_to_float;
+using portable::float_to_bfloat16;
+using portable::float_to_float8_e4m3;
+using portable::float_to_half;
+using portable::half_to_float;
 
-// ---------------------------------------------------------------------------------------------
-// Storage types. They only store: arithmetic happens in float.
+}  // namespace ait
 
-struct half_t {
-  std::uint16_t bits;
-};
+#include "ait/convert.hpp"
 
-struct bfloat16_t {
-  std::uint16_t bits;
-};
-
-/// Sign, four bits of exponent (bias 7), three of mantissa. There are no infinities; all ones is NaN, and
-/// 448 the largest number.
-struct float8_e4m3_t {
-  std::uint8_t bits;
-};
-
-/// Exact: every half is a float. Written with integer operations so that it vectorises anywhere.
-AIT_INLINE float half_to_float(std::uint16_t half) {
-  const std::uint32_t magnitude = static_cast<std::uint32_t>(half & 0x7fffu) << 13;
-  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
-  // Multiplying by 2^112 moves the exponent bias from 15 to 127 and normalises subnormals.
-  const float scaled = bit_cast<float>(magnitude) * 0x1p112f;
-  const std::uint32_t finite = bit_cast<std::uint32_t>(scaled);
-  const std::uint32_t special = magnitude | 0x7f800000u;
-  return bit_cast<float>(sign | (magnitude >= 0x0f800000u ? special : finite));
-}
-
-/// Rounds to nearest, ties to even; too large becomes infinity, NaN stays NaN.
-AIT_INLINE std::uint16_t float_to_half(float value) {
-  const std::uint32_t bits = bit_cast<std::uint32_t>(value);
-  const std::uint32_t sign = (bits >> 16) & 0x8000u;
-  const std::uint32_t magnitude = bits & 0x7fffffffu;
-  // Below 2^-14 the result is subnormal: adding 0.5 makes the FPU round at the right bit.
-  const std::uint32_t subnormal =
-      bit_cast<std::uint32_t>(bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
-  const std::uint32_t odd = (magnitude >> 13) & 1u;
-  const std::uint32_t normal = (magnitude + 0xc8000fffu + odd) >> 13;
-  std::uint32_t result = magnitude < 0x38800000u ? subnormal : normal;
-  result = magnitude >= 0x47800000u ? 0x7c00u : result;
-  result = magnitude > 0x7f800000u ? 0x7e00u : result;
-  return static_cast<std::uint16_t>(sign | result);
-}
-
-AIT_INLINE float bfloat16_to_float(std::uint16_t value) {
-  return bit_cast<float>(static_cast<std::uint32_t>(value) << 16);
-}
-
-/// Rounds to nearest, ties to even; NaN stays NaN.
-AIT_INLINE std::uint16_t float_to_bfloat16(float value) {
-  const std::uint32_t bits = bit_cast<std::uint32_t>(value);
-  const std::uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-  const std::uint32_t nan = bits | 0x400000u;
-  return static_cast<std::uint16_t>(((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded) >> 16);
-}
-
-/// Exact. Multiplying by 2^120 moves the exponent bias from 7 to 127 and normalises subnormals.
-AIT_INLINE float float8_e4m3_to_float(std::uint8_t value) {
-  const std::uint32_t magnitude = static_cast<std::uint32_t>(value & 0x7fu) << 20;
-  const std::uint32_t sign = static_cast<std::uint32_t>(value & 0x80u) << 24;
-  const std::uint32_t finite = bit_cast<std::uint32_t>(bit_cast<float>(magnitude) * 0x1p120f);
-  return bit_cast<float>(sign | (magnitude == 0x07f00000u ? 0x7fc00000u : finite));
-}
-
-/// Rounds to nearest, ties to even; what would round to more than 448 becomes NaN, as NaN does.
-AIT_INLINE std::uint8_t float_to_float8_e4m3(float value) {
-  const std::uint32_t bits = bit_cast<std::uint32_t>(value);
-  const std::uint32_t magnitude = bits & 0x7fffffffu;
-  // Below 2^-6 the result is subnormal: adding 2^14 makes the FPU round at the right bit.
-  const std::uint32_t subnormal =
-      bit_cast<std::uint32_t>(bit_cast<float>(magnitude) + 0x1p14f) - 0x46800000u;
-  const std::uint32_t odd = (magnitude >> 20) & 1u;
-  const std::uint32_t normal = (magnitude + 0xc407ffffu + odd) >> 20;
-  std::uint32_t result = magnitude < 0x3c800000u ? subnormal : normal;
-  result = magnitude > 0x43e80000u ? 0x7fu : result;
-  return static_cast<std::uint8_t>(((bits >> 24) & 0x80u) | result);
-}
-
-/// The type in which a value of storage type T is computed.
-template <typename T>
-struct compute_type {
-  using type = T;
-};
-template <>
-struct compute_type<half_t> {
-  using type = float;
-};
-template <>
-struct compute_type<bfloat16_t> {
-  using type = float;
-};
-template <>
-struct compute_type<float8_e4m3_t> {
-  using type = float;
-};
-template <typename T>
-using compute_t = typename compute_type<T>::type;
-
-// ---------------------------------------------------------------------------------------------
-// Conversions.
-
-namespace detail {
-
-template <typename T>
-inline constexpr bool is_storage_only =
-    std::is_same_v<T, half_t> || std::is_same_v<T, bfloat16_t> ||
-    std::is_same_v<T, float8_e4m3_t>;
-
-/// Truncates toward zero and saturates; NaN becomes 0.
-template <typename To>
-AIT_INLINE To saturate(float value) {
-  // 2^(bits-1) is exact in float, the largest integer itself may not be.
-  constexpr float limit = -static_cast<float>(std::numeric_limits<To>::min());
-  const bool low = value < -limit;
-  const bool high = value >= limit;
-  const bool inside = value >= -limit && value < limit;
-  const To truncated = static_cast<To>(inside ? value : 0.0f);
-  return low ? std::numeric_limits<To>::min() : high ? std::numeric_limits<To>::max() : truncated;
-}
-
-}  // namespace detail
-
-/// The conversion of `cast`: float to int truncates and saturates, int to int wraps, to bool is != 0.
-template <typename To, typename From>
-AIT_INLINE To convert(From value) {
-  if constexpr (std::is_same_v<To, From>) {
-    return value;
-  } else if constexpr (std::is_same_v<From, half_t>) {
-    return convert<To>(half_to_float(value.bits));
-  } else if constexpr (std::is_same_v<From, bfloat16_t>) {
-    return convert<To>(bfloat16_to_float(value.bits));
-  } else if constexpr (std::is_same_v<From, float8_e4m3_t>) {
-    return convert<To>(float8_e4m3_to_float(value.bits));
-  } else if constexpr (std::is_same_v<To, half_t>) {
-    return half_t{float_to_half(convert<float>(value))};
-  } else if constexpr (std::is_same_v<To, bfloat16_t>) {
-    return bfloat16_t{float_to_bfloat16(convert<float>(value))};
-  } else if constexpr (std::is_same_v<To, float8_e4m3_t>) {
-    return float8_e4m3_t{float_to_float8_e4m3(convert<float>(value))};
-  } else if constexpr (std::is_same_v<To, bool>) {
-    return value != From(0);
-  } else if constexpr (std::is_floating_point_v<To>) {
-    return static_cast<To>(value);
-  } else if constexpr (std::is_floating_point_v<From>) {
-    return detail::saturate<To>(static_cast<float>(value));
-  } else {
-    return static_cast<To>(static_cast<std::make_unsigned_t<To>>(value));
-  }
-}
-
-/// Reads element `index` of `data` as a value of type To.
-template <typename To, typename T>
-AIT_INLINE To load(const T* data, std::int64_t index) {
-  return convert<To>(data[index]);
-}
-
-/// Writes `value` as element `index` of `data`, rounding once to the storage type.
-template <typename T, typename V>
-AIT_INLINE void store(T* data, std::int64_t index, V value) {
-  data[index] = convert<T>(value);
-}
+namespace ait {
 
 // ---------------------------------------------------------------------------------------------
 // Elementary operations.

@@ -18,48 +18,18 @@
 #define AIT_INLINE __host__ __device__ __forceinline__
 
 #include "ait/integers.hpp"
+#include "ait/storage.hpp"
 
 namespace ait {
 
-template <typename To, typename From>
-AIT_INLINE To bit_cast(const From& from) {
-  static_assert(sizeof(To) == sizeof(From));
-  To to;
-  memcpy(&to, &from, sizeof(to));
-  return to;
-}
-
 // ---------------------------------------------------------------------------------------------
-// Storage types. They only store: arithmetic happens in float.
+// Floats of storage types, by instructions where there are some.
 
-struct half_t {
-  std::uint16_t bits;
-};
+using portable::bfloat16_to_float;
 
-struct bfloat16_t {
-  std::uint16_t bits;
-};
-
-/// Sign, four bits of exponent (bias 7), three of mantissa. There are no infinities; all ones is NaN, and
-/// 448 the largest number.
-struct float8_e4m3_t {
-  std::uint8_t bits;
-};
-
-#if defined(__HIP__) || defined(__HIPCC__)
-
-AIT_INLINE float half_to_float(std::uint16_t half) {
-  return static_cast<float>(bit_cast<_Float16>(half));
-}
-
-/// Rounds to nearest, ties to even.
-AIT_INLINE std::uint16_t float_to_half(float value) {
-  return bit_cast<std::uint16_t>(static_cast<_Float16>(value));
-}
+#if defined(__CUDA_ARCH__)
 
 // CUDA's headers of 16-bit types would take a third of the time that a kernel compiles.
-#elif defined(__CUDA_ARCH__)
-
 AIT_INLINE float half_to_float(std::uint16_t half) {
   float value;
   asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
@@ -78,163 +48,55 @@ AIT_INLINE std::uint16_t float_to_bfloat16(float value) {
   return bits;
 }
 
-#else  // the host, as the CPU's header does it
+#elif defined(__HIP__) || defined(__HIPCC__)
 
-/// Exact: every half is a float.
 AIT_INLINE float half_to_float(std::uint16_t half) {
-  const std::uint32_t magnitude = static_cast<std::uint32_t>(half & 0x7fffu) << 13;
-  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
-  // Multiplying by 2^112 moves the exponent bias from 15 to 127 and normalises subnormals.
-  const float scaled = bit_cast<float>(magnitude) * 0x1p112f;
-  const std::uint32_t finite = bit_cast<std::uint32_t>(scaled);
-  const std::uint32_t special = magnitude | 0x7f800000u;
-  return bit_cast<float>(sign | (magnitude >= 0x0f800000u ? special : finite));
+  return static_cast<float>(bit_cast<_Float16>(half));
 }
 
-/// Rounds to nearest, ties to even; too large becomes infinity, NaN stays NaN.
+/// Rounds to nearest, ties to even.
 AIT_INLINE std::uint16_t float_to_half(float value) {
-  const std::uint32_t bits = bit_cast<std::uint32_t>(value);
-  const std::uint32_t sign = (bits >> 16) & 0x8000u;
-  const std::uint32_t magnitude = bits & 0x7fffffffu;
-  // Below 2^-14 the result is subnormal: adding 0.5 makes the FPU round at the right bit.
-  const std::uint32_t subnormal =
-      bit_cast<std::uint32_t>(bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
-  const std::uint32_t odd = (magnitude >> 13) & 1u;
-  const std::uint32_t normal = (magnitude + 0xc8000fffu + odd) >> 13;
-  std::uint32_t result = magnitude < 0x38800000u ? subnormal : normal;
-  result = magnitude >= 0x47800000u ? 0x7c00u : result;
-  result = magnitude > 0x7f800000u ? 0x7e00u : result;
-  return static_cast<std::uint16_t>(sign | result);
+  return bit_cast<std::uint16_t>(static_cast<_Float16>(value));
 }
+
+using portable::float_to_bfloat16;
+
+#else  // the host
+
+using portable::float_to_bfloat16;
+using portable::float_to_half;
+using portable::half_to_float;
 
 #endif
 
-#if !defined(__CUDA_ARCH__)
-/// Rounds to nearest, ties to even; NaN stays NaN.
-AIT_INLINE std::uint16_t float_to_bfloat16(float value) {
-  const std::uint32_t bits = bit_cast<std::uint32_t>(value);
-  const std::uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-  const std::uint32_t nan = bits | 0x400000u;
-  return static_cast<std::uint16_t>(((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded) >> 16);
-}
-#endif
-
-AIT_INLINE float bfloat16_to_float(std::uint16_t value) {
-  return bit_cast<float>(static_cast<std::uint32_t>(value) << 16);
-}
-
-/// Exact. Multiplying by 2^120 moves the exponent bias from 7 to 127 and normalises subnormals.
-AIT_INLINE float float8_e4m3_to_float(std::uint8_t value) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+
+AIT_INLINE float float8_e4m3_to_float(std::uint8_t value) {
   std::uint32_t halves;
   asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(static_cast<std::uint16_t>(value)));
   return half_to_float(static_cast<std::uint16_t>(halves));
-#else
-  const std::uint32_t magnitude = static_cast<std::uint32_t>(value & 0x7fu) << 20;
-  const std::uint32_t sign = static_cast<std::uint32_t>(value & 0x80u) << 24;
-  const std::uint32_t finite = bit_cast<std::uint32_t>(bit_cast<float>(magnitude) * 0x1p120f);
-  return bit_cast<float>(sign | (magnitude == 0x07f00000u ? 0x7fc00000u : finite));
-#endif
 }
 
 /// Rounds to nearest, ties to even; what would round to more than 448 becomes NaN, as NaN does.
 AIT_INLINE std::uint8_t float_to_float8_e4m3(float value) {
-  const std::uint32_t bits = bit_cast<std::uint32_t>(value);
-  const std::uint32_t magnitude = bits & 0x7fffffffu;
-  constexpr std::uint32_t kLast = 0x43e80000u, kNan = 0x7fu;  // 464 rounds to 448, which is even
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+  const std::uint32_t magnitude = bit_cast<std::uint32_t>(value) & 0x7fffffffu;
   std::uint16_t pair;  // saturated
   asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(0.0f), "f"(value));
-  return static_cast<std::uint8_t>(magnitude > kLast ? kNan : pair);
+  return static_cast<std::uint8_t>(magnitude > detail::kFloat8Last ? 0x7fu : pair);
+}
+
 #else
-  // Below 2^-6 the result is subnormal: adding 2^14 makes the FPU round at the right bit.
-  const std::uint32_t subnormal =
-      bit_cast<std::uint32_t>(bit_cast<float>(magnitude) + 0x1p14f) - 0x46800000u;
-  const std::uint32_t odd = (magnitude >> 20) & 1u;
-  const std::uint32_t normal = (magnitude + 0xc407ffffu + odd) >> 20;
-  const std::uint32_t result = magnitude < 0x3c800000u ? subnormal : normal;
-  return static_cast<std::uint8_t>(magnitude > kLast ? kNan : ((bits >> 24) & 0x80u) | result);
+
+using portable::float8_e4m3_to_float;
+using portable::float_to_float8_e4m3;
+
 #endif
-}
 
-/// The type in which a value of storage type T is computed.
-template <typename T>
-struct compute_type {
-  using type = T;
-};
-template <>
-struct compute_type<half_t> {
-  using type = float;
-};
-template <>
-struct compute_type<bfloat16_t> {
-  using type = float;
-};
-template <>
-struct compute_type<float8_e4m3_t> {
-  using type = float;
-};
-template <typename T>
-using compute_t = typename compute_type<T>::type;
+}  // namespace ait
 
-// ---------------------------------------------------------------------------------------------
-// Conversions.
+#include "ait/convert.hpp"
 
-namespace detail {
-
-/// Truncates toward zero and saturates; NaN becomes 0.
-template <typename To>
-AIT_INLINE To saturate(float value) {
-  constexpr To highest = static_cast<To>(static_cast<std::make_unsigned_t<To>>(-1) / 2);
-  constexpr To lowest = static_cast<To>(-highest - 1);
-  // 2^(bits-1) is exact in float, the largest integer itself may not be.
-  constexpr float limit = -static_cast<float>(lowest);
-  const bool inside = value >= -limit && value < limit;
-  const To truncated = static_cast<To>(inside ? value : 0.0f);
-  return value < -limit ? lowest : value >= limit ? highest : truncated;
-}
-
-}  // namespace detail
-
-/// The conversion of `cast`: float to int truncates and saturates, int to int wraps, to bool is != 0.
-template <typename To, typename From>
-AIT_INLINE To convert(From value) {
-  if constexpr (std::is_same_v<To, From>) {
-    return value;
-  } else if constexpr (std::is_same_v<From, half_t>) {
-    return convert<To>(half_to_float(value.bits));
-  } else if constexpr (std::is_same_v<From, bfloat16_t>) {
-    return convert<To>(bfloat16_to_float(value.bits));
-  } else if constexpr (std::is_same_v<From, float8_e4m3_t>) {
-    return convert<To>(float8_e4m3_to_float(value.bits));
-  } else if constexpr (std::is_same_v<To, half_t>) {
-    return half_t{float_to_half(convert<float>(value))};
-  } else if constexpr (std::is_same_v<To, bfloat16_t>) {
-    return bfloat16_t{float_to_bfloat16(convert<float>(value))};
-  } else if constexpr (std::is_same_v<To, float8_e4m3_t>) {
-    return float8_e4m3_t{float_to_float8_e4m3(convert<float>(value))};
-  } else if constexpr (std::is_same_v<To, bool>) {
-    return value != From(0);
-  } else if constexpr (std::is_floating_point_v<To>) {
-    return static_cast<To>(value);
-  } else if constexpr (std::is_floating_point_v<From>) {
-    return detail::saturate<To>(static_cast<float>(value));
-  } else {
-    return static_cast<To>(static_cast<std::make_unsigned_t<To>>(value));
-  }
-}
-
-/// Reads element `index` of `data` as a value of type To.
-template <typename To, typename T>
-AIT_INLINE To load(const T* data, std::int64_t index) {
-  return convert<To>(data[index]);
-}
-
-/// Writes `value` as element `index` of `data`, rounding once to the storage type.
-template <typename T, typename V>
-AIT_INLINE void store(T* data, std::int64_t index, V value) {
-  data[index] = convert<T>(value);
-}
+namespace ait {
 
 // ---------------------------------------------------------------------------------------------
 // Elementary operations.
