@@ -30,11 +30,10 @@ from ait.dialects.graph import (
 from ait.dialects.kernel import GemmOp
 from ait.dialects.symbolic import dim_product, dims_of, element_of
 from ait.passes.derived import DerivedParameters
-from ait.passes.fusion.factors import NARROW
 from ait.passes.lower_movement import VIEWS
 from ait.passes.masks import is_mask_code, only_code_reads
 from ait.passes.remarks import remark
-from ait.passes.target import TargetInfo, find_target
+from ait.passes.target import TargetInfo, find_target, is_narrow
 
 NAME = "fold-constants"
 
@@ -149,9 +148,11 @@ def _path_to_narrow(value: SSAValue, axis: int) -> list[Operation]:
     by what does not vary along an axis; nothing if it is made in another way."""
     op = value.owner
     match op:
-        case CastOp() if element_of(value) in NARROW or not isinstance(element_of(value), AnyFloat):
+        case CastOp() if is_narrow(element_of(value)) or not isinstance(
+            element_of(value), AnyFloat
+        ):
             return []
-        case CastOp(x=x) if element_of(x) in NARROW:
+        case CastOp(x=x) if is_narrow(element_of(x)):
             return [op]
         case CastOp(x=x) | NegOp(x=x):
             steps = [(x, axis)] if isinstance(element_of(x), AnyFloat) else []

@@ -126,8 +126,8 @@ class KernelCapability:
     strided_results: bool = True
     """Whether results may be written through any access map."""
     narrow_factors: frozenset[str] = frozenset()
-    """Element types of 8 bits that both factors may be: i8, whose products are added exactly, or
-    f8E4M3FN, in f32."""
+    """Those of `NARROW_FACTORS` that both factors may be: products of i8 are added exactly, of
+    f8E4M3FN in f32."""
     aligned: AlignedAccess | None = None
     """What the fast kernels ask of addresses; None if there is one speed."""
     rows: RowTile | None = None
@@ -136,6 +136,16 @@ class KernelCapability:
     alone: float | None = None
     """Of reductions: how many times its share of the memory's bandwidth a unit reaches while the
     others idle; None if it is not worth knowing."""
+
+
+NARROW_FACTORS = frozenset({"i8", "f8E4M3FN"})
+"""Element types of 8 bits, as IR text, that targets may have instructions to multiply, but none for
+other arithmetic."""
+
+
+def is_narrow(element: Attribute) -> bool:
+    """Whether an element type is one of `NARROW_FACTORS`."""
+    return str(element) in NARROW_FACTORS
 
 
 @dataclass(frozen=True)
@@ -239,7 +249,6 @@ class NoSharedLaunches:
 
 _KINDS = [kind for kind in Kernel.operations if issubclass(kind, KernelOp)]
 _MULTIPLYING = (AttentionOp, ConvOp, DualGemmOp, GemmOp)
-NARROW_FACTORS = frozenset({"i8", "f8E4M3FN"})
 _ALIGNED = AlignedAccess(bytes=16, speed_without=0.25)
 
 _ANY_DEVICE = DeviceDescription(

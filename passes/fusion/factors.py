@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import AnyFloat, FloatAttr, f8E4M3FN, f32, i8
+from xdsl.dialects.builtin import AnyFloat, FloatAttr, f32, i8
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
@@ -29,13 +29,10 @@ from ait.passes.origins import joined_location
 from ait.passes.regions import Remap, identity_region, inline, is_identity, only_rounds
 from ait.passes.remarks import describe, remark
 from ait.passes.stages import Stage, stage_of
-from ait.passes.target import TargetInfo
+from ait.passes.target import TargetInfo, is_narrow
 
 _MODERATE = 2.0**16
 """Scales up to this, and their inverses, leave sums of products within f32 on either side."""
-
-NARROW = frozenset({i8, f8E4M3FN})
-"""Types whose products targets may have instructions for, but no arithmetic of their own."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ def _code_of(stage: Stage, position: int) -> Region | None:
     body = stage.body
     if len(stage.reads) == 1 and only_rounds(body, element):
         return identity_region([stage.reads[0].compute_type])
-    if len(stage.reads) == 1 and stage.reads[0].element in NARROW:
+    if len(stage.reads) == 1 and is_narrow(stage.reads[0].element):
         widened = _after_widening(body, stage.reads[0].element)
         if widened is None:
             return None
@@ -290,7 +287,7 @@ def _dequantisation(value: SSAValue) -> list[Preparation]:
     and scaling; none if it is made in another way."""
     for prepared in _preparations(value, of_narrow=True):
         source = prepared.source
-        if source.element in NARROW and element_of(value) not in NARROW:
+        if is_narrow(source.element) and not is_narrow(element_of(value)):
             return [prepared]
         before = _dequantisation(source.base)
         if before:
@@ -302,7 +299,7 @@ def _dequantises(given: Attribute, wanted: Attribute) -> bool:
     """Whether a step of a dequantisation may be left out: results of a step are rounded to what it
     is stored as, those of a product that scales its sums are not."""
     floats = isinstance(given, AnyFloat) and isinstance(wanted, AnyFloat)
-    return _widens(given, wanted) or (floats and not NARROW.intersection((given, wanted)))
+    return _widens(given, wanted) or (floats and not is_narrow(given) and not is_narrow(wanted))
 
 
 def _narrow_gemm(op: GemmOp, chains: Sequence[Sequence[Preparation]]) -> GemmOp | None:
@@ -420,7 +417,7 @@ def _found(op: GemmOp | AttentionOp, index: int) -> Preparation | None:
     scaled = prepared is not None and prepared.code is not None
     if prepared is None or not _accepts(op, index, scaled):
         return None
-    if prepared.source.element in NARROW and not isinstance(op, GemmOp):
+    if is_narrow(prepared.source.element) and not isinstance(op, GemmOp):
         return None
     uses = op.ins[index].uses
     if prepared.stage.moves_only or all(_accepts(u.operation, u.index, scaled) for u in uses):
@@ -493,7 +490,7 @@ def _attempts(
         if len(elements) == 1 and str(elements.pop()) in narrow:
             yield [p for chain in chains for p in chain], _narrow_gemm(op, chains)
         for index, prepared in found.items():
-            if prepared.source.element not in NARROW or element_of(op.ins[index]) in NARROW:
+            if not is_narrow(prepared.source.element) or is_narrow(element_of(op.ins[index])):
                 yield [prepared], gemm_without(op, index, prepared)
         return
     for together in _ATTENDED:
