@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -33,6 +33,7 @@ from ait.passes.derived import DerivedParameters
 from ait.passes.lower_movement import VIEWS
 from ait.passes.masks import is_mask_code, only_code_reads
 from ait.passes.remarks import remark
+from ait.passes.search import first_path
 from ait.passes.target import TargetInfo, find_target, is_narrow
 
 NAME = "fold-constants"
@@ -143,32 +144,39 @@ def _summed_axis(op: LinearOp | MatmulOp, index: int) -> int:
     return max(0, last - 1) if index == 1 and isinstance(op, MatmulOp) else last
 
 
+_AxisOf = tuple[SSAValue, int]
+"""A value that a factor is made of, and the axis of it that the product sums over."""
+
+
 def _path_to_narrow(value: SSAValue, axis: int) -> list[Operation]:
     """The ops, the last one first, that widen numbers of 8 bits to a value, permute and scale them
     by what does not vary along an axis; nothing if it is made in another way."""
+    return first_path((value, axis), _steps_to_narrow)
+
+
+def _steps_to_narrow(made: _AxisOf) -> Sequence[tuple[Operation, _AxisOf | None]]:
+    """The op that makes a value if it is of those, with each operand that it may widen (None: of 8
+    bits), permute or scale."""
+    value, axis = made
     op = value.owner
     match op:
         case CastOp() if is_narrow(element_of(value)) or not isinstance(
             element_of(value), AnyFloat
         ):
-            return []
+            return ()
         case CastOp(x=x) if is_narrow(element_of(x)):
-            return [op]
+            return [(op, None)]
         case CastOp(x=x) | NegOp(x=x):
-            steps = [(x, axis)] if isinstance(element_of(x), AnyFloat) else []
+            return [(op, (x, axis))] if isinstance(element_of(x), AnyFloat) else ()
         case PermuteOp(x=x):
-            steps = [(x, op.permutation[axis])]
+            return [(op, (x, op.permutation[axis]))]
         case MulOp(lhs=lhs, rhs=rhs):
-            steps = [(x, axis) for x, by in ((lhs, rhs), (rhs, lhs)) if _scales(x, by, axis)]
+            ways = ((lhs, rhs), (rhs, lhs))
+            return [(op, (x, axis)) for x, by in ways if _scales(x, by, axis)]
         case DivOp(lhs=lhs, rhs=rhs):
-            steps = [(lhs, axis)] if _scales(lhs, rhs, axis) else []
+            return [(op, (lhs, axis))] if _scales(lhs, rhs, axis) else ()
         case _:
-            return []
-    for step in steps:
-        path = _path_to_narrow(*step)
-        if path:
-            return [op, *path]
-    return []
+            return ()
 
 
 def _scales(x: SSAValue, scale: SSAValue, axis: int) -> bool:

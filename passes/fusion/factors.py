@@ -28,6 +28,7 @@ from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
 from ait.passes.regions import Remap, identity_region, inline, is_identity, only_rounds
 from ait.passes.remarks import describe, remark
+from ait.passes.search import first_path
 from ait.passes.stages import Stage, stage_of
 from ait.passes.target import TargetInfo, is_narrow
 
@@ -285,14 +286,13 @@ def _of_results(op: GemmOp, index: int, scale: Read) -> AccessMap | None:
 def _dequantisation(value: SSAValue) -> list[Preparation]:
     """The stages, the last one first, that make a factor of numbers of 8 bits by moving, widening
     and scaling; none if it is made in another way."""
+    return first_path(value, _steps_of_dequantisation)
+
+
+def _steps_of_dequantisation(value: SSAValue) -> Iterator[tuple[Preparation, SSAValue | None]]:
     for prepared in _preparations(value, of_narrow=True):
-        source = prepared.source
-        if is_narrow(source.element) and not is_narrow(element_of(value)):
-            return [prepared]
-        before = _dequantisation(source.base)
-        if before:
-            return [prepared, *before]
-    return []
+        widens = is_narrow(prepared.source.element) and not is_narrow(element_of(value))
+        yield prepared, None if widens else prepared.source.base
 
 
 def _dequantises(given: Attribute, wanted: Attribute) -> bool:

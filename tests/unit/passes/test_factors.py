@@ -259,6 +259,24 @@ def test_rounding_to_8_bits_is_no_widening() -> None:
     assert gemms_of(model, specs, inputs, "any", 1e-5) == [("f8E4M3FN", "f8E4M3FN")]
 
 
+@pytest.mark.parametrize("element", ["i8", "f32"])
+def test_a_factor_that_is_made_in_exponentially_many_ways(element: str) -> None:
+    """Sums of one term: either side of each product may be the scale of the other."""
+
+    def model(x: Tensor, w: Tensor) -> Tensor:
+        factor = x.to("f32")
+        for _ in range(64):
+            factor = factor * factor
+        return nn.functional.linear(factor, w.to("f32"))
+
+    inputs: dict[str, Any] = {
+        "x": np.array([[-1], [0], [1]]).astype(dtype_of(element).numpy),
+        "w": np.array([[5], [-3]]).astype(dtype_of(element).numpy),
+    }
+    specs = {name: TensorSpec(inputs[name].shape, element) for name in "xw"}
+    assert len(gemms_of(model, specs, inputs, "any", 0)) == 1
+
+
 WIDTHS = {"first": 16, "second": 48}
 
 
