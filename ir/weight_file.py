@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-_UNKNOWN_TO_NUMPY = {
+_OF_ML_DTYPES = {
     "F8_E4M3": ml_dtypes.float8_e4m3fn,
     "F8_E5M2": ml_dtypes.float8_e5m2,
     "F8_E8M0": ml_dtypes.float8_e8m0fnu,
 }
-"""Types that the safetensors library reads for other frameworks only."""
+"""Types, by their names in a file, that the safetensors library reads for other frameworks only."""
 
 
 def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
@@ -28,11 +28,11 @@ def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
     with cast(Any, safe_open(path, framework="numpy")) as file:
         # It has checked the header and that all data are in the file.
         types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
-        narrow = [name for name, found in types.items() if found in _UNKNOWN_TO_NUMPY]
+        narrow = [name for name, found in types.items() if found in _OF_ML_DTYPES]
         places = _places(path) if narrow else {}
         return {
-            name: _read(path, places[name], _UNKNOWN_TO_NUMPY[found])
-            if found in _UNKNOWN_TO_NUMPY
+            name: _read(path, places[name], _OF_ML_DTYPES[found])
+            if found in _OF_ML_DTYPES
             else _given(file, name, found)
             for name, found in types.items()
         }

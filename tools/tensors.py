@@ -82,7 +82,8 @@ def read_inputs(arguments: Sequence[str]) -> dict[str, Array]:
     return found
 
 
-_UNKNOWN_TO_NUMPY = frozenset({"bfloat16", "float8_e4m3fn"})
+_WIDENED_IN_NPZ = frozenset({"bfloat16", "float8_e4m3fn"})
+"""Types that NumPy does not know when it reads a file."""
 
 
 def write_outputs(path: Path, outputs: Mapping[str, Array]) -> None:
@@ -95,9 +96,7 @@ def write_outputs(path: Path, outputs: Mapping[str, Array]) -> None:
     if path.suffix != ".npz":
         raise UsageError(f"{path}: outputs are written as .npz or .safetensors")
     plain = {
-        name: value.astype(np.float32)
-        if value.dtype.name in ("bfloat16", "float8_e4m3fn")
-        else value
+        name: value.astype(np.float32) if value.dtype.name in _WIDENED_IN_NPZ else value
         for name, value in outputs.items()
     }
     # Not np.savez: an output named like one of its parameters would be mistaken for it.

@@ -92,7 +92,7 @@ def _conflict(name: str, array: Array, other: str, values: Array) -> str | None:
     return f"conflict: {name} and {other} are one parameter, but the weights give two values"
 
 
-_UNKNOWN_TO_NUMPY = frozenset({"torch.bfloat16", "torch.float8_e4m3fn"})
+_TORCH_TYPES_WITHOUT_ARRAYS = frozenset({"torch.bfloat16", "torch.float8_e4m3fn"})
 
 
 def _as_array(value: object) -> Array:
@@ -105,8 +105,9 @@ def _as_array(value: object) -> Array:
         return value.data
     if not isinstance(value, np.ndarray) and hasattr(value, "detach"):
         tensor = cast(Any, value).detach().cpu()
-        # NumPy has no such types of its own, and f32 holds each of their values.
-        return np.asarray(tensor.float() if str(tensor.dtype) in _UNKNOWN_TO_NUMPY else tensor)
+        # f32 holds each of their values.
+        widened = str(tensor.dtype) in _TORCH_TYPES_WITHOUT_ARRAYS
+        return np.asarray(tensor.float() if widened else tensor)
     return np.asarray(value)
 
 
