@@ -11,6 +11,7 @@ from typing import cast
 from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import AttentionAttr, AttentionConfig, Products
+from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.attention import AttentionProblem
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import PACK_BYTES, WIDTHS, Lanes, aligned_to, fits, shared_values
@@ -85,6 +86,8 @@ class TensorAttention:
         problem = _problem(view, own.products is not None)
         if view.ins[0].element.bytes != own.element_bytes:
             raise Refusal(f"factors of {view.ins[0].element.name}")
+        if own.shared_bytes(problem.depth, problem.value) > HOPPER_SHARED_BYTES:
+            raise Refusal("queries, keys and values do not fit shared memory")
         axes = ("depth", "depth", "value")
         sizes = (problem.depth, problem.depth, problem.value)
         vectors = [

@@ -15,6 +15,7 @@ from typing import cast
 from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import HopperAttentionAttr, HopperAttentionConfig
+from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.attention import AttentionProblem
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import Lanes, aligned_to, fits, read_by, shared_values
@@ -78,6 +79,9 @@ class HopperAttention:
             aligned += pairs.packs(read_by(region))
         else:
             aligned += aligned_to(mask.operand, _ALIGNMENT // mask.operand.element.bytes)
+        needed = data.shared_bytes(problem.depth, problem.value, problem.adds_by_key)
+        if needed > HOPPER_SHARED_BYTES:
+            raise Refusal("queries, keys and values do not fit shared memory")
         if data.kept and ceil(problem.keys / data.tile[1]) > data.stages:
             raise Refusal(f"{problem.keys} keys in {data.stages} stages of {data.tile[1]}")
         keys = view.group("col").dim

@@ -10,6 +10,7 @@ from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import BackToBackAttr, BackToBackConfig
 from ait.codegen.cuda.cost import back_to_back_seconds, region_operations
+from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.cuda.gemm_finish import Packs
 from ait.codegen.cuda.gemm_hopper import (
     FactorMap,
@@ -148,7 +149,7 @@ def _configs(rows: int, middle: int, columns: int) -> Iterator[BackToBackConfig]
             if n >= columns + 32 or n > width:
                 continue
             stage = (m + width) * 64 * 2
-            most = (227 * 1024 - 1024) // stage
+            most = (HOPPER_SHARED_BYTES - 1024) // stage
             config = BackToBackConfig((m, width, n), min(most, _MOST_STAGES))
             if not config.problems():
                 yield config

@@ -12,6 +12,7 @@ from xdsl.ir import Attribute
 from ait.codegen.cuda.back_to_back import shapes_of
 from ait.codegen.cuda.config import BackToBackPartsAttr, BackToBackPartsConfig
 from ait.codegen.cuda.cost import back_to_back_parts_seconds, region_operations
+from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.cuda.gemm_finish import Fragments, fragments_along_columns
 from ait.codegen.cuda.gemm_hopper import (
     FactorMap,
@@ -29,7 +30,6 @@ _ALIGNMENT = 16
 """Of what TMA brings."""
 _STEP = 64
 """Factors of 16 bits along k of a tile in shared memory."""
-_SHARED_BYTES = 227 << 10
 _MOST_COLUMNS = 256
 _MOST_STAGES = 32
 _MOST_LEFT = 12
@@ -172,7 +172,7 @@ def _check(sizes: Sizes, config: BackToBackPartsConfig) -> None:
         raise Refusal("the left factor's steps do not fit")
     if sizes.middle.tiles and config.ring > sizes.slots:
         raise Refusal("the ring is longer than the middle")
-    if config.shared_bytes + sizes.held_bytes(config) > _SHARED_BYTES:
+    if config.shared_bytes + sizes.held_bytes(config) > HOPPER_SHARED_BYTES:
         raise Refusal("the tiles do not fit shared memory")
 
 

@@ -28,6 +28,7 @@ from xdsl.ir import Dialect
 from xdsl.irdl import irdl_attr_definition
 from xdsl.utils.str_enum import StrEnum
 
+from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.config_fields import ConfigAttr, omitted
 
 
@@ -179,7 +180,6 @@ class WgmmaAttr(ConfigAttr[WgmmaConfig]):
 
 _STATE_BYTES = 12
 """What a block says of a row, at most: three floats."""
-_SHARED_BYTES = 227 << 10
 _MOST_ROW_BLOCKS = 8
 
 
@@ -221,13 +221,13 @@ class WgmmaRowsConfig:
 
     def fits(self, pack: int = 1, held_bytes: int = 0, column_bytes: int = 0) -> bool:
         """Whether a block has the shared memory."""
-        return self.shared_bytes(pack, held_bytes, column_bytes) <= _SHARED_BYTES
+        return self.shared_bytes(pack, held_bytes, column_bytes) <= HOPPER_SHARED_BYTES
 
     def most_stages(self, pack: int, held_bytes: int, column_bytes: int) -> int:
         """As many steps as fit beside what is held."""
         none = replace(self, stages=0).shared_bytes(pack, held_bytes, column_bytes)
         one = replace(self, stages=1).shared_bytes(pack, held_bytes, column_bytes) - none
-        return max(0, (_SHARED_BYTES - none) // one)
+        return max(0, (HOPPER_SHARED_BYTES - none) // one)
 
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
@@ -281,7 +281,7 @@ class BackToBackConfig:
             (n <= middle, "the columns at once are no more than the middle's"),
             (middle // 4 + n // 2 <= 176, "the accumulators do not fit the registers"),
             (2 <= self.stages <= 16, "stages must be 2 to 16"),
-            (self.shared_bytes <= _SHARED_BYTES, "the tiles do not fit shared memory"),
+            (self.shared_bytes <= HOPPER_SHARED_BYTES, "the tiles do not fit shared memory"),
         )
         return [text for holds, text in checks if not holds]
 
@@ -329,7 +329,7 @@ class BackToBackPartsConfig:
             (1 <= self.left <= 16, "the steps of left factors must be 1 to 16"),
             (2 <= self.stages <= 32, "stages must be 2 to 32"),
             (1 <= self.ring <= 8, "the ring has 1 to 8 slots"),
-            (self.shared_bytes <= _SHARED_BYTES, "the tiles do not fit shared memory"),
+            (self.shared_bytes <= HOPPER_SHARED_BYTES, "the tiles do not fit shared memory"),
         )
         return [text for holds, text in checks if not holds]
 
@@ -407,6 +407,7 @@ class MmaConfig:
             (2 <= self.stages <= 8, "stages must be 2 to 8"),
             (m * n <= 128 * 32 * rows * columns, "the accumulators do not fit the registers"),
             (1 <= self.blocks <= 8, "a multiprocessor holds 1 to 8 blocks"),
+            (self.shared_bytes <= HOPPER_SHARED_BYTES, "the tiles do not fit shared memory"),
         )
         return [text for holds, text in checks if not holds]
 
@@ -507,7 +508,10 @@ class HopperConvConfig:
             (1 <= self.split <= 8, "a cluster has 1 to 8 blocks"),
             (registers <= most, "the accumulators do not fit the registers"),
         )
-        return [text for holds, text in checks if not holds]
+        problems = [text for holds, text in checks if not holds]
+        if not problems and self.stages > self.most_stages(HOPPER_SHARED_BYTES):
+            problems.append("the tiles do not fit shared memory")
+        return problems
 
 
 @irdl_attr_definition
@@ -530,7 +534,7 @@ class StemConvConfig:
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
         checks = (
-            (self.rows >= 1, "a strip has rows"),
+            (1 <= self.rows <= 1024, "a strip has 1 to 1024 rows"),
             (1 <= self.warpgroups <= 4, "1 to 4 warpgroups multiply"),
             (2 <= self.stages <= 16, "stages must be 2 to 16"),
         )
@@ -582,13 +586,22 @@ class InterleavedRowsConfig:
     cluster: int
     items: int
 
+    @property
+    def least_kept_bytes(self) -> int:
+        """What a block keeps of rows whose elements are bytes, and no more than a pack has."""
+        return self.items * self.places * max(self.rows, self.vector)
+
     def problems(self) -> list[str]:
         """What the kernel would refuse."""
+        threads = self.places * -(-self.rows // max(1, self.vector))
+        fits = self.least_kept_bytes < HOPPER_SHARED_BYTES
         checks = (
             (self.rows >= 1 and self.places >= 1, "rows and places must be at least 1"),
             (self.vector in (1, 2, 4, 8, 16), "vector must be 1, 2, 4, 8 or 16"),
+            (threads <= 1024, f"a block has up to 1024 threads, not {threads} or more"),
             (self.cluster in (1, 2, 4, 8), "a cluster has 1, 2, 4 or 8 blocks"),
             (self.items >= 0, "items must be 0 or more"),
+            (fits, "the packs that are kept do not fit shared memory"),
         )
         return [text for holds, text in checks if not holds]
 
@@ -714,26 +727,22 @@ class HopperAttentionConfig:
         groups = self.warpgroups + (1 if self.producer else 0)
         return _REGISTERS // self.blocks // (128 * groups) // 8 * 8
 
-    def shared_bytes(self, depth: int, value: int) -> int:
-        """For the queries, and the keys and values of all stages."""
+    def shared_bytes(self, depth: int, value: int, starts: bool = False) -> int:
+        """For the queries, and the keys and values of all stages. `starts`: scores begin with what
+        was added up for each key."""
         rows, columns = self.tile
         depth, value = (-(-size // 64) * 128 for size in (depth, value))
         queries = 2 if self.persistent else 1
         if self.kept:
             queries, rows = queries * self.warpgroups, 64
         mask = rows * -(-columns // 64) * 128 if self.staged else 0
-        stage = columns * (depth + value) + mask + 32
+        start = columns * 4 if starts and self.producer else 0
+        stage = columns * (depth + value) + mask + start + 32
         return queries * (rows * depth + 16) + self.stages * stage
-
-    @property
-    def start_bytes(self) -> int:
-        """More of shared memory where scores begin with what was added up for each key."""
-        return self.stages * self.tile[1] * 4 if self.producer else 0
 
     def fits(self, depth: int, value: int, shared_bytes: int, starts: bool = False) -> bool:
         """Whether a multiprocessor holds the blocks. `starts`: scores begin with sums of keys."""
-        own = self.shared_bytes(depth, value) + (self.start_bytes if starts else 0)
-        resident = self.blocks * (own + _RESERVED_BYTES)
+        resident = self.blocks * (self.shared_bytes(depth, value, starts) + _RESERVED_BYTES)
         return (
             self.registers(value) <= self.free_registers
             and self.tile[1] // 2 + _OTHER_LAUNCHED_REGISTERS <= self.launched_registers

@@ -16,6 +16,7 @@ from xdsl.ir import Attribute
 from ait.codegen.cuda.config import HaloConvAttr, HaloConvConfig, slab_bytes
 from ait.codegen.cuda.conv_hopper import tma_problem, tma_values
 from ait.codegen.cuda.cost import halo_conv_seconds
+from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.conv import ConvProblem
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
@@ -68,8 +69,11 @@ class HaloConv:
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         own = cast(HaloConvAttr, config).data
         problem = _problem(view)
-        if (reason := HaloLayout.of(problem, own).problem) is not None:
-            raise Refusal(reason)
+        layout = HaloLayout.of(problem, own)
+        if layout.problem is not None:
+            raise Refusal(layout.problem)
+        if layout.shared_bytes > HOPPER_SHARED_BYTES:
+            raise Refusal("rows of the image and the filter do not fit the shared memory")
         return tma_values(view, problem, own, "ait/cuda/conv_halo.hpp")
 
 

@@ -16,6 +16,7 @@ from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import StemConvAttr, StemConvConfig
 from ait.codegen.cuda.conv_hopper import padded_strides
+from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.conv import ConvProblem
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
@@ -260,8 +261,11 @@ def _row_alignment(view: KernelView) -> int:
 
 
 def stem_values(size: StemSize, config: Attribute, header: str) -> TemplateValues:
-    """What the kernel is rendered with; a pool needs more."""
-    view = size.problem.view
+    """What the kernel is rendered with; a pool needs more. Raises Refusal if the config does not
+    fit."""
+    view, own = size.problem.view, cast(StemConvAttr, config).data
+    if size.shared_bytes(own) > HOPPER_SHARED_BYTES:
+        raise Refusal("weights and rows of the image do not fit shared memory")
     image, extras = view.ins[0], view.ins[2:]
     regions = view.regions.values()
     lanes = size.lanes(extras)
@@ -270,7 +274,7 @@ def stem_values(size: StemSize, config: Attribute, header: str) -> TemplateValue
     return {
         **shared_values(view, header, aligned),
         "conv": size.problem,
-        "config": cast(StemConvAttr, config).data,
+        "config": own,
         "region": view.region("epilogue"),
         "lanes": lanes,
         "constant_weights": view.ins[1].is_constant,

@@ -11,6 +11,9 @@ from ait.passes.target import DeviceDescription
 
 DEFAULT = "sm_90a"
 
+HOPPER_SHARED_BYTES = 227 << 10
+"""The shared memory that a block of any sm_90a device may have."""
+
 DEVICES: Mapping[str, DeviceDescription] = {
     # A100 SXM 80 GB, data sheet; not measured.
     "sm_80": DeviceDescription(
@@ -39,7 +42,7 @@ DEVICES: Mapping[str, DeviceDescription] = {
         vector_peak=60e12,
         units=132,
         cache_bytes=60 << 20,
-        shared_bytes=227 << 10,
+        shared_bytes=HOPPER_SHARED_BYTES,
         launch_seconds=0.75e-6,
         alignment=256,
     ),

@@ -17,6 +17,7 @@ from xdsl.ir import Attribute
 
 from ait.codegen.axes import Axis
 from ait.codegen.cuda.config import InterleavedRowsAttr, InterleavedRowsConfig
+from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
 from ait.codegen.gpu.lanes import PACK_BYTES, WIDTHS, Lanes, Reach, read_by, shared_values
@@ -182,6 +183,8 @@ class InterleavedProblem:
             raise Refusal(f"a block has whole warps, up to {_MOST_THREADS} threads, not {threads}")
         if config.items not in (0, self.items(config)):
             raise Refusal("packs are kept of whole rows, or not at all")
+        if self.shared_bytes(config) > HOPPER_SHARED_BYTES:
+            raise Refusal("the packs that are kept do not fit shared memory")
 
 
 class InterleavedRows:

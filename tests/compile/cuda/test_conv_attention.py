@@ -14,6 +14,7 @@ from ait.codegen.cuda.target import make_target
 from ait.codegen.gpu.attention import AttentionProblem
 from ait.codegen.gpu.dialect import DepthwiseAttr, OwnAttentionAttr, QueryAttentionAttr
 from ait.codegen.gpu.family import Refusal
+from ait.errors import CompileError
 from tests.compile.cuda.attention_cases import (
     HOPPER_ATTENTIONS,
     SCALE,
@@ -25,8 +26,18 @@ from tests.compile.cuda.attention_cases import (
     mapped,
     masked,
     packed,
+    tensor,
 )
-from tests.compile.cuda.conv_cases import GROUPED, SAME, Conv, conv
+from tests.compile.cuda.conv_cases import (
+    GROUPED,
+    SAME,
+    Conv,
+    Window,
+    conv,
+    conv_pool,
+    halo,
+    stem,
+)
 from tests.compile.cuda.conv_cases import hopper as hopper_conv
 from tests.compile.cuda.kernels import TARGET, Case, parse_config
 
@@ -304,6 +315,34 @@ def test_refusals_say_what_was_given(case: Case, reason: str) -> None:
     assert reason in (TARGET.refusal(op) or "")  # pyright: ignore[reportArgumentType]
 
 
+_STEM = Conv(1, 224, 224, 8, 64, (3, 3), (2, 2))
+_HALO = Conv(1, 56, 56, 64, 64)
+_WIDE = Heads(1, 2, 300, 300, 256)
+
+
+@pytest.mark.parametrize(
+    ("fits", "does_not"),
+    [
+        (conv("stem", _STEM, config=stem(8, 4, 4)), stem(8, 4, 16)),
+        (conv_pool("pool", _STEM, Window(), config=stem(8, 4, 4)), stem(8, 4, 16)),
+        (conv("halo", _HALO, config=halo(4, 2)), halo(4, 4)),
+        (attention("mma", _WIDE, config=tensor(64, 64, 4)), tensor(128, 128, 8)),
+        (attention("hopper", _WIDE, config=hopper(64, 64, 2)), hopper(64, 64, 4)),
+        (
+            masked("starts", Heads(1, 2, 64, 512, 64), "added", hopper(64, 256, 3, 1, "producer")),
+            hopper(64, 256, 4, 1, "producer"),
+        ),
+    ],
+    ids=lambda value: value.name if isinstance(value, Case) else "",
+)
+def test_what_exceeds_the_shared_memory_is_an_error(fits: Case, does_not: str) -> None:
+    """Which only a launch would tell."""
+    assert "kernel(" in fits.source()
+    fits.config = does_not
+    with pytest.raises(CompileError, match=r"fit (the )?shared memory"):
+        fits.source()
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -347,8 +386,14 @@ def test_configs_round_trip(text: str) -> None:
         (hopper_conv((64, 64, 64), "cooperative", 1, split=9), "1 to 8 blocks"),
         (hopper_conv((128, 256, 64), "pingpong"), "do not fit"),
         (hopper_conv((192, 256, 64), "cooperative", 3), "do not fit"),
+        (hopper_conv((128, 128, 64), "pingpong", 2, 7), "do not fit shared memory"),
+        (hopper_conv((256, 128, 64), "cooperative", 2, 5, 2), "do not fit shared memory"),
+        ("#cuda.conv<tile = [256, 128, 64], warps = [4, 2], stages = 5>", "shared memory"),
         ("#cuda.halo_conv<rows = 0, stages = 2>", "1 to 64 rows"),
         ("#cuda.stem_conv<rows = 2, warpgroups = 5, stages = 2>", "warpgroups"),
+        ("#cuda.stem_conv<rows = 0, warpgroups = 3, stages = 2>", "1 to 1024 rows"),
+        ("#cuda.stem_conv<rows = 1025, warpgroups = 3, stages = 2>", "1 to 1024 rows"),
+        ("#cuda.stem_conv<rows = 2, warpgroups = 3, stages = 17>", "stages"),
         ("#cuda.attention<tile = [128, 64], warps = 2>", "16 or 32 queries"),
         ("#cuda.attention<tile = [64, 48], warps = 4>", "keys"),
         (hopper(100, 64, 2), "64, 128 or 192 queries"),

@@ -6,7 +6,7 @@ import pytest
 from xdsl.ir import Attribute
 from xdsl.utils.exceptions import VerifyException
 
-from ait.codegen.cuda.config import InterleavedRowsAttr
+from ait.codegen.cuda.config import InterleavedRowsAttr, InterleavedRowsConfig
 from ait.codegen.gpu.dialect import (
     Along,
     ElementwiseAttr,
@@ -167,6 +167,34 @@ def test_a_block_of_interleaved_rows_that_is_too_large_is_an_error() -> None:
     config = "#cuda.interleaved_rows<rows = 2, vector = 8, places = 32, cluster = 8, items = 0>"
     with pytest.raises(CompileError, match="up to 1024 threads, not 2112"):
         group_norm("x", 2, 64, 2, 264, config).source()
+
+
+def test_interleaved_rows_that_exceed_the_shared_memory_are_an_error() -> None:
+    """32 channels of f16, and of as many pixels as a block keeps."""
+    config = "#cuda.interleaved_rows<rows = 2, vector = 8, places = 64, cluster = 1, items = {}>"
+    assert "kItems = 48" in group_norm("x", 1, 48 * 64, 2, 16, config.format(48)).source()
+    with pytest.raises(CompileError, match="do not fit shared memory"):
+        group_norm("x", 1, 64 * 64, 2, 16, config.format(64)).source()
+    assert "kItems = 0" in group_norm("x", 1, 64 * 64, 2, 16, config.format(0)).source()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((0, 8, 32, 4, 1), "rows and places"),
+        ((2, 3, 32, 4, 1), "vector"),
+        ((2, 8, 32, 3, 1), "a cluster has"),
+        ((2, 8, 32, 4, -1), "items"),
+        ((2, 8, 1056, 4, 1), "up to 1024 threads, not 1056"),
+        ((512, 8, 32, 4, 1), "up to 1024 threads, not 2048"),
+        ((8, 8, 512, 4, 57), "do not fit shared memory"),
+    ],
+)
+def test_wrong_configs_of_interleaved_rows_are_refused(
+    sizes: tuple[int, ...], message: str
+) -> None:
+    with pytest.raises(VerifyException, match=message):
+        InterleavedRowsAttr(InterleavedRowsConfig(*sizes))
 
 
 def pooling(case: Case) -> PoolConfig:
