@@ -1,6 +1,6 @@
 """Compiles test kernels here, to run on a machine that has a GPU and little else.
 
-    python -m tests.gpu.build_kernels FOLDER [NAME...]     (here)
+    python -m tests.gpu.build_kernels FOLDER [NAME...] [--jobs N]    (here)
     python FOLDER/run_prebuilt.py                          (there: needs NumPy and a driver)
 
 Every case becomes a library, and its operands and the interpreter's answer an .npz file.
@@ -8,6 +8,7 @@ Every case becomes a library, and its operands and the interpreter's answer an .
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -158,7 +159,17 @@ def _plain(value: Array) -> Array:
     return value if bits is None else value.view(bits)
 
 
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description="compile test kernels, to run on another machine")
+    parser.add_argument("folder", type=Path, help="where libraries, data and the runner go")
+    parser.add_argument("names", nargs="*", help="of cases (default: all)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="compilers at once")
+    options = parser.parse_args(arguments)
+    cases = {case.name: case for case in all_cases()}
+    if unknown := [name for name in options.names if name not in cases]:
+        parser.error(f"no case is named {', '.join(unknown)}")
+    build(options.folder, [cases[name] for name in options.names or cases], options.jobs)
+
+
 if __name__ == "__main__":
-    wanted = sys.argv[2:]
-    chosen = [case for case in all_cases() if not wanted or case.name in wanted]
-    build(Path(sys.argv[1]), chosen, jobs=os.cpu_count() or 1)
+    main(sys.argv[1:])

@@ -1,6 +1,6 @@
 """Compiles the models of models.py here, to run on a machine that has a GPU and little else.
 
-    python -m tests.gpu.build_models FOLDER [NAME...]      (here)
+    python -m tests.gpu.build_models FOLDER [NAME...] [--jobs N]     (here)
     python FOLDER/run_models.py                            (there: needs ait.runtime and a driver)
 
 Every model becomes a library and an .npz file: inputs and the interpreter's outputs at several
@@ -9,6 +9,7 @@ sizes, with the weights as traced and with all of them replaced.
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import sys
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ait
+from ait.codegen.compile import CompileOptions
 from ait.dialects.symbolic import dims_of, element_of, evaluate
 from ait.ir.dtypes import dtype_of
 from ait.ir.program import Program, inputs_of
@@ -29,18 +31,21 @@ TARGET = "cuda:sm_90a"
 _RUNNER = Path(__file__).parent / "run_models.py"
 
 
-def build(folder: Path, names: Iterable[str] = MODELS) -> None:
-    """Writes libraries, data and the runner to `folder`."""
+def build(folder: Path, names: Iterable[str] = MODELS, jobs: int | None = None) -> None:
+    """Writes libraries, data and the runner to `folder`. `jobs`: compilers at once."""
     folder.mkdir(parents=True, exist_ok=True)
-    descriptions = {name: build_model(folder, name, MODELS[name]) for name in names}
+    options = CompileOptions(jobs=jobs)
+    descriptions = {name: build_model(folder, name, MODELS[name], options) for name in names}
     (folder / "models.json").write_text(json.dumps(descriptions, indent=1))
     shutil.copy(_RUNNER, folder)
 
 
-def build_model(folder: Path, name: str, model: Model) -> dict[str, object]:
+def build_model(
+    folder: Path, name: str, model: Model, options: CompileOptions
+) -> dict[str, object]:
     """Compiles a model and saves its data; returns what the runner must know."""
     program = model.make()
-    artifact = ait.compile(program, TARGET, folder / f"{name}.so")
+    artifact = ait.compile(program, TARGET, folder / f"{name}.so", options)
     print(f"built {name}: {artifact.report.seconds:.1f} s", flush=True)
     generator = np.random.default_rng(7)
     replaced = {
@@ -74,5 +79,16 @@ def random_input(
     return generator.uniform(-1, 1, shape).astype(dtype)
 
 
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description="compile test models, to run on another machine")
+    parser.add_argument("folder", type=Path, help="where libraries, data and the runner go")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(MODELS)} (default: all)")
+    parser.add_argument("--jobs", type=int, help="compilers at once (default: what fits here)")
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.names if name not in MODELS]:
+        parser.error(f"no model is named {', '.join(unknown)}")
+    build(options.folder, options.names or MODELS, options.jobs)
+
+
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), sys.argv[2:] or MODELS)
+    main(sys.argv[1:])

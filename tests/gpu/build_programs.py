@@ -1,6 +1,6 @@
 """Compiles random programs here, to run on a machine that has a GPU and little else.
 
-    python -m tests.gpu.build_programs FOLDER [COUNT [SEED [NETWORKS]]]     (here)
+    python -m tests.gpu.build_programs FOLDER [COUNT [SEED [NETWORKS]]] [--jobs N]     (here)
     python FOLDER/run_programs.py                           (there: needs ait.runtime, a driver)
 
 They are those of the property tests (tests/property/programs.py), and networks of sizes that the
@@ -10,6 +10,7 @@ interpreter's outputs at several sizes, of the small ones among them 0 and 1.
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import sys
@@ -64,13 +65,16 @@ def build(
     networks: int = NETWORKS,
     *,
     target: str = TARGET,
+    jobs: int | None = None,
 ) -> None:
-    """Writes libraries, data and the runner to `folder`."""
+    """Writes libraries, data and the runner to `folder`. `jobs`: compilers at once."""
+    options = CompileOptions(tune=0, progress=False, jobs=jobs)
     folder.mkdir(parents=True, exist_ok=True)
     programs = {f"program_{i}": of_case(case) for i, case in enumerate(generated(count, first))}
     programs |= {f"network_{i}": of_network(first + i) for i in range(networks)}
     described = {
-        name: build_program(folder, name, program, target) for name, program in programs.items()
+        name: build_program(folder, name, program, target, options)
+        for name, program in programs.items()
     }
     (folder / "programs.json").write_text(json.dumps(described, indent=1))
     shutil.copy(_RUNNER, folder)
@@ -124,11 +128,11 @@ def of_network(seed_of_it: int) -> Built:
     return Built(drawn.program, runs, dict.fromkeys(runs[0].outputs, drawn.tolerance))
 
 
-def build_program(folder: Path, name: str, built: Built, target: str) -> dict[str, object]:
+def build_program(
+    folder: Path, name: str, built: Built, target: str, options: CompileOptions
+) -> dict[str, object]:
     """Compiles a program and saves its data; returns what the runner must know."""
-    artifact = ait.compile(
-        built.program, target, folder / f"{name}.so", CompileOptions(tune=0, progress=False)
-    )
+    artifact = ait.compile(built.program, target, folder / f"{name}.so", options)
     print(f"built {name}: {artifact.report.seconds:.1f} s", flush=True)
     arrays: dict[str, NDArray[Any]] = {}
     for index, run in enumerate(built.runs):
@@ -166,5 +170,16 @@ def _plain(value: NDArray[Any]) -> NDArray[Any]:
     return value.view(np.uint16) if value.dtype.name == "bfloat16" else value
 
 
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description="compile random programs, to run elsewhere")
+    parser.add_argument("folder", type=Path, help="where libraries, data and the runner go")
+    parser.add_argument("count", nargs="?", type=int, default=COUNT, help="of programs")
+    parser.add_argument("seed", nargs="?", type=int, default=SEED, help="of the first one")
+    parser.add_argument("networks", nargs="?", type=int, default=NETWORKS, help="how many as well")
+    parser.add_argument("--jobs", type=int, help="compilers at once (default: what fits here)")
+    options = parser.parse_args(arguments)
+    build(options.folder, options.count, options.seed, options.networks, jobs=options.jobs)
+
+
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), *map(int, sys.argv[2:5]))
+    main(sys.argv[1:])

@@ -1,6 +1,6 @@
 """Kernels whose operands have more than 2^31 elements, on a GPU.
 
-    python -m tests.gpu.large [NAME...]      (needs nvcc, PyTorch, and 30 GB of the GPU's memory)
+    python -m tests.gpu.large [NAME...] [--jobs N]    (needs nvcc, PyTorch, and 30 GB on the GPU)
 
 No interpreter is asked: a result is right if its parts, at both ends and around element 2^31, are
 what the same kernel makes of those parts of its operands, which the other tests have checked. Each
@@ -10,6 +10,7 @@ exits 1 if one is wrong.
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import json
 import os
@@ -230,13 +231,20 @@ def _call(torch: Any, library: str, operands: Sequence[Any]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["--check"]:
-        problem = check(json.loads(arguments[1]))
+    parser = argparse.ArgumentParser(description="run kernels of more than 2^31 elements on a GPU")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(CASES)} (default: all)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="compilers at once")
+    parser.add_argument("--check", type=json.loads, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.check is not None:
+        problem = check(options.check)
         print(problem or "ok")
         return int(bool(problem))
-    wanted = arguments or list(CASES)
+    if unknown := [name for name in options.names if name not in CASES]:
+        parser.error(f"no case is named {', '.join(unknown)}")
+    wanted = options.names or list(CASES)
     failed = 0
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
         tasks = [(name, config) for name in wanted for config in configs_of(CASES[name])]
         builds = [pool.submit(build, Path(folder), *t, i) for i, t in enumerate(tasks)]
         for built in builds:

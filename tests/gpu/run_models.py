@@ -8,6 +8,7 @@ are tried too. Prints a line a check and exits 1 if one fails. See build_models.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import threading
@@ -188,9 +189,12 @@ def results_of(folder: Path, wanted: list[str]) -> Iterator[tuple[str, str, bool
 
 
 def main(arguments: list[str]) -> int:
-    folder = Path(arguments[0]) if arguments else Path(__file__).parent
+    parser = argparse.ArgumentParser(description="run prebuilt models on a GPU")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
+    parser.add_argument("names", nargs="*", help="(default: all)")
+    options = parser.parse_args(arguments)
     failed = 0
-    for title, found, passed in results_of(folder, arguments[1:]):
+    for title, found, passed in results_of(options.folder, options.names):
         failed += not passed
         print(f"{title:40} {'ok' if passed else 'FAILED'}: {found}", flush=True)
     print(f"{failed} failed")

@@ -9,6 +9,7 @@ workspace lie on the GPU and are filled with NaN before each run. Prints a line 
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -168,8 +169,11 @@ def difference(actual: np.ndarray, expected: np.ndarray, tolerance: float) -> st
 
 
 def main(arguments: list[str]) -> int:
-    folder = Path(arguments[0]) if arguments else Path(__file__).parent
-    wanted = arguments[1:]
+    parser = argparse.ArgumentParser(description="run prebuilt programs on a GPU")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
+    parser.add_argument("names", nargs="*", help="(default: all)")
+    options = parser.parse_args(arguments)
+    folder, wanted = options.folder, options.names
     failed = 0
     for name, about in json.loads((folder / "programs.json").read_text()).items():
         if wanted and name not in wanted:
