@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from xdsl.ir import Block, Operation, Region, SSAValue
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import (
@@ -27,12 +27,12 @@ from ait.dialects.kernel import (
     YieldOp,
 )
 from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, exact_div, tensor_type
+from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.fusion.rebuild import split_map
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
 from ait.passes.regions import Remap, inline, only_rounds
 from ait.passes.remarks import describe, remark
-from ait.passes.target import TargetInfo
 
 # Batch dims -------------------------------------------------------------------------------------
 
@@ -388,16 +388,12 @@ def _reordered(region: Region, order: Sequence[int]) -> Region:
     return Region(block)
 
 
-class FuseAttention(RewritePattern):
+class FuseAttention(FusionPattern):
     """softmax(code(a @ b)) @ c -> kernel.attention with the code as its score region.
 
     Code behind the second product becomes a kernel of its own: it costs one launch, attention saves
     two and the matrix of scores.
     """
-
-    def __init__(self, target: TargetInfo, pass_name: str):
-        self.target = target
-        self.pass_name = pass_name
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         chain = find_chain(op) if isinstance(op, GemmOp) else None

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 from xdsl.dialects.builtin import AnyFloat, DenseArrayBase, IntegerAttr, UnitAttr, i64
 from xdsl.ir import Attribute, Block, Operation, Region
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import BackToBackGemmOp, EmptyOp, GemmOp, YieldOp
 from ait.dialects.symbolic import dim_product, element_of, lower_bound
 from ait.passes.fusion.legality import Refusal, covers_storage
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
+from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.fusion.rebuild import dims_of_operand
 from ait.passes.fusion.row_tiles import (
     accept,
@@ -197,7 +198,7 @@ def _moved(region: Region, remap: Remap) -> Region:
     return Region(block)
 
 
-class FuseBackToBack(RewritePattern):
+class FuseBackToBack(FusionPattern):
     """gemm A; gemm B whose left factor A computes, for B alone -> back_to_back_gemm.
 
     `in_parts`: with kernels of the target that have the middle in parts. Others may read the middle
@@ -206,8 +207,7 @@ class FuseBackToBack(RewritePattern):
     """
 
     def __init__(self, target: TargetInfo, pass_name: str, in_parts: bool = False):
-        self.target = target
-        self.pass_name = pass_name
+        super().__init__(target, pass_name)
         self.in_parts = in_parts
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:

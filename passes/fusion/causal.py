@@ -19,12 +19,13 @@ from math import inf
 from xdsl.dialects import math
 from xdsl.dialects.builtin import UnitAttr, f32
 from xdsl.ir import Attribute, Block, Operation, OpResult, Region
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import AttentionOp, IndexOp, YieldOp
 from ait.dialects.symbolic import Dim, dim_product, element_of, provably_le
 from ait.passes.fusion.legality import Refusal, capability, check_limits, covers_storage
+from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.fusion.rebuild import rebuilt
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
@@ -40,7 +41,6 @@ from ait.passes.positions import (
 from ait.passes.regions import inline
 from ait.passes.remarks import remark
 from ait.passes.stages import Stage, stage_of
-from ait.passes.target import TargetInfo
 
 _VANISHES = 104.0
 """`exp(-104)` is 0 in f32."""
@@ -167,16 +167,12 @@ def why_far_side_counts(score: Score, bits: int, rows: Dim, columns: Dim) -> str
 # The pattern ----------------------------------------------------------------------------------
 
 
-class HideLaterKeys(RewritePattern):
+class HideLaterKeys(FusionPattern):
     """attention with a mask that hides the keys behind each query -> causal attention.
 
     A mask that a kernel of its own computes, for several attentions say, is looked through: it is
     read no more if what is left of it needs fewer elements.
     """
-
-    def __init__(self, target: TargetInfo, pass_name: str):
-        self.target = target
-        self.pass_name = pass_name
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, AttentionOp) or op.causal is not None:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from xdsl.dialects.builtin import IntegerAttr, i64
 from xdsl.ir import Attribute, Operation, SSAValue
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter
 
 from ait.dialects.kernel import ConvOp, ConvPoolOp, EmptyOp, PoolOp
 from ait.dialects.symbolic import element_of
 from ait.passes.cost import SURE_GAIN, expected_seconds, microseconds
 from ait.passes.fusion.legality import Refusal, capability, check_limits, check_runs
+from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.origins import joined_location
 from ait.passes.remarks import describe, remark
-from ait.passes.target import TargetInfo
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,8 @@ def build_conv_pool(pair: _Pair) -> ConvPoolOp:
     return fused
 
 
-class FuseConvPool(RewritePattern):
+class FuseConvPool(FusionPattern):
     """conv A; pool B of A's result, for B alone -> conv_pool."""
-
-    def __init__(self, target: TargetInfo, pass_name: str):
-        self.target = target
-        self.pass_name = pass_name
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, PoolOp):

@@ -13,7 +13,7 @@ from functools import partial
 
 from xdsl.dialects.builtin import DenseArrayBase, f32, i64
 from xdsl.ir import Block, Operation, OpResult, Region, SSAValue
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter
 from xdsl.rewriter import InsertPoint
 
 from ait.dialects.accessor import AccessMap
@@ -27,12 +27,12 @@ from ait.passes.fusion.legality import (
     covers_storage,
 )
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
+from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.fusion.rebuild import dims_of_operand, rebuilt, split_domain
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
 from ait.passes.regions import inline
 from ait.passes.remarks import describe, remark
-from ait.passes.target import TargetInfo
 
 
 def _extras(op: GemmOp) -> list[Read]:
@@ -131,15 +131,11 @@ def build_pair(pair: _Pair) -> DualGemmOp:
     return fused
 
 
-class FuseGemmPair(RewritePattern):
+class FuseGemmPair(FusionPattern):
     """gemm A; gemm B of A's left factor whose epilogue reads A's result -> dual_gemm.
 
     A result of A that others read as well is one more result.
     """
-
-    def __init__(self, target: TargetInfo, pass_name: str):
-        self.target = target
-        self.pass_name = pass_name
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, GemmOp):
@@ -306,16 +302,12 @@ def build_halves(halves: _Halves) -> tuple[list[EmptyOp], DualGemmOp]:
     return empties, fused
 
 
-class FuseColumnHalves(RewritePattern):
+class FuseColumnHalves(FusionPattern):
     """gemm A; a pointwise kernel that alone reads A's result, as two halves of its columns ->
     dual_gemm over the halves of A's right factor, with the halves as two results.
 
     The pointwise kernel then reads each of them once, and goes into the epilogue like any other.
     """
-
-    def __init__(self, target: TargetInfo, pass_name: str):
-        self.target = target
-        self.pass_name = pass_name
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, PointwiseOp):

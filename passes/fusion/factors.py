@@ -17,12 +17,13 @@ from typing import cast
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import AnyFloat, FloatAttr, f32, i8
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import AttentionOp, GemmOp, IndexOp, KernelOp, YieldOp
 from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, exact_div
 from ait.passes.fusion.attention import Batched, with_four_dims
+from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.fusion.rebuild import dims_of_operand, rebuilt, split_domain, split_map, splits_for
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
@@ -425,13 +426,12 @@ def _found(op: GemmOp | AttentionOp, index: int) -> Preparation | None:
     return None
 
 
-class FoldPreparations(RewritePattern):
+class FoldPreparations(FusionPattern):
     """A gemm or attention of a copied, widened or scaled factor -> one of what that was made from,
     with the scale as its own code."""
 
     def __init__(self, target: TargetInfo, pass_name: str):
-        self.target = target
-        self.pass_name = pass_name
+        super().__init__(target, pass_name)
         gemm = target.capabilities.of(GemmOp)
         self.narrow = frozenset[str]() if gemm is None else gemm.narrow_factors
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from xdsl.dialects.builtin import f32
 from xdsl.ir import Attribute, Block, Operation, OpResult, Region, SSAValue
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import EmptyOp, GemmOp, GemmRowwiseOp, RowwiseOp, YieldOp
@@ -22,13 +22,13 @@ from ait.passes.fusion.legality import (
     covers_storage,
 )
 from ait.passes.fusion.motion import dependents_between, move_after, reaches
+from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.fusion.rebuild import split_domain, splits_for
 from ait.passes.fusion.row_tiles import accept, check_width, row_capability, separates
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
 from ait.passes.regions import Remap, drop_unused, inline, through_storage
 from ait.passes.remarks import describe, remark
-from ait.passes.target import TargetInfo
 
 
 @dataclass(frozen=True)
@@ -205,15 +205,11 @@ class _Regions:
         return given
 
 
-class FuseGemmRowwise(RewritePattern):
+class FuseGemmRowwise(FusionPattern):
     """gemm A; a softmax or norm B of A's rows -> gemm_rowwise.
 
     A result of A that others read as well is one more result.
     """
-
-    def __init__(self, target: TargetInfo, pass_name: str):
-        self.target = target
-        self.pass_name = pass_name
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, RowwiseOp):

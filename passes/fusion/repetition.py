@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.ir import Operation, SSAValue
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter
 from xdsl.rewriter import InsertPoint
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import EmptyOp, IndexOp, KernelOp, PointwiseOp
 from ait.dialects.symbolic import element_of, tensor_type
 from ait.passes.fusion.legality import covers_storage
+from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.fusion.rebuild import rebuilt
 from ait.passes.remarks import remark
-from ait.passes.target import TargetInfo
 
 
 def repeated_dims(op: PointwiseOp) -> list[int]:
@@ -40,12 +40,8 @@ class _Reader:
     maps: tuple[AccessMap, ...]
 
 
-class ComputeRepeatedOnce(RewritePattern):
+class ComputeRepeatedOnce(FusionPattern):
     """pointwise A whose operands all repeat along a dim -> A without it; its readers repeat."""
-
-    def __init__(self, target: TargetInfo, pass_name: str):
-        self.target = target
-        self.pass_name = pass_name
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, PointwiseOp):

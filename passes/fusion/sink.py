@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.ir import Operation, OpResult, SSAValue
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter
 
 from ait.dialects.accessor import AccessMap, AssembleOp, ViewOp
 from ait.dialects.kernel import AttentionOp, CopyOp, EmptyOp, IndexOp, KernelOp, PointwiseOp
@@ -22,6 +22,7 @@ from ait.dialects.symbolic import (
     tensor_type,
 )
 from ait.passes.fusion.boxes import Box, NoBox, cut_of, slabs_of
+from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.fusion.rebuild import rebuilt, split_domain
 from ait.passes.lowering.launch import Read, read
 from ait.passes.pieces import through_pieces
@@ -296,12 +297,8 @@ def replace_by_parts(plan: Plan, rewriter: PatternRewriter) -> None:
     rewriter.replace(op, added, results)
 
 
-class SinkThroughAssemble(RewritePattern):
+class SinkThroughAssemble(FusionPattern):
     """code(assemble(a, b)) -> assemble(code(a), code(b)), each over its part of the domain."""
-
-    def __init__(self, target: TargetInfo, pass_name: str):
-        self.target = target
-        self.pass_name = pass_name
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, AssembleOp):
