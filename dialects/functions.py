@@ -25,6 +25,11 @@ def functions_of(module: ModuleOp) -> list[FuncOp]:
     return [op for op in module.body.block.ops if isinstance(op, FuncOp)]
 
 
+def run_functions_of(module: ModuleOp) -> list[FuncOp]:
+    """Those that run for each input: all but `@prepare`."""
+    return [f for f in functions_of(module) if f.sym_name.data != PREPARE]
+
+
 def find_function(module: ModuleOp, name: str) -> FuncOp | None:
     """The function of that name, or None."""
     return next((f for f in functions_of(module) if f.sym_name.data == name), None)

@@ -13,7 +13,7 @@ from xdsl.passes import ModulePass
 from xdsl.transforms.dead_code_elimination import dce
 
 from ait.dialects.accessor import AccessMap
-from ait.dialects.functions import PREPARE, functions_of
+from ait.dialects.functions import run_functions_of
 from ait.dialects.graph import GetParameterOp
 from ait.dialects.kernel import EmptyOp, KernelOp, PointwiseOp, ProductOp, compute_type
 from ait.dialects.symbolic import dim_product, element_of, tensor_type
@@ -313,7 +313,6 @@ class AlignOperandsPass(ModulePass):
         if not any(rows):
             return
         weights = _Weights(op)
-        for function in functions_of(op):
-            if function.sym_name.data != PREPARE:
-                _Aligner(function, target, weights).run()
+        for function in run_functions_of(op):
+            _Aligner(function, target, weights).run()
         dce(op)

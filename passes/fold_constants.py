@@ -13,7 +13,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from ait.dialects.accessor import AccessMap
-from ait.dialects.functions import PREPARE, functions_of
+from ait.dialects.functions import functions_of, run_functions_of
 from ait.dialects.graph import (
     CastOp,
     ConstantOp,
@@ -289,8 +289,7 @@ class FoldConstantsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         folder = _Folder(op, find_target(self.target))
-        for function in functions_of(op):
-            if function.sym_name.data != PREPARE:
-                folder.fold(function)
+        for function in run_functions_of(op):
+            folder.fold(function)
         for function in functions_of(op):
             name_literals(function, folder.derived)

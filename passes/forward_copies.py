@@ -10,7 +10,7 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from ait.dialects.accessor import AccessMap
-from ait.dialects.functions import PREPARE, functions_of
+from ait.dialects.functions import run_functions_of
 from ait.dialects.kernel import Access, BufferOp, CopyOp, KernelOp, accesses_of
 from ait.dialects.symbolic import dim_product, dims_of, element_of
 from ait.passes.fusion.alignment_loss import Reach, Stored, loss_of_move, not_worth
@@ -159,9 +159,7 @@ class ForwardCopiesPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = find_target(self.target)
-        for function in functions_of(op):
-            if function.sym_name.data == PREPARE:
-                continue
+        for function in run_functions_of(op):
             for copy in list(function.body.block.ops):
                 if isinstance(copy, CopyOp) and isinstance(copy.ins[0].owner, BufferOp):
                     try:

@@ -13,7 +13,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from ait.dialects.accessor import AccessMap, AssembleOp, ViewOp
-from ait.dialects.functions import PREPARE, functions_of
+from ait.dialects.functions import run_functions_of
 from ait.dialects.graph import GetParameterOp
 from ait.dialects.kernel import EmptyOp, GemmOp, IndexOp, KernelOp, PointwiseOp
 from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, tensor_type, upper_bound
@@ -490,6 +490,5 @@ class FuseHorizontalPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         merger = _Merger(op, find_target(self.target))
-        for function in functions_of(op):
-            if function.sym_name.data != PREPARE:
-                merger.run(function)
+        for function in run_functions_of(op):
+            merger.run(function)

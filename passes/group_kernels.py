@@ -13,7 +13,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from ait.dialects.functions import PREPARE, functions_of
+from ait.dialects.functions import run_functions_of
 from ait.dialects.kernel import (
     Access,
     CopyOp,
@@ -281,6 +281,5 @@ class GroupKernelsPass(ModulePass):
         target = find_target(self.target)
         if not target.capabilities.groups:
             return
-        for function in functions_of(op):
-            if function.sym_name.data != PREPARE:
-                _Grouper(function, target).run()
+        for function in run_functions_of(op):
+            _Grouper(function, target).run()

@@ -13,7 +13,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from ait.dialects.accessor import AccessMap, MaterializeOp, ViewOp
-from ait.dialects.functions import PREPARE, functions_of
+from ait.dialects.functions import functions_of, run_functions_of
 from ait.dialects.graph import GetParameterOp
 from ait.dialects.kernel import (
     AttentionOp,
@@ -263,14 +263,11 @@ class LegalizePass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = find_target(self.target)
-        functions = functions_of(op)
-        for function in functions:
+        for function in functions_of(op):
             _split_convolutions(function)
             _split_attentions(function, target)
         layouts = _WeightLayouts(op)
-        for function in functions:
-            if function.sym_name.data == PREPARE:
-                continue
+        for function in run_functions_of(op):
             if target.capabilities.products_for_convs:
                 _rewrite_convs(function, layouts, target)
             _rewrite_weights(function, layouts, target.capabilities.packed_weights)

@@ -12,7 +12,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from ait.dialects.accessor import AccessMap
-from ait.dialects.functions import PREPARE, functions_of
+from ait.dialects.functions import run_functions_of
 from ait.dialects.kernel import EmptyOp, IndexOp, KernelOp, ReduceKind, ReduceOp
 from ait.dialects.symbolic import (
     Dim,
@@ -77,9 +77,7 @@ class SplitReductionsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = find_target(self.target)
-        for function in functions_of(op):
-            if function.sym_name.data == PREPARE:
-                continue
+        for function in run_functions_of(op):
             for reduction in list(function.body.block.ops):
                 if isinstance(reduction, ReduceOp) and reduction.kind.data in _KINDS:
                     _consider(reduction, target)
