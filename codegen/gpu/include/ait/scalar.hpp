@@ -215,31 +215,6 @@ AIT_INLINE float sin(float x) { return ::sinf(x); }
 AIT_INLINE float cos(float x) { return ::cosf(x); }
 AIT_INLINE float pow(float x, float y) { return ::powf(x, y); }
 
-// ---------------------------------------------------------------------------------------------
-// Python's division: the quotient rounds down, the remainder has the divisor's sign. That of integers
-// is in integers.hpp.
-
-/// `x - y * floor(x / y)` computed exactly, with the sign of y; NaN where y is 0 (as NumPy's).
-AIT_INLINE float remainder(float x, float y) {
-  const float rest = ::fmodf(x, y);
-  const bool other_sign = (rest < 0.0f) != (y < 0.0f);
-  return rest == 0.0f ? copysign(0.0f, y) : other_sign ? rest + y : rest;
-}
-
-/// The floor of the exact quotient of x and y; x / y where y is 0 (as NumPy's).
-AIT_INLINE float floor_divide(float x, float y) {
-  const float rest = ::fmodf(x, y);
-  const bool other_sign = rest != 0.0f && (rest < 0.0f) != (y < 0.0f);
-  const float quotient = (x - rest) / y - (other_sign ? 1.0f : 0.0f);
-  const float down = floor(quotient);
-  const float nearest = quotient - down > 0.5f ? down + 1.0f : down;
-  const float result = quotient == 0.0f ? copysign(0.0f, x / y) : nearest;
-  return y == 0.0f ? x / y : result;
-}
-
-AIT_INLINE float add(float a, float b) { return a + b; }
-AIT_INLINE float sub(float a, float b) { return a - b; }
-AIT_INLINE float mul(float a, float b) { return a * b; }
-AIT_INLINE float neg(float a) { return -a; }
-
 }  // namespace ait
+
+#include "ait/floats.hpp"
