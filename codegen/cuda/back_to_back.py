@@ -57,7 +57,7 @@ class BackToBackHopper:
         operations = region_operations(view)
 
         def seconds(config: BackToBackConfig) -> float:
-            factors_of(view, config)
+            factors_of(view, config.tile)
             return back_to_back_seconds(first, second, device, config, operations)
 
         configs = _configs(first.m, middle, second.n)
@@ -68,7 +68,7 @@ class BackToBackHopper:
         both = cast(BackToBackAttr, config).data
         if upper_bound(view.group("l").dim) > both.tile[1]:
             raise Refusal("the middle has more columns")
-        product, second = factors_of(view, both)
+        product, second = factors_of(view, both.tile)
         middle, epilogue = view.region("middle"), view.region("epilogue")
         middle_reads, epilogue_reads = read_by(middle), read_by(epilogue)
         middle_lanes = _lanes(view, "l", (2,), middle_reads, ())
@@ -114,9 +114,10 @@ def shapes_of(view: KernelView) -> tuple[GemmShape, GemmShape]:
     )
 
 
-def factors_of(view: KernelView, config: BackToBackConfig) -> tuple[Product, FactorMap]:
-    """The first product, and the second right factor. Raises Refusal if TMA cannot bring one."""
-    m, middle, columns = config.tile
+def factors_of(view: KernelView, tile: tuple[int, int, int]) -> tuple[Product, FactorMap]:
+    """The first product, and the second right factor. `tile`: rows, columns of the first product
+    and of the second one. Raises Refusal if TMA cannot bring a factor."""
+    m, middle, columns = tile
     left, right, second = view.ins[:3]
     a = factor_map(view, left, "m", "row", m, "the left factor")
     b = factor_map(view, right, "l", "column", middle, "the first right factor")

@@ -9,17 +9,12 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.back_to_back import shapes_of
+from ait.codegen.cuda.back_to_back import factors_of, shapes_of
 from ait.codegen.cuda.config import BackToBackPartsAttr, BackToBackPartsConfig
 from ait.codegen.cuda.cost import back_to_back_parts_seconds, region_operations
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.cuda.gemm_finish import Fragments, fragments_along_columns
-from ait.codegen.cuda.gemm_hopper import (
-    FactorMap,
-    Product,
-    check_factors,
-    factor_map,
-)
+from ait.codegen.cuda.gemm_hopper import check_factors
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
 from ait.codegen.gpu.lanes import read_by, shared_values
 from ait.codegen.kernel_view import KernelView
@@ -118,7 +113,7 @@ class BackToBackParts:
         operations = region_operations(view)
 
         def seconds(config: BackToBackPartsConfig) -> float:
-            factors_of(view, config)
+            factors_of(view, config.tile)
             return back_to_back_parts_seconds(
                 first, second, device, config, sizes.stays(config), per_middle, operations
             )
@@ -130,7 +125,7 @@ class BackToBackParts:
         sizes = Sizes.of(view)
         parts = cast(BackToBackPartsAttr, config).data
         _check(sizes, parts)
-        product, second = factors_of(view, parts)
+        product, second = factors_of(view, parts.tile)
         middle, end = sizes.ends(parts)
         factors = (product.a, *product.bs, second)
         aligned = [(factor.operand, _ALIGNMENT) for factor in factors]
@@ -149,16 +144,6 @@ class BackToBackParts:
             "computed": ["sums[0][lane]"],
             "sizes": [view.group(name).size for name in ("m", "n", "k", "batch", "l")],
         }
-
-
-def factors_of(view: KernelView, config: BackToBackPartsConfig) -> tuple[Product, FactorMap]:
-    """The first product, and the second right factor. Raises Refusal if TMA cannot bring one."""
-    m, part, columns = config.tile
-    left, right, second = view.ins[:3]
-    a = factor_map(view, left, "m", "row", m, "the left factor")
-    b = factor_map(view, right, "l", "column", part, "the first right factor")
-    c = factor_map(view, second, "n", "column", columns, "the second right factor", "l")
-    return Product("m", "l", a, (b,)), c
 
 
 def _check(sizes: Sizes, config: BackToBackPartsConfig) -> None:

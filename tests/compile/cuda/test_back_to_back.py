@@ -9,7 +9,6 @@ from ait.codegen.cuda.back_to_back import BackToBackHopper, factors_of
 from ait.codegen.cuda.back_to_back_parts import BackToBackParts
 from ait.codegen.cuda.config import (
     BackToBackAttr,
-    BackToBackConfig,
     BackToBackPartsAttr,
 )
 from ait.codegen.gpu.family import Refusal
@@ -43,7 +42,7 @@ def test_every_case_renders() -> None:
 
 def test_the_second_right_factor_lies_along_the_middle() -> None:
     view = bare_view(back_to_back(128, 64, 256, 128, "", "dense"))
-    product, second = factors_of(view, BackToBackConfig((128, 128, 64), 3))
+    product, second = factors_of(view, (128, 128, 64))
     maps = [
         [(dim.size, dim.box, dim.coordinate) for dim in factor.dims]
         for factor in (product.a, product.bs[0], second)
