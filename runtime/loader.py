@@ -64,7 +64,28 @@ def load(
     )
 
 
-class CompiledModel:
+class _Closable:
+    """What a `with` statement closes at its end."""
+
+    def close(self) -> None:
+        """Frees what is owned now."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        """The object itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes it."""
+        self.close()
+
+
+class CompiledModel(_Closable):
     """A compiled model with its weights.
 
     Attributes:
@@ -197,26 +218,13 @@ class CompiledModel:
             self._default_context = None
         self._handle.close()
 
-    def __enter__(self) -> Self:
-        """The model itself; `close` is called at the end."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Closes the model."""
-        self.close()
-
     def new_context_handle(self, options: abi.ContextOptions) -> tuple[Library, int]:
         """The library and the handle of a new C context; for `Context`."""
         library, handle = self._handle.get()
         return library, library.create("ait_context_create", handle, ctypes.byref(options))
 
 
-class Context:
+class Context(_Closable):
     """Threads, stream and workspace to run a model with.
 
     One context runs one call at a time; calls from several threads wait for each other.
@@ -359,19 +367,6 @@ class Context:
             buffer.close()
         self._staging.clear()
         self._handle.close()
-
-    def __enter__(self) -> Self:
-        """The context itself; `close` is called at the end."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Closes the context."""
-        self.close()
 
     def _borrow_inputs(self, inputs: Inputs) -> list[Borrowed]:
         values = _in_order(inputs, self._inputs, "input")
