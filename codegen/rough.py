@@ -7,8 +7,9 @@ region are rounded so, an idiom of its code may be one call of the prelude inste
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from xdsl.dialects import arith
 from xdsl.dialects import math as math_dialect
@@ -35,16 +36,33 @@ def gelu_argument(op: Operation) -> SSAValue | None:
     gives."""
     if not isinstance(op, arith.MulfOp):
         return None
-    for factor in _factors(op.result, frozenset()):
+    for factor in _products(op.result):
         x = _argument_of_one_plus_erf(factor)
-        if x is None:
-            continue
-        rest = [f for f in _factors(op.result, frozenset({x, factor})) if f is not factor]
-        values = [value for value in rest if _constant(value) is None]
-        scale = math.prod(c for c in map(_constant, rest) if c is not None)
-        if values == [x] and scale == 0.5:
+        if x is not None and _is_half_of(op.result, (x, factor)):
             return x
     return None
+
+
+def _products(value: SSAValue) -> Iterator[SSAValue]:
+    """What a product of products is made of, products among it; each once, however often."""
+    seen = {value}
+    pending = [value]
+    while pending:
+        found = pending.pop()
+        yield found
+        if isinstance(found.owner, arith.MulfOp):
+            factors = [f for f in (found.owner.rhs, found.owner.lhs) if f not in seen]
+            seen.update(factors)
+            pending += dict.fromkeys(factors)
+
+
+def _is_half_of(product: SSAValue, factors: Sequence[SSAValue]) -> bool:
+    """Whether a product is that of some values, each once, and of constants that give 0.5."""
+    found = list(islice(_factors(product, frozenset(factors)), _MOST_FACTORS + 1))
+    others = [factor for factor in found if _constant(factor) is None]
+    scale = math.prod(c for c in map(_constant, found) if c is not None)
+    is_whole = len(found) <= _MOST_FACTORS and len(others) == len(factors)
+    return is_whole and set(others) == set(factors) and scale == 0.5
 
 
 def _argument_of_one_plus_erf(value: SSAValue) -> SSAValue | None:
@@ -63,6 +81,10 @@ def _argument_of_one_plus_erf(value: SSAValue) -> SSAValue | None:
         if found is not None and math.isclose(found, math.sqrt(0.5), rel_tol=1e-6):
             return x
     return None
+
+
+_MOST_FACTORS = 16
+"""A product of shared products has exponentially many."""
 
 
 def _factors(value: SSAValue, whole: frozenset[SSAValue]) -> Iterator[SSAValue]:

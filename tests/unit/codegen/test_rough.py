@@ -78,6 +78,29 @@ def test_other_constants_are_no_gelu(constants: tuple[float, float, float]) -> N
     assert "erf" in text(gelu((0, 1, 2), scale=scale, root=root, one=one)).operations
 
 
+@pytest.mark.parametrize("again", ["x", "1 + erf"])
+def test_a_factor_more_is_no_gelu(again: str) -> None:
+    """x * x * (1 + erf(..)) / 2, and x * (1 + erf(..)) ** 2 / 2, the half last."""
+    region = gelu((0, 2, 1))
+    block = region.block
+    *_, product, scaled, _ = block.ops
+    assert isinstance(product, arith.MulfOp) and isinstance(scaled, arith.MulfOp)
+    more = arith.MulfOp(product.result, product.lhs if again == "x" else product.rhs)
+    block.insert_op_before(more, scaled)
+    scaled.operands[scaled.operands.index(product.result)] = more.result
+    assert text(region, rough=True).lines == text(region, rough=False).lines
+
+
+def test_a_product_of_exponentially_many_factors() -> None:
+    block = Block(arg_types=[builtin.f32])
+    value: SSAValue = block.args[0]
+    for _ in range(64):
+        block.add_op(square := arith.MulfOp(value, value))
+        value = square.result
+    block.add_op(YieldOp(value))
+    assert len(text(Region(block)).lines) == 64
+
+
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 @pytest.mark.parametrize("dtype", [np.float16, np.float32], ids=lambda dtype: dtype.__name__)
 def test_gelu_rounds_like_the_exact_one(dtype: Callable[..., np.ndarray], tmp_path: Path) -> None:
