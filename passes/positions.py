@@ -163,6 +163,7 @@ class Evaluation:
 
     side: Side
     outcomes: dict[SSAValue, Outcome] = field(default_factory=dict[SSAValue, Outcome])
+    lines: dict[SSAValue, Line | None] = field(default_factory=dict[SSAValue, Line | None])
 
     def of(self, value: SSAValue) -> Outcome:
         if value not in self.outcomes:
@@ -229,8 +230,11 @@ class Evaluation:
 
     def line_of(self, value: SSAValue) -> Line | None:
         """A value as a line over the positions; None if it is none, or rounded."""
-        line = self._line_of(value)
-        return line if line is not None and _fits(line, self.side, value.type) else None
+        if value not in self.lines:
+            line = self._line_of(value)
+            fits = line is not None and _fits(line, self.side, value.type)
+            self.lines[value] = line if fits else None
+        return self.lines[value]
 
     def _line_of(self, value: SSAValue) -> Line | None:
         number, op = number_of(self.of(value)), value.owner
@@ -447,26 +451,43 @@ class RawScore:
 
 def extent_of(value: Outcome, evaluation: Evaluation, score: RawScore) -> Extent:
     """How large a value is on one side."""
-    if not isinstance(value, SSAValue):
-        return Extent(float(value), float(value))
-    if value is score.value:
-        return Extent.of_score(score.bits)
-    op = value.owner
-    if not isinstance(op, Operation) or isinstance(op, IndexOp | ExtentOp):
-        return Extent(-inf, inf)
-    if isinstance(op, _BOUNDED):
-        return _UNIT
-    operands = op.operands[1:] if isinstance(op, arith.SelectOp) else op.operands
-    found = [extent_of(evaluation.of(operand), evaluation, score) for operand in operands]
-    rule = _EXTENTS.get(type(op))
-    if rule is None:
-        return Extent(-inf, inf)
-    precisions = [extent.bits for extent in found if extent.bits is not None]
-    numbers = [e for e in found if e.low == e.high != 0]
-    scales = isinstance(op, _SCALING) and len(numbers) + len(precisions) == len(found)
-    if precisions and (scales or len(precisions) == len(found)):
-        return Extent.of_score(min(*precisions, BITS.get(value.type, BITS[f32])))
-    return rule(*found)
+    return _Extents(evaluation, score).of(value)
+
+
+@dataclass
+class _Extents:
+    """How large the values of a region are on one side."""
+
+    evaluation: Evaluation
+    score: RawScore
+    known: dict[SSAValue, Extent] = field(default_factory=dict[SSAValue, Extent])
+
+    def of(self, value: Outcome) -> Extent:
+        if not isinstance(value, SSAValue):
+            return Extent(float(value), float(value))
+        if value not in self.known:
+            self.known[value] = self._of(value)
+        return self.known[value]
+
+    def _of(self, value: SSAValue) -> Extent:
+        if value is self.score.value:
+            return Extent.of_score(self.score.bits)
+        op = value.owner
+        if not isinstance(op, Operation) or isinstance(op, IndexOp | ExtentOp):
+            return Extent(-inf, inf)
+        if isinstance(op, _BOUNDED):
+            return _UNIT
+        operands = op.operands[1:] if isinstance(op, arith.SelectOp) else op.operands
+        found = [self.of(self.evaluation.of(operand)) for operand in operands]
+        rule = _EXTENTS.get(type(op))
+        if rule is None:
+            return Extent(-inf, inf)
+        precisions = [extent.bits for extent in found if extent.bits is not None]
+        numbers = [e for e in found if e.low == e.high != 0]
+        scales = isinstance(op, _SCALING) and len(numbers) + len(precisions) == len(found)
+        if precisions and (scales or len(precisions) == len(found)):
+            return Extent.of_score(min(*precisions, BITS.get(value.type, BITS[f32])))
+        return rule(*found)
 
 
 _SCALING = (arith.MulfOp, arith.DivfOp, arith.TruncFOp, arith.ExtFOp, arith.NegfOp)

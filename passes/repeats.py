@@ -51,30 +51,45 @@ def _sizes(value: SSAValue) -> tuple[int, ...]:
 
 def known_integers(value: SSAValue) -> Integers | None:
     """What a tensor of integers holds, if it follows from literals and positions alone."""
-    owner, dims = value.owner, dims_of(value)
-    if element_of(value) not in (i32, i64) or not all(isinstance(dim, int) for dim in dims):
-        return None
-    sizes = _sizes(value)
-    if prod(sizes) > _MOST_INDICES:
-        return None
-    if isinstance(owner, graph.ConstantOp):
-        return np.asarray(owner.dense.get_values(), np.int64).reshape(sizes)
-    if isinstance(owner, graph.IotaOp):
-        return np.indices(sizes)[owner.axis]
-    if not isinstance(owner, GraphOp):
-        return None
-    move, combine = _MOVEMENT.get(type(owner)), _ARITHMETIC.get(type(owner))
-    if move is None and combine is None:
-        return None
-    operands = [known_integers(operand) for operand in owner.operands]
-    known = [operand for operand in operands if operand is not None]
-    if len(known) < len(operands):
-        return None
-    if move is not None:
-        return move(owner, known[0])
-    assert combine is not None
-    divides = combine in (np.floor_divide, np.remainder)
-    return None if divides and not known[1].all() else combine(known[0], known[1])
+    return _KnownIntegers().of(value)
+
+
+class _KnownIntegers:
+    """What tensors hold; each is computed once, however many are computed from it."""
+
+    def __init__(self) -> None:
+        self._found: dict[SSAValue, Integers | None] = {}
+
+    def of(self, value: SSAValue) -> Integers | None:
+        if value not in self._found:
+            self._found[value] = self._of(value)
+        return self._found[value]
+
+    def _of(self, value: SSAValue) -> Integers | None:
+        owner, dims = value.owner, dims_of(value)
+        if element_of(value) not in (i32, i64) or not all(isinstance(dim, int) for dim in dims):
+            return None
+        sizes = _sizes(value)
+        if prod(sizes) > _MOST_INDICES:
+            return None
+        if isinstance(owner, graph.ConstantOp):
+            return np.asarray(owner.dense.get_values(), np.int64).reshape(sizes)
+        if isinstance(owner, graph.IotaOp):
+            return np.indices(sizes)[owner.axis]
+        if not isinstance(owner, GraphOp):
+            return None
+        move, combine = _MOVEMENT.get(type(owner)), _ARITHMETIC.get(type(owner))
+        if move is None and combine is None:
+            return None
+        operands = [self.of(operand) for operand in owner.operands]
+        known = [operand for operand in operands if operand is not None]
+        if len(known) < len(operands):
+            return None
+        if move is not None:
+            return move(owner, known[0])
+        assert combine is not None
+        divides = combine in (np.floor_divide, np.remainder)
+        return None if divides and not known[1].all() else combine(known[0], known[1])
 
 
 # Indices as steps -----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf, isfinite, prod
-from typing import cast
+from typing import TypeAlias, cast
 
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import FloatAttr
@@ -53,7 +53,7 @@ class AttentionProblem:
         with them than to add what does not depend on them: a score is scale * product + addend.
         The addend is the region of a product of -0."""
         block = cast(AttentionOp, self.view.op).score.block
-        scale = _Factor(block.args[0]).of(cast(YieldOp, block.last_op).operands[0])
+        scale = _factor_of(cast(YieldOp, block.last_op).operands[0], block.args[0])
         return scale if scale is not None and _SCALES[0] < scale < _SCALES[1] else None
 
     @property
@@ -144,45 +144,46 @@ _HIDES = -1e30
 finite is not hidden then, as its value, which a weight of zero multiplies, never was."""
 
 
-class _Factor:
-    """By what values of a region multiply its argument, if they only add to that."""
+def _factor_of(yielded: SSAValue, argument: SSAValue) -> float | None:
+    """By what the values of a region that lead from its argument to what it yields multiply it, if
+    they only add to it otherwise."""
+    block = argument.owner
+    assert isinstance(block, Block), "an argument is of a block"
+    factors: _Factors = {argument: 1.0}
+    for op in block.ops:
+        if not factors.keys().isdisjoint(op.operands):
+            factors.update(dict.fromkeys(op.results, _next_factor(op, factors)))
+    return factors.get(yielded)
 
-    def __init__(self, argument: SSAValue):
-        self._argument = argument
 
-    def of(self, value: SSAValue) -> float | None:
-        """None also for values that the argument has no part in."""
-        if value is self._argument:
-            return 1.0
-        match value.owner:
-            case arith.MulfOp() as op:
-                return self._times(op.lhs, op.rhs) or self._times(op.rhs, op.lhs)
-            case arith.AddfOp() as op:
-                return self._plus(op.lhs, op.rhs) or self._plus(op.rhs, op.lhs)
-            case arith.SubfOp() as op:
-                return self._plus(op.lhs, op.rhs)
-            case arith.SelectOp() as op:
-                if self._has_part_in(op.cond):
-                    return None
-                return self._or_hidden(op.lhs, op.rhs) or self._or_hidden(op.rhs, op.lhs)
-            case _:
-                return None
+_Factors: TypeAlias = dict[SSAValue, float | None]
+"""Of the values that an argument has a part in; None of those that it is not just a term of."""
 
-    def _times(self, value: SSAValue, by: SSAValue) -> float | None:
-        factor, constant = self.of(value), _constant(by)
-        return None if factor is None or constant is None else factor * constant
 
-    def _plus(self, value: SSAValue, addend: SSAValue) -> float | None:
-        return None if self._has_part_in(addend) else self.of(value)
+def _next_factor(op: Operation, factors: _Factors) -> float | None:
+    """The factor of an op's result, of which an operand has one."""
+    match op:
+        case arith.MulfOp(lhs=a, rhs=b):
+            for value, by in ((a, b), (b, a)):
+                factor, constant = factors.get(value), _constant(by)
+                if factor is not None and constant is not None:
+                    return factor * constant
+        case arith.AddfOp(lhs=a, rhs=b):
+            return None if a in factors and b in factors else factors[a if a in factors else b]
+        case arith.SubfOp(lhs=a, rhs=b):
+            return None if b in factors else factors[a]
+        case arith.SelectOp(cond=condition, lhs=a, rhs=b) if condition not in factors:
+            for value, other in ((a, b), (b, a)):
+                if _hides(other):
+                    return factors.get(value)
+        case _:
+            pass
+    return None
 
-    def _or_hidden(self, value: SSAValue, other: SSAValue) -> float | None:
-        constant = _constant(other)
-        return None if constant is None or constant > _HIDES else self.of(value)
 
-    def _has_part_in(self, value: SSAValue) -> bool:
-        if isinstance(value.owner, Block):
-            return value is self._argument
-        return any(self._has_part_in(operand) for operand in value.owner.operands)
+def _hides(value: SSAValue) -> bool:
+    constant = _constant(value)
+    return constant is not None and constant <= _HIDES
 
 
 def _constant(value: SSAValue) -> float | None:

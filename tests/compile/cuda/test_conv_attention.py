@@ -154,6 +154,16 @@ def test_scale_of_a_region_that_is_no_more(region: str, scale: float | None) -> 
     assert not problem.adds or scale is None
 
 
+@pytest.mark.parametrize("op", ["addf", "mulf"])
+def test_a_score_that_is_made_in_exponentially_many_ways(op: str) -> None:
+    lines = [f"%{i} = arith.{op} %{i - 1}, %{i - 1} : f32" for i in range(65, 1, -1)]
+    first = f"%1 = arith.{op} %s, %s : f32"
+    last = "%0 = arith.negf %65 : f32"
+    region = "\n  ".join([first, *reversed(lines), last])
+    problem = AttentionProblem.of(with_region(region).view())
+    assert problem.scale is None and not problem.adds_by_key
+
+
 _MINUS = "%n = arith.constant 0xFF800000 : f32"
 _DISTANCE = """%i = kernel.index <offset 0, sizes [1, 2, 16, 16], strides [0, 0, 1, 0]>
   %j = kernel.index <offset 0, sizes [1, 2, 16, 16], strides [0, 0, 0, 1]>

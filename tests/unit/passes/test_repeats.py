@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from xdsl.dialects import func
 
 from ait import nn
 from ait.dialects import graph
@@ -16,7 +17,7 @@ from ait.dialects.kernel import KernelOp, PointwiseOp, ReduceOp
 from ait.ir.interpreter import evaluate
 from ait.ir.trace import Dim, TensorSpec, trace
 from ait.passes.pipelines import run_pipeline
-from ait.passes.repeats import steps_of
+from ait.passes.repeats import known_integers, steps_of
 from tests.property.examples import examples
 from tests.unit.passes.launches import launches
 
@@ -42,6 +43,18 @@ def same_as_before(model: Callable[..., Any], specs: dict[str, TensorSpec]) -> l
 
 
 # Indices --------------------------------------------------------------------------------------
+
+
+def test_integers_that_are_made_in_exponentially_many_ways() -> None:
+    def model() -> Tensor:
+        index = nn.arange(3)
+        for _ in range(60):
+            index = index + index
+        return index
+
+    (op,) = (op for op in trace(model, {}).main.walk() if isinstance(op, func.ReturnOp))
+    found = known_integers(op.operands[0])
+    assert found is not None and found.tolist() == [0, 1 << 60, 2 << 60]
 
 
 @given(
