@@ -18,6 +18,7 @@ from ait.dialects.symbolic import dim_product, dims_of, element_of
 from ait.passes.fusion.assembly import Assembler
 from ait.passes.fusion.rebuild import rebuilt
 from ait.passes.lowering.launch import read
+from ait.passes.origins import keep_names
 from ait.passes.pieces import joined, pieces_of
 from ait.passes.remarks import remark
 from ait.passes.target import TargetInfo, find_target
@@ -46,8 +47,7 @@ class FoldViews(RewritePattern):
 
 def replace_keeping_names(op: KernelOp, new: KernelOp, rewriter: PatternRewriter) -> None:
     """Replaces a kernel op by one with as many results."""
-    for old, result in zip(op.res, new.res, strict=True):
-        result.name_hint = old.name_hint
+    keep_names(op.res, new.res)
     rewriter.replace(op, new, list(new.res))
 
 

@@ -48,12 +48,12 @@ from ait.passes.fusion.legality import (
     check_places,
     covers_storage,
 )
-from ait.passes.fusion.motion import dependents_between, move_after, reaches
+from ait.passes.fusion.motion import dependents_between, move_after, reaches, replace_both
 from ait.passes.fusion.rebuild import rebuilt, split_domain, splits_for
 from ait.passes.fusion.repetition import ComputeRepeatedOnce
 from ait.passes.fusion.sink import SinkThroughAssemble
 from ait.passes.lowering.launch import Read
-from ait.passes.origins import joined_location
+from ait.passes.origins import joined_location, keep_names
 from ait.passes.regions import Remap, ScalarBuilder, inline, only_rounds, through_storage
 from ait.passes.remarks import describe, remark
 from ait.passes.stages import Stage, stage_of
@@ -228,8 +228,8 @@ def _last_block(producer: KernelOp, kind: type[KernelOp], added: Sequence[Read])
         types = [compute_type(element_of(value)) for value in producer.ins]
     block = Block(arg_types=[*types, *(r.compute_type for r in added)])
     if producer.regions:
-        for old, new in zip(producer.regions[-1].block.args, block.args, strict=False):
-            new.name_hint = old.name_hint
+        given = producer.regions[-1].block.args
+        keep_names(given, block.args[: len(given)])
     return block
 
 
@@ -282,17 +282,9 @@ class FuseIntoProducer(RewritePattern):
     def _replace(
         self, joint: Joint, fused: KernelOp, moved: Sequence[Operation], rewriter: PatternRewriter
     ) -> None:
-        stage_op, producer = joint.stage.op, joint.producer
-        fused.location = joined_location(producer, stage_op)
-        move_after(stage_op, moved)
+        producer = joint.producer
         survivors = [producer.res[i] for i in joint.surviving_results]
-        kept = len(survivors)
-        for result, new in zip([*survivors, *stage_op.results], fused.res, strict=True):
-            new.name_hint = result.name_hint
-        rewriter.replace(stage_op, fused, list(fused.res[kept:]))
-        for result, new in zip(survivors, fused.res[:kept], strict=True):
-            rewriter.replace_all_uses_with(result, new)
-        rewriter.erase(producer)
+        replace_both(producer, joint.stage.op, fused, survivors, moved, rewriter)
 
 
 def _producers(stage: Stage) -> list[SSAValue]:
@@ -389,8 +381,7 @@ class FuseIntoConsumer(RewritePattern):
                 continue
             remark(NAME, "applied", stage.op, f"fused into {describe(op)}")
             fused.location = joined_location(op, stage.op)
-            for old, new in zip(op.res, fused.res, strict=False):
-                new.name_hint = old.name_hint
+            keep_names(op.res, fused.res[: len(op.res)])
             rewriter.replace(op, fused, list(fused.res))
             if not any(result.uses for result in stage.op.results):
                 rewriter.erase(stage.op)
@@ -423,8 +414,7 @@ class StoreBeside(RewritePattern):
         remark(NAME, "applied", stage.op, f"stored beside {describe(op)}")
         fused.location = joined_location(op, stage.op)
         move_after(op, moved)
-        for old, new in zip([*op.res, value], fused.res, strict=True):
-            new.name_hint = old.name_hint
+        keep_names([*op.res, value], fused.res)
         rewriter.replace(op, fused, list(fused.res[:-1]))
         rewriter.replace_all_uses_with(value, fused.res[-1])
         rewriter.erase(stage.op)
@@ -625,8 +615,7 @@ class CountSummands(RewritePattern):
             attributes=dict(op.attributes),
         )
         new.location = joined_location(op, stage.op)
-        for old, result in zip(op.res, new.res, strict=True):
-            result.name_hint = old.name_hint
+        keep_names(op.res, new.res)
         remark(NAME, "applied", op, "it sums one number: a product with the extent")
         rewriter.replace(op, new, list(new.res))
 
@@ -692,8 +681,7 @@ class MergeEqualOperands(RewritePattern):
             in_maps=[r.access for r in unique],
             regions=[Region(block)],
         )
-        for old, new in zip(op.res, merged.res, strict=True):
-            new.name_hint = old.name_hint
+        keep_names(op.res, merged.res)
         rewriter.replace(op, merged, list(merged.res))
 
 

@@ -35,6 +35,7 @@ from ait.passes.lowering.attention_parts import attention_in_parts
 from ait.passes.lowering.contraction import int_array
 from ait.passes.lowering.launch import Read
 from ait.passes.lowering.phases import split_phases
+from ait.passes.origins import keep_names
 from ait.passes.remarks import describe, remark
 from ait.passes.target import TargetInfo, find_target
 
@@ -78,8 +79,7 @@ def _split_convolutions(function: FuncOp) -> None:
             continue
         remark(NAME, "applied", op, f"split into {len(phases)} kernels that skip the zeros")
         results = list(phases[-1].res)
-        for old, result in zip(op.res, results, strict=True):
-            result.name_hint = old.name_hint
+        keep_names(op.res, results)
         Rewriter.replace_op(op, phases, results)
 
 
@@ -92,8 +92,7 @@ def _split_attentions(function: FuncOp, target: TargetInfo) -> None:
         if parts is None:
             continue
         remark(NAME, "applied", op, f"three kernels instead of one: {reason}")
-        for old, new in zip(op.res, parts[-1].results[-len(op.res) :], strict=True):
-            new.name_hint = old.name_hint
+        keep_names(op.res, parts[-1].results[-len(op.res) :])
         Rewriter.replace_op(op, parts, list(parts[-1].results))
 
 
@@ -132,8 +131,7 @@ def _rewrite_weights(
             continue
         new = rebuilt(op, ins=[r.base for r in reads], in_maps=[r.access for r in reads])
         remark(NAME, "applied", op, "its weights are stored in the order they are read")
-        for old, result in zip(op.res, new.res, strict=True):
-            result.name_hint = old.name_hint
+        keep_names(op.res, new.res)
         Rewriter.replace_op(op, new, list(new.res))
 
 
@@ -231,8 +229,7 @@ def _rewrite_convs(function: FuncOp, layouts: _WeightLayouts, target: TargetInfo
         sees = "just itself" if _is_of_pixels(op) else "a patch of its own"
         remark(NAME, "applied", op, f"every pixel sees {sees}: a product over the channels")
         new = _product_of(op, layouts)
-        for old, result in zip(op.res, new.res, strict=True):
-            result.name_hint = old.name_hint
+        keep_names(op.res, new.res)
         Rewriter.replace_op(op, new, list(new.res))
 
 

@@ -21,7 +21,7 @@ from xdsl.dialects.builtin import (
     StringAttr,
     UnknownLoc,
 )
-from xdsl.ir import Operation
+from xdsl.ir import Operation, SSAValue
 
 Locations: TypeAlias = tuple[LocationAttr, ...]
 
@@ -44,6 +44,12 @@ def location_parts(location: LocationAttr) -> Locations:
         inner = cast(ArrayAttr[LocationAttr], location.locations)
         return _unique(part for each in inner for part in location_parts(each))
     return (location,)
+
+
+def keep_names(old: Iterable[SSAValue], new: Iterable[SSAValue]) -> None:
+    """Calls values that stand for others, one for one, as those were called."""
+    for before, after in zip(old, new, strict=True):
+        after.name_hint = before.name_hint
 
 
 def locations_of(op: Operation) -> Locations:

@@ -26,6 +26,7 @@ from ait.dialects.symbolic import (
 )
 from ait.passes.cost import cost_of, microseconds
 from ait.passes.fusion.rebuild import rebuilt, split_map
+from ait.passes.origins import keep_names
 from ait.passes.plan_memory import bytes_of
 from ait.passes.regions import identity_region
 from ait.passes.remarks import remark
@@ -141,8 +142,7 @@ def _rewrite(op: ReduceOp, split: _Split) -> KernelOp:
         regions=[identity_region([op.value_type]), op.epilogue.clone()],
         properties={"reduced": IntegerAttr(1, i64)},
     )
-    for old, new in zip(op.res, second.res, strict=True):
-        new.name_hint = old.name_hint
+    keep_names(op.res, second.res)
     Rewriter.replace_op(op, [empty, first, second], list(second.res))
     return first
 

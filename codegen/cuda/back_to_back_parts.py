@@ -18,7 +18,7 @@ from ait.codegen.cuda.gemm_hopper import check_factors
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
 from ait.codegen.gpu.lanes import read_by, shared_values
 from ait.codegen.kernel_view import KernelView
-from ait.dialects.symbolic import Dim, lower_bound, upper_bound
+from ait.dialects.symbolic import lower_bound, upper_bound
 from ait.passes.target import DeviceDescription
 
 _ALIGNMENT = 16
@@ -161,12 +161,12 @@ def _check(sizes: Sizes, config: BackToBackPartsConfig) -> None:
         raise Refusal("the tiles do not fit shared memory")
 
 
-def _configs(rows: Dim, sizes: Sizes) -> Iterator[BackToBackPartsConfig]:
+def _configs(rows: int, sizes: Sizes) -> Iterator[BackToBackPartsConfig]:
     """Blocks of all heights, with right factors that stay, or else with a ring of them."""
     columns = -(-sizes.columns // 32) * 32
     for m in (192, 128, 64):
         for part in (64, 128):
-            if m > 64 and m >= 2 * upper_bound(rows):
+            if m > 64 and m >= 2 * rows:
                 continue
             yield from _staged(sizes, (m, part, columns))
 

@@ -120,8 +120,6 @@ def _check_operand(view: KernelView, operand: Operand, channel: str, what: str) 
             raise Refusal(f"{what} is read backwards, or the same along {axis.name}")
         if upper_bound(axis.dim) > _INT32_MAX:
             raise Refusal(f"{axis.name} may exceed 31 bits")
-    if operand.stride(channel) == 0:
-        raise Refusal(f"{what} is the same along {channel}")
 
 
 def sizes(view: KernelView, names: str) -> Mapping[str, str]:

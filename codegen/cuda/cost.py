@@ -1,7 +1,7 @@
 """The analytic model that ranks configs: tiles, waves, and the bytes that tiles move.
 
-Its constants are fits to measurements of the H200 (one number each, no table per shape); only
-differences between configs matter.
+Its constants are fits to measurements of an H100 and an H200 (one number each, no table per shape);
+only differences between configs matter.
 """
 
 from __future__ import annotations

@@ -64,8 +64,6 @@ _KEEPING_BLOCK = 512
 """Threads of a block that have the registers for that and leave room for a second block."""
 _RUN_BYTES = 64
 """Shorter runs of neighbours cost bandwidth: a fifth with 32 bytes (H100)."""
-
-
 _RUN_LOSS = 2.5
 """How much longer rows in such runs take (group norms of images, channels last)."""
 

@@ -30,7 +30,7 @@ from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, exact_d
 from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.fusion.rebuild import split_map
 from ait.passes.lowering.launch import Read
-from ait.passes.origins import joined_location
+from ait.passes.origins import joined_location, keep_names
 from ait.passes.regions import Remap, inline, only_rounds
 from ait.passes.remarks import describe, remark
 
@@ -286,12 +286,12 @@ def _common(a: Sequence[Dim] | None, b: Sequence[Dim] | None) -> Sequence[Dim] |
 
 @dataclass(frozen=True)
 class _Result:
-    """Where attention writes, and the code that follows it, which it cannot run itself."""
+    """Where attention writes."""
 
     destination: SSAValue
     access: AccessMap
     added: Sequence[Operation]
-    """The ops that make the destination."""
+    """The ops that make the destination, where code that follows must be a kernel of its own."""
 
 
 def build_attention(chain: _Chain, result: _Result) -> AttentionOp | None:
@@ -419,8 +419,7 @@ class FuseAttention(FusionPattern):
             last = _code_behind(weighted, fused, result)
             last.location = op.location
             added.append(last)
-        for old, new in zip(op.results, last.res, strict=True):
-            new.name_hint = old.name_hint
+        keep_names(op.results, last.res)
         rewriter.replace(op, added, list(last.res))
         rewriter.erase(chain.softmax)
         rewriter.erase(chain.scores.op)

@@ -29,7 +29,7 @@ from ait.passes.fusion.row_tiles import (
     row_capability,
     separates,
 )
-from ait.passes.origins import joined_location
+from ait.passes.origins import joined_location, keep_names
 from ait.passes.regions import Remap, inline, through_storage
 from ait.passes.remarks import describe, remark
 from ait.passes.target import TargetInfo
@@ -189,8 +189,7 @@ def _second_factor(second: GemmOp, rows: _Rows) -> AccessMap:
 def _moved(region: Region, remap: Remap) -> Region:
     """A copy of region code for another domain. Raises Refusal."""
     block = Block(arg_types=[argument.type for argument in region.block.args])
-    for old, new in zip(region.block.args, block.args, strict=True):
-        new.name_hint = old.name_hint
+    keep_names(region.block.args, block.args)
     values = inline(region, block, block.args, remap)
     if values is None:
         raise Refusal("an index cannot be expressed over the rows of the second product")
@@ -247,9 +246,9 @@ class FuseBackToBack(FusionPattern):
         fused.location = joined_location(first, second)
         move_after(second, chain.moved)
         count = len(second.res)
-        for old, new in zip([*second.res, *first.res], fused.res, strict=False):
-            new.name_hint = old.name_hint
+        keep_names(second.res, fused.res[:count])
         rewriter.replace(second, fused, list(fused.res[:count]))
         if chain.kept:
+            keep_names(first.res, fused.res[count:])
             rewriter.replace_all_uses_with(first.res[0], fused.res[count])
         rewriter.erase(first)

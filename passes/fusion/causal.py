@@ -12,7 +12,6 @@ hidden all keys that a query sees, with no lower number, it sees the others too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -28,7 +27,7 @@ from ait.passes.fusion.legality import Refusal, capability, check_limits, covers
 from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.fusion.rebuild import rebuilt
 from ait.passes.lowering.launch import Read
-from ait.passes.origins import joined_location
+from ait.passes.origins import joined_location, keep_names
 from ait.passes.positions import (
     BITS,
     Evaluation,
@@ -193,8 +192,7 @@ class HideLaterKeys(FusionPattern):
             remark(self.pass_name, "missed", op, f"keys behind each query stay: {reason}")
             return
         remark(self.pass_name, "applied", op, "its mask hides the keys behind each query")
-        for old, result in zip(op.res, new.res, strict=True):
-            result.name_hint = old.name_hint
+        keep_names(op.res, new.res)
         rewriter.replace(op, new, list(new.res))
 
     def _causal(
@@ -225,11 +223,10 @@ def _is_cheaper(near: Score, own: Score) -> bool:
 def _with_score(op: AttentionOp, score: Score) -> AttentionOp:
     """The causal op with other code and other operands of it."""
     properties: dict[str, Attribute] = {"causal": UnitAttr()}
-    ins: Sequence[Read] = score.reads
     new = rebuilt(
         op,
-        ins=[*op.ins[:3], *(r.base for r in ins)],
-        in_maps=[*op.in_access[:3], *(r.access for r in ins)],
+        ins=[*op.ins[:3], *(r.base for r in score.reads)],
+        in_maps=[*op.in_access[:3], *(r.access for r in score.reads)],
         regions=[score.region.clone()],
         properties=properties,
     )

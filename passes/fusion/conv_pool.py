@@ -13,7 +13,7 @@ from ait.dialects.symbolic import element_of
 from ait.passes.cost import SURE_GAIN, expected_seconds, microseconds
 from ait.passes.fusion.legality import Refusal, capability, check_limits, check_runs
 from ait.passes.fusion.pattern import FusionPattern
-from ait.passes.origins import joined_location
+from ait.passes.origins import joined_location, keep_names
 from ait.passes.remarks import describe, remark
 
 
@@ -94,8 +94,7 @@ class FuseConvPool(FusionPattern):
         message = f"{describe(conv)} and {describe(op)} are one kernel: {profit}"
         remark(self.pass_name, "applied", op, message)
         fused.location = joined_location(conv, op)
-        for old, new in zip(op.res, fused.res, strict=True):
-            new.name_hint = old.name_hint
+        keep_names(op.res, fused.res)
         rewriter.replace(op, fused, list(fused.res))
         rewriter.erase(conv)
 

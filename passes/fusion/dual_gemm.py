@@ -26,11 +26,11 @@ from ait.passes.fusion.legality import (
     check_runs,
     covers_storage,
 )
-from ait.passes.fusion.motion import dependents_between, move_after, reaches
+from ait.passes.fusion.motion import dependents_between, reaches, replace_both
 from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.fusion.rebuild import dims_of_operand, rebuilt, split_domain
 from ait.passes.lowering.launch import Read
-from ait.passes.origins import joined_location
+from ait.passes.origins import keep_names
 from ait.passes.regions import inline
 from ait.passes.remarks import describe, remark
 
@@ -118,7 +118,7 @@ def build_pair(pair: _Pair) -> DualGemmOp:
     results = inline(second.epilogue, block, [block.args[1], *read])
     assert results is not None, "nothing is remapped"
     block.add_op(YieldOp(*(values[i] for i in pair.kept), *results))
-    fused = DualGemmOp(
+    return DualGemmOp(
         [first.ins[0], first.ins[1], second.ins[1], *(r.base for r in extras)],
         [*(first.outs[i] for i in pair.kept), *second.outs],
         [*first.in_access[:2], second.in_access[1], *(r.access for r in extras)],
@@ -127,8 +127,6 @@ def build_pair(pair: _Pair) -> DualGemmOp:
         {"groups": second.groups},
         dict(second.attributes),
     )
-    fused.location = joined_location(first, second)
-    return fused
 
 
 class FuseGemmPair(FusionPattern):
@@ -159,15 +157,8 @@ class FuseGemmPair(FusionPattern):
             return
 
     def _replace(self, pair: _Pair, fused: DualGemmOp, rewriter: PatternRewriter) -> None:
-        move_after(pair.second, pair.moved)
         survivors = [pair.first.res[i] for i in pair.kept]
-        count = len(survivors)
-        for result, new in zip([*survivors, *pair.second.res], fused.res, strict=True):
-            new.name_hint = result.name_hint
-        rewriter.replace(pair.second, fused, list(fused.res[count:]))
-        for result, new in zip(survivors, fused.res[:count], strict=True):
-            rewriter.replace_all_uses_with(result, new)
-        rewriter.erase(pair.first)
+        replace_both(pair.first, pair.second, fused, survivors, pair.moved, rewriter)
 
 
 # One gemm, read in two halves -------------------------------------------------------------------
@@ -347,8 +338,7 @@ class FuseColumnHalves(FusionPattern):
             for value, access in zip(op.ins, op.in_access, strict=True)
         ]
         reader = rebuilt(op, ins=[r.base for r in reads], in_maps=[r.access for r in reads])
-        for old, new in zip(op.res, reader.res, strict=True):
-            new.name_hint = old.name_hint
+        keep_names(op.res, reader.res)
         rewriter.insert([*empties, fused], InsertPoint.before(gemm))
         rewriter.replace(op, reader, list(reader.res))
         rewriter.erase(gemm)

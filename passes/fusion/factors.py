@@ -26,7 +26,7 @@ from ait.passes.fusion.attention import Batched, with_four_dims
 from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.fusion.rebuild import dims_of_operand, rebuilt, split_domain, split_map, splits_for
 from ait.passes.lowering.launch import Read
-from ait.passes.origins import joined_location
+from ait.passes.origins import joined_location, keep_names
 from ait.passes.regions import Remap, identity_region, inline, is_identity, only_rounds
 from ait.passes.remarks import describe, remark
 from ait.passes.search import first_path
@@ -470,8 +470,7 @@ class FoldPreparations(FusionPattern):
             message = f"{describe(op)} reads what it {what}"
             remark(self.pass_name, "applied", preparation.stage.op, message)
         new.location = joined_location(op, *(p.stage.op for p in prepared))
-        for old, result in zip(op.res, new.res, strict=True):
-            result.name_hint = old.name_hint
+        keep_names(op.res, new.res)
         rewriter.replace(op, new, list(new.res))
         for stage in dict.fromkeys(p.stage.op for p in prepared):
             if not any(result.uses for result in stage.results):

@@ -21,12 +21,11 @@ from ait.passes.fusion.legality import (
     check_places,
     covers_storage,
 )
-from ait.passes.fusion.motion import dependents_between, move_after, reaches
+from ait.passes.fusion.motion import dependents_between, reaches, replace_both
 from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.fusion.rebuild import split_domain, splits_for
 from ait.passes.fusion.row_tiles import accept, check_width, row_capability, separates
 from ait.passes.lowering.launch import Read
-from ait.passes.origins import joined_location
 from ait.passes.regions import Remap, drop_unused, inline, through_storage
 from ait.passes.remarks import describe, remark
 
@@ -237,14 +236,5 @@ class FuseGemmRowwise(FusionPattern):
         return fused, accept(fused, [pair.gemm], [pair.rowwise], row, tile, self.target)
 
     def _replace(self, pair: _Pair, fused: GemmRowwiseOp, rewriter: PatternRewriter) -> None:
-        gemm, rowwise = pair.gemm, pair.rowwise
-        fused.location = joined_location(gemm, rowwise)
-        move_after(rowwise, pair.moved)
-        survivors = [gemm.res[i] for i in pair.kept]
-        count = len(survivors)
-        for result, new in zip([*survivors, *rowwise.res], fused.res, strict=True):
-            new.name_hint = result.name_hint
-        rewriter.replace(rowwise, fused, list(fused.res[count:]))
-        for result, new in zip(survivors, fused.res[:count], strict=True):
-            rewriter.replace_all_uses_with(result, new)
-        rewriter.erase(gemm)
+        survivors = [pair.gemm.res[i] for i in pair.kept]
+        replace_both(pair.gemm, pair.rowwise, fused, survivors, pair.moved, rewriter)

@@ -17,6 +17,7 @@ from ait.dialects.symbolic import element_of, tensor_type
 from ait.passes.fusion.legality import covers_storage
 from ait.passes.fusion.pattern import FusionPattern
 from ait.passes.fusion.rebuild import rebuilt
+from ait.passes.origins import keep_names
 from ait.passes.remarks import remark
 
 
@@ -62,8 +63,7 @@ class ComputeRepeatedOnce(FusionPattern):
         for reader in readers:
             ins = [results.get(value, value) for value in reader.op.ins]
             new = rebuilt(reader.op, ins=ins, in_maps=reader.maps)
-            for old, result in zip(reader.op.res, new.res, strict=True):
-                result.name_hint = old.name_hint
+            keep_names(reader.op.res, new.res)
             rewriter.replace(reader.op, new, list(new.res))
         rewriter.erase(op)
 

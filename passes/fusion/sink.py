@@ -32,8 +32,6 @@ from ait.passes.target import TargetInfo
 
 MOST_PARTS = 4
 """Into how many kernels one is taken apart at most."""
-
-
 MOST_ADDED = 2
 """How many launches more than today are worth it if pieces are then not copied."""
 
