@@ -16,18 +16,18 @@ from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import HopperAttentionAttr, HopperAttentionConfig
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
+from ait.codegen.cuda.limits import check_groups
 from ait.codegen.gpu.attention import AttentionProblem
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import Lanes, aligned_to, fits, read_by, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
-from ait.dialects.symbolic import known_divisor, lower_bound, upper_bound
+from ait.dialects.symbolic import known_divisor, lower_bound
 from ait.passes.target import DeviceDescription
 
 _TYPES = frozenset({"f16", "bf16"})
 _WIDEST_HEAD = 256
 _ALIGNMENT = 16
-_INT32_MAX = (1 << 31) - 1
 _LARGEST_ADDEND = 1e8
 """That surely stays finite over any scale."""
 _PACKS = (8, 2, 1)
@@ -120,9 +120,7 @@ def _problem(view: KernelView) -> AttentionProblem:
     problem = AttentionProblem.of(view)
     if max(problem.depth, problem.value) > _WIDEST_HEAD:
         raise Refusal(f"heads of {problem.depth} and {problem.value} elements")
-    for name in ("batch", "head", "row", "col"):
-        if upper_bound(view.group(name).dim) > _INT32_MAX:
-            raise Refusal(f"{name} may exceed 31 bits")
+    check_groups(view, ("batch", "head", "row", "col"))
     return problem
 
 

@@ -15,6 +15,7 @@ from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import HopperConvAttr, HopperConvConfig, Schedule
 from ait.codegen.cuda.cost import hopper_conv_seconds
+from ait.codegen.cuda.limits import check_extent
 from ait.codegen.gpu.conv import ConvProblem
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
@@ -22,7 +23,7 @@ from ait.codegen.gpu.lanes import aligned_to, read_by, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
 from ait.dialects.kernel import ConvOp
-from ait.dialects.symbolic import lower_bound, upper_bound
+from ait.dialects.symbolic import lower_bound
 from ait.passes.target import DeviceDescription
 
 _TYPES = frozenset({"f16", "bf16"})
@@ -32,7 +33,6 @@ _CORNERS = (-128, 127)
 """Where a filter's first tap may begin and end, counted from the image's corners."""
 _FARTHEST_TAP = 255
 _LONGEST_STEP = 8
-_INT32_MAX = (1 << 31) - 1
 
 
 class HopperConv:
@@ -118,8 +118,7 @@ def _check_operand(view: KernelView, operand: Operand, channel: str, what: str) 
     for axis, stride in zip(operand.axes, operand.strides, strict=True):
         if lower_bound(stride) <= 0:
             raise Refusal(f"{what} is read backwards, or the same along {axis.name}")
-        if upper_bound(axis.dim) > _INT32_MAX:
-            raise Refusal(f"{axis.name} may exceed 31 bits")
+        check_extent(axis.name, axis.dim)
 
 
 def sizes(view: KernelView, names: str) -> Mapping[str, str]:

@@ -163,6 +163,11 @@ def _instruction_rate(n: int) -> float:
     return _NARROW_RATE + (1 - _NARROW_RATE) * n / 256
 
 
+def _overlapped(multiplying: float, moving: float) -> float:
+    """The time of both at once."""
+    return max(multiplying, moving) + _HINDRANCE * min(multiplying, moving)
+
+
 def region_operations(view: KernelView) -> int:
     """Of a product's regions, for each element, as instructions."""
     codes = [region.code for region in view.regions.values()]
@@ -220,7 +225,7 @@ def hopper_seconds(
         steady = steady * _STREAM_K_LOSS + _STREAM_K_SECONDS
     drawn = device.memory_bandwidth * min(1.0, busy / device.units * _LONE_UNIT_FACTOR)
     stream = shape.bytes / drawn
-    return max(steady, stream) + _HINDRANCE * min(steady, stream) + _CUTLASS_RAMP_SECONDS
+    return _overlapped(steady, stream) + _CUTLASS_RAMP_SECONDS
 
 
 def wgmma_seconds(
@@ -339,7 +344,7 @@ def wgmma_group_seconds(works: Sequence[WgmmaWork], device: DeviceDescription) -
     if len(works) > 1:
         cached = sum(work.tile_bytes * work.tiles * count for work, count in members)
         stream = max(stream, cached / _GROUP_CACHE_BANDWIDTH)
-    return max(steady, stream) + _HINDRANCE * min(steady, stream) + _RAMP_SECONDS
+    return _overlapped(steady, stream) + _RAMP_SECONDS
 
 
 def wgmma_rows_seconds(
@@ -378,7 +383,7 @@ def wgmma_rows_seconds(
     steady = waves * (main + finish * (1 - hidden)) + finish * hidden
     drawn = min(device.memory_bandwidth, busy * _LONE_UNIT_BANDWIDTH)
     stream = shape.bytes / drawn
-    return max(steady, stream) + _HINDRANCE * min(steady, stream) + _ROWS_RAMP_SECONDS
+    return _overlapped(steady, stream) + _ROWS_RAMP_SECONDS
 
 
 def back_to_back_seconds(
@@ -409,7 +414,7 @@ def back_to_back_seconds(
     moved = first.batch * (first.m + middle) * first.k * first.element_bytes
     moved += second.batch * second.n * (middle + second.m * second.epilogue_bytes)
     steady, stream = ceil(tiles / device.units) * tile, moved / device.memory_bandwidth
-    return max(steady, stream) + _HINDRANCE * min(steady, stream) + _RAMP_SECONDS
+    return _overlapped(steady, stream) + _RAMP_SECONDS
 
 
 def back_to_back_parts_seconds(

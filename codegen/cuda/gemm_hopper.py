@@ -22,7 +22,9 @@ from ait.codegen.cuda.cost import (
     wgmma_group_seconds,
     wgmma_seconds,
 )
+from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.cuda.gemm_finish import Fragments, Packs, finish_of, fragments_of
+from ait.codegen.cuda.limits import check_groups
 from ait.codegen.expressions import in_parentheses
 from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.gpu.family import (
@@ -44,18 +46,14 @@ from ait.dialects.symbolic import (
     floordiv,
     known_divisor,
     lower_bound,
-    upper_bound,
 )
-from ait.passes.target import DeviceDescription, SharedLaunch
+from ait.passes.target import NARROW_FACTORS, DeviceDescription, SharedLaunch
 
 _ALIGNMENT = 16
 _ROW_BYTES = 128
-_INT32_MAX = (1 << 31) - 1
 _MOST_DIMS = 5
 _HALVES = frozenset({"f16", "bf16"})
-_BYTES = frozenset({"i8", "f8E4M3FN"})
 _TF32 = "ait::cuda::Tf32"
-_SHARED_BYTES = 227 << 10
 _SWIZZLE_ROWS = 8
 """Rows of a tile after which the swizzle repeats: boxes are whole numbers of them."""
 
@@ -139,7 +137,9 @@ class GemmHopper:
     )
 
     def __init__(self, products: Products | None = None):
-        self._types = _HALVES | _BYTES | ({"f32"} if products is Products.TF32 else set[str]())
+        self._types = (
+            _HALVES | NARROW_FACTORS | ({"f32"} if products is Products.TF32 else set[str]())
+        )
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         check_factors(view, self._types)
@@ -187,7 +187,7 @@ class GemmHopper:
         product = _sized_by_arguments(product_of(view, wgmma))
         region = view.region("epilogue")
         read = read_by(region)
-        room = _SHARED_BYTES - wgmma.shared_bytes(len(product.bs))
+        room = HOPPER_SHARED_BYTES - wgmma.shared_bytes(len(product.bs))
         finish = finish_of(view, product.rows, product.columns, wgmma, room)
         if isinstance(finish, Packs) and _sums(wgmma, len(product.bs)) > _MOST_SUMS_IN_PACKS:
             raise Refusal("the accumulators leave no registers to end in packs")
@@ -203,7 +203,7 @@ class GemmHopper:
             "element": _TF32 if product.a.operand.element.name == "f32" else product.a.operand.type,
             "factors": factors,
             "resident": wgmma.resident_blocks(
-                _SHARED_BYTES, len(product.bs), finish.held_bytes(wgmma), _adds_parts(view)
+                HOPPER_SHARED_BYTES, len(product.bs), finish.held_bytes(wgmma), _adds_parts(view)
             ),
             "region": region,
             "read": read,
@@ -237,9 +237,7 @@ def check_factors(view: KernelView, types: frozenset[str] = _HALVES) -> None:
     names = {operand.element.name for operand in factors}
     if len(names) > 1 or not names <= types:
         raise Refusal(f"factors of {' and '.join(operand.element.name for operand in factors)}")
-    for name, group in view.groups.items():
-        if upper_bound(group.dim) > _INT32_MAX:
-            raise Refusal(f"{name} may exceed 31 bits")
+    check_groups(view)
     if lower_bound(view.group("k").dim) < 1:
         raise Refusal("k may be 0")
     if names == {"i8"}:
@@ -255,7 +253,7 @@ def product_of(view: KernelView, config: WgmmaConfig) -> Product:
     """The op's product for a config. Raises Refusal with the reason if TMA cannot bring a factor,
     or the config does not fit."""
     factors = _factors(view)
-    if config.shared_bytes(factors) > _SHARED_BYTES:
+    if config.shared_bytes(factors) > HOPPER_SHARED_BYTES:
         raise Refusal("the tiles do not fit shared memory")
     m, n, k = config.tile
     if k != _step_k(view):
@@ -452,7 +450,9 @@ def _loads(
 def _frame(view: KernelView, config: WgmmaConfig, product: Product) -> Frame:
     """What kernels of a group have in common, but for their stages: all that products depend on,
     and which factor gives the rows, for fewer kinds of them."""
-    resident = config.resident_blocks(_SHARED_BYTES, len(product.bs), in_parts=_adds_parts(view))
+    resident = config.resident_blocks(
+        HOPPER_SHARED_BYTES, len(product.bs), in_parts=_adds_parts(view)
+    )
     factors = (product.a, *product.bs)
     layout = tuple(factor.major for factor in factors)
     element = view.ins[0].element.name

@@ -15,6 +15,7 @@ from xdsl.ir import Attribute
 from ait.codegen.cuda.config import CutlassMmaAttr, MmaConfig, Products
 from ait.codegen.cuda.cost import mma_seconds, slowdown_of_copies
 from ait.codegen.cuda.gemm_mma import check_factors, lanes_along, orientation
+from ait.codegen.cuda.limits import check_groups
 from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import PACK_BYTES, aligned_to, read_by, shared_values
@@ -23,7 +24,6 @@ from ait.codegen.operand import Operand
 from ait.dialects.symbolic import lower_bound, upper_bound
 from ait.passes.target import DeviceDescription
 
-_INT32_MAX = (1 << 31) - 1
 _MOST_BATCHES = 65535
 _SMALLEST_COPY = 4
 _TYPES: Mapping[str, str] = {
@@ -129,9 +129,7 @@ class GemmSm80:
 
 def _check(view: KernelView, takes_f32: bool) -> None:
     check_factors(view.ins[0], view.ins[1], takes_f32)
-    for name, group in view.groups.items():
-        if upper_bound(group.dim) > _INT32_MAX:
-            raise Refusal(f"{name} may exceed 31 bits")
+    check_groups(view)
     if upper_bound(view.group("batch").dim) > _MOST_BATCHES:
         raise Refusal(f"a batch may have more than {_MOST_BATCHES} products")
     if lower_bound(view.group("k").dim) < 1:

@@ -15,15 +15,15 @@ from xdsl.ir import Attribute
 
 from ait.codegen.cuda.config import GemmAttr, GemmConfig, Schedule
 from ait.codegen.cuda.cost import hopper_seconds, leaves_units_idle, region_operations
+from ait.codegen.cuda.limits import check_groups
 from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
-from ait.dialects.symbolic import lower_bound, upper_bound
+from ait.dialects.symbolic import lower_bound
 from ait.passes.target import DeviceDescription
 
 _ALIGNMENT = 16
-_INT32_MAX = (1 << 31) - 1
 _SMALLEST_K = 16
 _FACTOR_TYPES = frozenset({"f16", "bf16"})
 _CUTLASS_TYPES: Mapping[str, str] = {
@@ -202,8 +202,7 @@ def _check_groups(view: KernelView) -> None:
     for name, group in view.groups.items():
         if len(group.axes) > 1:
             raise Refusal(f"the dims of {name} are not one stride apart")
-        if upper_bound(group.dim) > _INT32_MAX:
-            raise Refusal(f"{name} may exceed 31 bits")
+    check_groups(view)
     if lower_bound(view.group("k").dim) < _SMALLEST_K:
         raise Refusal("k is too small")
 

@@ -295,16 +295,13 @@ __global__ void __launch_bounds__(HopperGemm<FirstProduct<Kernel>>::kThreads, 1)
 template <class Kernel>
 Status run_hopper_back_to_back(const Launch& launch, const typename Kernel::Arguments& arguments) {
   using First = FirstProduct<Kernel>;
-  if (arguments.batches <= 0 || arguments.rows <= 0 || arguments.columns <= 0) return ok();
-  const std::int64_t rows = (arguments.rows + Kernel::kTileM - 1) / Kernel::kTileM;
-  constexpr std::int64_t kMostTiles = INT32_MAX / 16;
-  if (rows > kMostTiles || arguments.batches > kMostTiles / rows) {
-    return Status{AIT_INVALID_INPUT, "a gemm's result has too many tiles for one launch"};
-  }
+  std::int64_t tiles = 0;
+  AIT_TRY(count_row_tiles<Kernel>(arguments, &tiles));
+  if (tiles == 0) return ok();
   typename Kernel::Maps maps;
   AIT_TRY(Kernel::make_maps(arguments, &maps));
-  const int blocks = std::min(static_cast<int>(rows * arguments.batches),
-                              gpu::multiprocessors() * Kernel::kResident);
+  const int blocks =
+      std::min(static_cast<int>(tiles), gpu::multiprocessors() * Kernel::kResident);
   return gpu::launch_with_shared(launch, hopper_back_to_back<Kernel>,
                                  dim3(static_cast<unsigned>(blocks)),
                                  dim3(HopperGemm<First>::kThreads),

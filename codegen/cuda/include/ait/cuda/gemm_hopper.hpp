@@ -427,20 +427,31 @@ __global__ void __launch_bounds__(HopperGemm<Kernel>::kThreads, 1)
   }
 }
 
-/// How many tiles a result has.
-template <class Kernel>
-Status count_tiles(const typename Kernel::Arguments& arguments, std::int64_t* tiles) {
+/// How many tiles a result has, of so many along each of its groups of dims.
+inline Status count_tiles(std::int64_t batches, std::int64_t rows, std::int64_t columns,
+                          std::int64_t* tiles) {
   *tiles = 0;
-  if (arguments.batches <= 0 || arguments.rows <= 0 || arguments.columns <= 0) return ok();
-  const std::int64_t rows = (arguments.rows + Kernel::kTileM - 1) / Kernel::kTileM;
-  const std::int64_t columns = (arguments.columns + Kernel::kTileN - 1) / Kernel::kTileN;
+  if (batches <= 0 || rows <= 0 || columns <= 0) return ok();
   constexpr std::int64_t kMostTiles = INT32_MAX / 16;
   if (rows > kMostTiles || columns > kMostTiles / rows ||
-      arguments.batches > kMostTiles / (rows * columns)) {
+      batches > kMostTiles / (rows * columns)) {
     return Status{AIT_INVALID_INPUT, "a gemm's result has too many tiles for one launch"};
   }
-  *tiles = rows * columns * arguments.batches;
+  *tiles = rows * columns * batches;
   return ok();
+}
+
+template <class Kernel>
+Status count_tiles(const typename Kernel::Arguments& arguments, std::int64_t* tiles) {
+  return count_tiles(arguments.batches, (arguments.rows + Kernel::kTileM - 1) / Kernel::kTileM,
+                     (arguments.columns + Kernel::kTileN - 1) / Kernel::kTileN, tiles);
+}
+
+/// The same of tiles that are whole rows.
+template <class Kernel>
+Status count_row_tiles(const typename Kernel::Arguments& arguments, std::int64_t* tiles) {
+  return count_tiles(arguments.batches, (arguments.rows + Kernel::kTileM - 1) / Kernel::kTileM,
+                     arguments.columns > 0 ? 1 : 0, tiles);
 }
 
 template <class Kernel>

@@ -344,14 +344,8 @@ __global__ void __launch_bounds__(HopperGemm<RowPart<Kernel>>::kThreads, 1)
   using Finish = RowFinish<Kernel, Kind>;
   auto& shared = *reinterpret_cast<typename Finish::Shared*>(dynamic_shared_tiles());
   gpu::let_next_start();
+  init_ring<Part>(shared);
   if (threadIdx.x == 0) {
-    for (int stage = 0; stage < Kernel::kStages; ++stage) {
-      init_barrier(&shared.full[stage], 1);
-      // Each warp that multiplies the tile.
-      init_barrier(&shared.empty[stage], Kernel::kPingpong ? 4 : 4 * Kernel::kConsumers);
-    }
-    init_barrier(&shared.turn[0], 4);
-    init_barrier(&shared.turn[1], 4);
     for (int warp = 0; warp < Finish::kWarps; ++warp) {
       init_barrier(&shared.told[warp], Kernel::kCluster);
     }
@@ -384,12 +378,9 @@ __global__ void __launch_bounds__(HopperGemm<RowPart<Kernel>>::kThreads, 1)
 template <class Kernel, class Kind>
 Status run_hopper_gemm_rowwise(const Launch& launch, const typename Kernel::Arguments& arguments) {
   using Finish = RowFinish<Kernel, Kind>;
-  if (arguments.batches <= 0 || arguments.rows <= 0 || arguments.columns <= 0) return ok();
-  const std::int64_t rows = (arguments.rows + Kernel::kTileM - 1) / Kernel::kTileM;
-  constexpr std::int64_t kMostTiles = INT32_MAX / 16;
-  if (rows > kMostTiles || arguments.batches > kMostTiles / rows) {
-    return Status{AIT_INVALID_INPUT, "a gemm's result has too many tiles for one launch"};
-  }
+  std::int64_t tiles = 0;
+  AIT_TRY(count_row_tiles<Kernel>(arguments, &tiles));
+  if (tiles == 0) return ok();
   typename Kernel::Maps maps;
   AIT_TRY(Kernel::make_maps(arguments, &maps));
   const dim3 threads(HopperGemm<RowPart<Kernel>>::kThreads);
@@ -397,8 +388,7 @@ Status run_hopper_gemm_rowwise(const Launch& launch, const typename Kernel::Argu
   int clusters = 0;
   AIT_TRY((gpu::clusters_at_once<hopper_gemm_rowwise<Kernel, Kind>>(threads, Kernel::kCluster,
                                                                     kShared, &clusters)));
-  const int blocks =
-      std::min(static_cast<int>(rows * arguments.batches), clusters) * Kernel::kCluster;
+  const int blocks = std::min(static_cast<int>(tiles), clusters) * Kernel::kCluster;
   return gpu::launch_in_clusters(launch, hopper_gemm_rowwise<Kernel, Kind>,
                                  dim3(static_cast<unsigned>(blocks)), threads, Kernel::kCluster,
                                  kShared, arguments, maps);
