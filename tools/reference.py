@@ -147,14 +147,14 @@ def _field_docs(owner: type) -> dict[str, str]:
 
 
 def _module_summary(definitions: Iterable[type]) -> str:
-    """The docstring of the module or package that a dialect's first definition lies in."""
+    """The docstring of the outermost package or module around a dialect's first definition."""
     for definition in definitions:
         module = inspect.getmodule(definition)
         if module is None or not module.__name__.startswith("ait."):
             continue
         parts = module.__name__.split(".")
-        home = ".".join(parts[:3])
-        text = inspect.getdoc(sys.modules[home]) or inspect.getdoc(module) or ""
+        homes = (sys.modules[".".join(parts[:count])] for count in range(3, len(parts) + 1))
+        text = next(filter(None, map(inspect.getdoc, homes)), "")
         return f"{text}\n" if text else ""
     return ""
 

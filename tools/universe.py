@@ -22,7 +22,7 @@ PassFactory = Callable[[], type[ModulePass]]
 
 CONFIG_DIALECTS: Mapping[str, str] = {
     "cpu": "ait.codegen.cpu.dialect",
-    "cuda": "ait.codegen.cuda.config",
+    "cuda": "ait.codegen.cuda.configs",
     "ck": "ait.codegen.hip.dialect",
     "plain": "ait.codegen.gpu.dialect",
 }

@@ -10,7 +10,7 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import AttentionAttr, AttentionConfig, Products
+from ait.codegen.cuda.configs import AttentionAttr, AttentionConfig, Products
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.attention import AttentionProblem
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues

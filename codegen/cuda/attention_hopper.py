@@ -14,7 +14,7 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import HopperAttentionAttr, HopperAttentionConfig
+from ait.codegen.cuda.configs import HopperAttentionAttr, HopperAttentionConfig
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.cuda.limits import check_groups
 from ait.codegen.gpu.attention import AttentionProblem

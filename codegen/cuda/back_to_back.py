@@ -8,7 +8,7 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import BackToBackAttr, BackToBackConfig
+from ait.codegen.cuda.configs import BackToBackAttr, BackToBackConfig
 from ait.codegen.cuda.cost import back_to_back_seconds, region_operations
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.cuda.gemm_finish import Packs

@@ -10,7 +10,7 @@ from typing import cast
 from xdsl.ir import Attribute
 
 from ait.codegen.cuda.back_to_back import factors_of, shapes_of
-from ait.codegen.cuda.config import BackToBackPartsAttr, BackToBackPartsConfig
+from ait.codegen.cuda.configs import BackToBackPartsAttr, BackToBackPartsConfig
 from ait.codegen.cuda.cost import back_to_back_parts_seconds, region_operations
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.cuda.gemm_finish import Fragments, fragments_along_columns

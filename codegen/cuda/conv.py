@@ -8,7 +8,7 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import ConvAttr, MmaConfig, Products
+from ait.codegen.cuda.configs import ConvAttr, MmaConfig, Products
 from ait.codegen.cuda.cost import mma_seconds
 from ait.codegen.cuda.gemm_mma import check_factors
 from ait.codegen.gpu.conv import ConvProblem

@@ -13,7 +13,7 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import HaloConvAttr, HaloConvConfig, slab_bytes
+from ait.codegen.cuda.configs import HaloConvAttr, HaloConvConfig, slab_bytes
 from ait.codegen.cuda.conv_hopper import tma_problem, tma_values
 from ait.codegen.cuda.cost import halo_conv_seconds
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES

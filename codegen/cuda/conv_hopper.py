@@ -13,7 +13,7 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import HopperConvAttr, HopperConvConfig, Schedule
+from ait.codegen.cuda.configs import HopperConvAttr, HopperConvConfig, Schedule
 from ait.codegen.cuda.cost import hopper_conv_seconds
 from ait.codegen.cuda.limits import check_extent
 from ait.codegen.gpu.conv import ConvProblem

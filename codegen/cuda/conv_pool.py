@@ -11,7 +11,7 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import StemConvAttr
+from ait.codegen.cuda.configs import StemConvAttr
 from ait.codegen.cuda.conv_stem import (
     StemSize,
     StemWindow,

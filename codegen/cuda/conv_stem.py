@@ -14,7 +14,7 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import StemConvAttr, StemConvConfig
+from ait.codegen.cuda.configs import StemConvAttr, StemConvConfig
 from ait.codegen.cuda.conv_hopper import padded_strides
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.conv import ConvProblem

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from ait.codegen.cuda.config import (
+from ait.codegen.cuda.configs import (
     BackToBackConfig,
     BackToBackPartsConfig,
     GemmConfig,

@@ -10,7 +10,7 @@ from ait.codegen.cuda.attention_hopper import HopperAttention
 from ait.codegen.cuda.back_to_back import ROWS as BACK_TO_BACK_ROWS
 from ait.codegen.cuda.back_to_back import BackToBackHopper
 from ait.codegen.cuda.back_to_back_parts import BackToBackParts
-from ait.codegen.cuda.config import Products
+from ait.codegen.cuda.configs import Products
 from ait.codegen.cuda.conv import TensorConv
 from ait.codegen.cuda.conv_halo import HaloConv
 from ait.codegen.cuda.conv_hopper import HopperConv

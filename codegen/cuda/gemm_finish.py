@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ait.codegen.axes import Axis
-from ait.codegen.cuda.config import WgmmaConfig
+from ait.codegen.cuda.configs import WgmmaConfig
 from ait.codegen.gpu.lanes import PACK_BYTES, Lanes, Lines, Reach, fits, read_by
 from ait.codegen.kernel_view import KernelView, RegionView
 from ait.codegen.operand import Operand

@@ -15,7 +15,7 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import Products, Schedule, WgmmaAttr, WgmmaConfig
+from ait.codegen.cuda.configs import Products, Schedule, WgmmaAttr, WgmmaConfig
 from ait.codegen.cuda.cost import (
     WgmmaWork,
     region_operations,

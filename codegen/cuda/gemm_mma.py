@@ -12,7 +12,7 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import MmaAttr, MmaConfig, Products
+from ait.codegen.cuda.configs import MmaAttr, MmaConfig, Products
 from ait.codegen.cuda.cost import mma_seconds, slowdown_of_copies
 from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues

@@ -9,7 +9,7 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import Schedule, WgmmaRowsAttr, WgmmaRowsConfig
+from ait.codegen.cuda.configs import Schedule, WgmmaRowsAttr, WgmmaRowsConfig
 from ait.codegen.cuda.cost import CLUSTERS, region_operations, wgmma_rows_seconds
 from ait.codegen.cuda.gemm_finish import Packs
 from ait.codegen.cuda.gemm_hopper import check_factors, ordered_columns, product_of

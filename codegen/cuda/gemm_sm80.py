@@ -12,7 +12,7 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import CutlassMmaAttr, MmaConfig, Products
+from ait.codegen.cuda.configs import CutlassMmaAttr, MmaConfig, Products
 from ait.codegen.cuda.cost import mma_seconds, slowdown_of_copies
 from ait.codegen.cuda.gemm_mma import check_factors, lanes_along, orientation
 from ait.codegen.cuda.limits import check_groups

@@ -13,7 +13,7 @@ from typing import cast
 
 from xdsl.ir import Attribute
 
-from ait.codegen.cuda.config import GemmAttr, GemmConfig, Schedule
+from ait.codegen.cuda.configs import GemmAttr, GemmConfig, Schedule
 from ait.codegen.cuda.cost import hopper_seconds, leaves_units_idle, region_operations
 from ait.codegen.cuda.limits import check_groups
 from ait.codegen.gpu.cost import GemmShape

@@ -16,7 +16,7 @@ from typing import cast
 from xdsl.ir import Attribute
 
 from ait.codegen.axes import Axis
-from ait.codegen.cuda.config import InterleavedRowsAttr, InterleavedRowsConfig
+from ait.codegen.cuda.configs import InterleavedRowsAttr, InterleavedRowsConfig
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from ait.codegen.cuda.config import GemmAttr, WgmmaAttr
+from ait.codegen.cuda.configs import GemmAttr, WgmmaAttr
 from ait.codegen.gpu.cost import GemmShape
 from ait.codegen.gpu.family import Candidate
 from ait.codegen.gpu.ranker import AnalyticRanker

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from ait.codegen.cuda import probe, toolchain
-from ait.codegen.cuda.config import CutlassMmaAttr, GemmAttr, Products
+from ait.codegen.cuda.configs import CutlassMmaAttr, GemmAttr, Products
 from ait.codegen.cuda.cost import f32_peak
 from ait.codegen.cuda.devices import DEFAULT, find_device
 from ait.codegen.cuda.families import capabilities, families

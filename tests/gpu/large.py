@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ait.codegen.cuda.config import GemmAttr
+from ait.codegen.cuda.configs import GemmAttr
 from ait.dialects.symbolic import dims_of, element_of
 from ait.ir.dtypes import dtype_of
 from ait.ir.program import inputs_of

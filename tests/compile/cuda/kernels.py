@@ -16,7 +16,7 @@ from xdsl.ir import Attribute, BlockArgument
 from xdsl.parser import Parser
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from ait.codegen.cuda.config import Cuda
+from ait.codegen.cuda.configs import Cuda
 from ait.codegen.cuda.target import make_target
 from ait.codegen.gpu.dialect import Plain
 from ait.codegen.kernel_view import KernelView

@@ -7,7 +7,7 @@ from xdsl.utils.exceptions import ParseError, VerifyException
 
 from ait.codegen.cuda.back_to_back import BackToBackHopper, factors_of
 from ait.codegen.cuda.back_to_back_parts import BackToBackParts
-from ait.codegen.cuda.config import (
+from ait.codegen.cuda.configs import (
     BackToBackAttr,
     BackToBackPartsAttr,
 )

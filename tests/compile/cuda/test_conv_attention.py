@@ -9,7 +9,7 @@ from xdsl.ir import Attribute
 from xdsl.utils.exceptions import VerifyException
 
 from ait.codegen.cuda.attention_hopper import HopperAttention
-from ait.codegen.cuda.config import AttentionAttr, ConvAttr, HopperAttentionAttr
+from ait.codegen.cuda.configs import AttentionAttr, ConvAttr, HopperAttentionAttr
 from ait.codegen.cuda.target import make_target
 from ait.codegen.gpu.attention import AttentionProblem
 from ait.codegen.gpu.dialect import DepthwiseAttr, OwnAttentionAttr, QueryAttentionAttr

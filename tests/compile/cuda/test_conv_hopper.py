@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from xdsl.parser import Parser
 
-from ait.codegen.cuda.config import HaloConvAttr, HopperConvAttr, StemConvAttr
+from ait.codegen.cuda.configs import HaloConvAttr, HopperConvAttr, StemConvAttr
 from ait.codegen.cuda.conv_halo import HaloConv
 from ait.codegen.cuda.conv_hopper import HopperConv
 from ait.codegen.cuda.conv_stem import StemConv

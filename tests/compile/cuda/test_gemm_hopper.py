@@ -9,7 +9,7 @@ import pytest
 from xdsl.dialects.memref import GetGlobalOp
 from xdsl.utils.exceptions import ParseError, VerifyException
 
-from ait.codegen.cuda.config import Schedule, WgmmaAttr, WgmmaConfig
+from ait.codegen.cuda.configs import Schedule, WgmmaAttr, WgmmaConfig
 from ait.codegen.cuda.gemm_finish import Finish, Fragments, Packs, finish_of, packs_of
 from ait.codegen.cuda.gemm_hopper import FactorMap, GemmHopper, product_of
 from ait.codegen.gpu.family import Refusal

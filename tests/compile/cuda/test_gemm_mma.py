@@ -11,7 +11,7 @@ from xdsl.ir import Attribute
 from xdsl.utils.exceptions import VerifyException
 
 from ait.codegen.compile import CompileOptions, compile_program
-from ait.codegen.cuda.config import ConvAttr, CutlassMmaAttr, MmaAttr, Products, WgmmaAttr
+from ait.codegen.cuda.configs import ConvAttr, CutlassMmaAttr, MmaAttr, Products, WgmmaAttr
 from ait.codegen.cuda.gemm_mma import MmaGemm
 from ait.codegen.cuda.target import make_target
 from ait.codegen.gpu.family import Refusal

@@ -7,7 +7,7 @@ import re
 import pytest
 from xdsl.utils.exceptions import ParseError, VerifyException
 
-from ait.codegen.cuda.config import Schedule, WgmmaRowsAttr, WgmmaRowsConfig
+from ait.codegen.cuda.configs import Schedule, WgmmaRowsAttr, WgmmaRowsConfig
 from ait.codegen.cuda.gemm_rowwise import GemmRowwiseHopper, lanes_of
 from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView

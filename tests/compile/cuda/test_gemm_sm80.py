@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from xdsl.parser import Parser
 
-from ait.codegen.cuda.config import Cuda, CutlassMmaAttr, Products
+from ait.codegen.cuda.configs import Cuda, CutlassMmaAttr, Products
 from ait.codegen.cuda.gemm_sm80 import GemmSm80
 from ait.codegen.cuda.target import make_target
 from ait.codegen.gpu.family import Refusal

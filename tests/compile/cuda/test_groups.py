@@ -16,7 +16,7 @@ import pytest
 
 import ait
 from ait import nn
-from ait.codegen.cuda.config import WgmmaAttr
+from ait.codegen.cuda.configs import WgmmaAttr
 from ait.codegen.emit import metadata
 from ait.codegen.group_view import GroupView
 from ait.codegen.plan import Call, Memory, ModelPlan, make_plan

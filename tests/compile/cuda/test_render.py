@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 from xdsl.utils.exceptions import ParseError, VerifyException
 
-from ait.codegen.cuda.config import GemmAttr, GemmConfig, Schedule
+from ait.codegen.cuda.configs import GemmAttr, GemmConfig, Schedule
 from ait.codegen.cuda.devices import DEVICES
 from ait.codegen.cuda.gemm_sm90 import Leaf, make_plan
 from ait.codegen.cuda.target import make_target

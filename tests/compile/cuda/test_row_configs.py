@@ -6,7 +6,7 @@ import pytest
 from xdsl.ir import Attribute
 from xdsl.utils.exceptions import VerifyException
 
-from ait.codegen.cuda.config import InterleavedRowsAttr, InterleavedRowsConfig
+from ait.codegen.cuda.configs import InterleavedRowsAttr, InterleavedRowsConfig
 from ait.codegen.gpu.dialect import (
     Along,
     ElementwiseAttr,

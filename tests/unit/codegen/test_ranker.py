@@ -9,7 +9,7 @@ import pytest
 import ait
 from ait import nn
 from ait.codegen.cuda import matmul_heuristics
-from ait.codegen.cuda.config import GemmAttr, WgmmaAttr
+from ait.codegen.cuda.configs import GemmAttr, WgmmaAttr
 from ait.codegen.cuda.matmul_heuristics import PACKAGE
 from ait.codegen.cuda.target import make_target
 from ait.dialects.kernel import GemmOp

@@ -16,7 +16,7 @@ import ait
 from ait import nn
 from ait.codegen.build import BuildOptions
 from ait.codegen.compile import CompileOptions, library_toolchain
-from ait.codegen.cuda.config import Cuda
+from ait.codegen.cuda.configs import Cuda
 from ait.codegen.cuda.toolchain import CUTLASS_SUFFIX
 from ait.codegen.gpu.dialect import Plain
 from ait.codegen.target import code_target

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ait import nn
-from ait.codegen.cuda.config import GemmAttr, WgmmaAttr
+from ait.codegen.cuda.configs import GemmAttr, WgmmaAttr
 from ait.dialects.accessor import AccessMap
 from ait.dialects.functions import find_function
 from ait.dialects.kernel import ConvOp, CopyOp, GemmOp, KernelOp
