@@ -121,6 +121,8 @@ class Fragments(Lanes):
     def element(self, operand: Operand) -> str:
         if operand in self.rows:
             return f"row_reads.{operand.name}_one"
+        if operand in self.lines:
+            return f"line_reads.{operand.name}_pack.value[lane]"
         return f"{operand.name}_pack.value[lane]"
 
     def offset(self, operand: Operand) -> str:

@@ -16,7 +16,8 @@
 //   hold_line(arguments, batch, column, to, at), hold_tiles(arguments, batch, row, column, to, bytes):
 //   start to bring the operands of eight columns, number `at` of the tile and following, and of eight
 //   results, `bytes` from one operand's to the next;
-//   compute(arguments, batch, row, column, row_reads, lines, at, tiles [kTiles], sums [kFactors][2],
+//   LineReads, read_lines(lines, at): what is read for two columns, number `at` of the tile and the next;
+//   compute(arguments, batch, row, column, row_reads, line_reads, tiles [kTiles], sums [kFactors][2],
 //   results [kResults]): the region for two columns, as pairs;
 //   store(arguments, batch, row, column, pieces [kResults]) of eight results.
 // Packs need kPack (results of a pack), and
@@ -91,6 +92,23 @@ struct FragmentFinish {
     Warp warps[4];
   };
 
+  /// What a thread reads of shared memory for sixteen columns of sixteen rows: for its two columns of
+  /// each eight, and matrices as `load_matrices` leaves them.
+  struct SixteenReads {
+    typename Kernel::LineReads lines[2];
+    std::uint32_t tiles[Kernel::kTiles > 0 ? Kernel::kTiles : 1][4];
+  };
+  static constexpr int kSixteens = kChunk / 16;
+  /// Whether what the region reads for a slot may wait in registers while the one before is computed.
+  static constexpr bool kReadsAhead = Kernel::kTiles == 0 && Kernel::kLineBytes <= 4;
+  struct SlotReads {
+    SixteenReads sixteens[kSixteens];
+  };
+  /// Pieces of the results of a slot that a thread stores.
+  struct Pieces {
+    gpu::Pack<std::uint16_t, 8> of[kSlotBytes / 512][Kernel::kResults];
+  };
+
   /// What a thread reads before it multiplies.
   struct Early {
     typename Kernel::RowReads rows[kBlocks][2];
@@ -102,14 +120,14 @@ struct FragmentFinish {
     return (line * kPieces + (piece ^ line * kPieces / 8 % kPieces)) * 16;
   }
 
-  /// Calls `each(row, column, place)` for the thread's pieces of a slot.
+  /// Calls `each(row, column, place, number)` for the thread's pieces of a slot.
   template <class Each>
-  static __device__ __forceinline__ void pieces(const Each& each) {
+  static __device__ __forceinline__ void each_piece(const Each& each) {
 #pragma unroll
     for (int i = 0; i < kSlotBytes / 512; ++i) {
       const int number = i * 32 + static_cast<int>(threadIdx.x % 32);
       const int line = number / kPieces, piece = number % kPieces;
-      each(kAcross ? piece * 8 : line, kAcross ? line : piece * 8, place(line, piece));
+      each(kAcross ? piece * 8 : line, kAcross ? line : piece * 8, place(line, piece), i);
     }
   }
 
@@ -180,35 +198,46 @@ struct FragmentFinish {
   }
 
   /// The same, once lines are there.
+  ///
+  /// What is read from shared memory is asked for long before it is used, for the tensor cores keep that
+  /// busy: what the region reads for a slot, before the slot before it is computed; results on their
+  /// way to memory, while the next ones are.
   static __device__ __forceinline__ void finish_slots(const Arguments& arguments,
                                                       const typename Part::Sums& sums,
                                                       Shared& shared, const Early& early,
                                                       Index batch, Index row, Index column) {
     const int warp = threadIdx.x / 32 % 4;
     Warp& mine = shared.warps[warp];
+    const auto row_of = [&](int slot) { return static_cast<Index>(row + slot / kChunks * 64 + warp * 16); };
+    const auto column_of = [&](int slot) { return static_cast<Index>(column + slot % kChunks * kChunk); };
+    SlotReads next;
+    if constexpr (kReadsAhead) next = read_slot(mine, 0);
+    Pieces pieces;
 #pragma unroll
     for (int slot = 0; slot < kSlots; ++slot) {
-      if constexpr (Kernel::kTiles > 0) {
-        wait_for_copies<kRing - 1>();
+      const SlotReads reads = kReadsAhead ? next : read_slot(mine, slot);
+      if (kReadsAhead && slot + 1 < kSlots) next = read_slot(mine, slot + 1);
+      const int block = slot / kChunks, at = slot % kChunks * kChunk;
+      std::uint32_t results[kSixteens][Kernel::kResults][4];
+#pragma unroll
+      for (int i = 0; i < kSixteens; ++i) {
+        compute_pairs(arguments, sums.value[block], at + i * 16, reads.sixteens[i], early.rows[block],
+                      batch, row_of(slot), static_cast<Index>(column + at + i * 16), results[i]);
+      }
+      if (slot > 0) {
+        store_pieces(arguments, pieces, batch, row_of(slot - 1), column_of(slot - 1));
         __syncwarp();
       }
-      const int block = slot / kChunks, chunk = slot % kChunks;
-      const Index first_row = row + block * 64 + warp * 16;
-      const Index first_column = column + chunk * kChunk;
 #pragma unroll
-      for (int sixteen = 0; sixteen < kChunk / 16; ++sixteen) {
-        std::uint32_t results[Kernel::kResults][4];
-        const int at = chunk * kChunk + sixteen * 16;
-        compute_sixteen(arguments, sums.value[block], at, mine, slot % kRing, early.rows[block],
-                        batch, first_row, column, at, sixteen, results);
-      }
+      for (int i = 0; i < kSixteens; ++i) put_results(mine, i, results[i]);
       __syncwarp();
-      store_slot(arguments, mine, batch, first_row, first_column);
-      __syncwarp();
+      pieces = take_pieces(mine);
       if constexpr (Kernel::kTiles > 0) {
         hold_slot_of_tile(arguments, mine, batch, row, column, slot + kRing);
       }
     }
+    store_pieces(arguments, pieces, batch, row_of(kSlots - 1), column_of(kSlots - 1));
+    __syncwarp();
   }
 
   /// Starts to bring what is read for each element of the slot that begins at `first_row` and
@@ -216,7 +245,7 @@ struct FragmentFinish {
   static __device__ __forceinline__ void hold_slot(const Arguments& arguments, Warp& mine,
                                                    Index batch, Index first_row, Index first_column,
                                                    int ring) {
-    pieces([&](int r, int c, int place) {
+    each_piece([&](int r, int c, int place, int) {
       if (first_row + r < arguments.rows && first_column + c < Kernel::columns(arguments)) {
         Kernel::hold_tiles(arguments, batch, first_row + r, first_column + c,
                            mine.tiles[ring] + place, kRing * kSlotBytes);
@@ -228,17 +257,7 @@ struct FragmentFinish {
   static __device__ __forceinline__ void store_slot(const Arguments& arguments, const Warp& mine,
                                                     Index batch, Index first_row,
                                                     Index first_column) {
-    pieces([&](int r, int c, int place) {
-      if (first_row + r < arguments.rows && first_column + c < Kernel::columns(arguments)) {
-        gpu::Pack<std::uint16_t, 8> results[Kernel::kResults];
-#pragma unroll
-        for (int i = 0; i < Kernel::kResults; ++i) {
-          results[i] =
-              gpu::load_pack<8>(reinterpret_cast<const std::uint16_t*>(mine.results[i] + place));
-        }
-        Kernel::store(arguments, batch, first_row + r, first_column + c, results);
-      }
-    });
+    store_pieces(arguments, take_pieces(mine), batch, first_row, first_column);
   }
 
   /// The results of sixteen rows and columns, which go to the slot as well: of the sums from column
@@ -250,22 +269,60 @@ struct FragmentFinish {
       Warp& mine, int ring, const typename Kernel::RowReads (&rows)[2], Index batch,
       Index first_row, Index first_column, int first, int sixteen,
       std::uint32_t (&results)[Kernel::kResults][4]) {
-    const int lane = threadIdx.x % 32;
+    const SixteenReads reads = read_sixteen(mine, ring, first, sixteen);
+    compute_pairs(arguments, sums, first_sum, reads, rows, batch, first_row,
+                  static_cast<Index>(first_column + first), results);
+    put_results(mine, sixteen, results);
+  }
+
+ private:
+  /// What is read for a slot of a tile, once it is there.
+  static __device__ __forceinline__ SlotReads read_slot(const Warp& mine, int slot) {
+    if constexpr (Kernel::kTiles > 0) {
+      wait_for_copies<kRing - 1>();
+      __syncwarp();
+    }
+    SlotReads reads;
+#pragma unroll
+    for (int i = 0; i < kSixteens; ++i) {
+      reads.sixteens[i] = read_sixteen(mine, slot % kRing, slot % kChunks * kChunk + i * 16, i);
+    }
+    return reads;
+  }
+
+  /// The same for sixteen columns from `first` of the tile on, which are number `sixteen` of a slot.
+  static __device__ __forceinline__ SixteenReads read_sixteen(const Warp& mine, int ring, int first,
+                                                              int sixteen) {
+    SixteenReads reads;
     const int row = matrix_row(sixteen);
-    std::uint32_t tiles[Kernel::kTiles > 0 ? Kernel::kTiles : 1][4];
 #pragma unroll
     for (int i = 0; i < Kernel::kTiles; ++i) {
       const char* from = mine.tiles[i * kRing + ring] + row;
       if constexpr (kAcross) {
-        load_transposed(tiles[i], from);
+        load_transposed(reads.tiles[i], from);
       } else {
-        load_matrices(tiles[i], from);
+        load_matrices(reads.tiles[i], from);
       }
     }
 #pragma unroll
+    for (int right = 0; right < 2; ++right) {
+      const int at = first + right * 8 + static_cast<int>(threadIdx.x % 4) * 2;
+      reads.lines[right] = Kernel::read_lines(mine.lines, at);
+    }
+    return reads;
+  }
+
+  /// The results of sixteen rows and columns, from `first_row` and `first_column` on: of the sums from
+  /// column `first_sum` on.
+  template <int Sums>
+  static __device__ __forceinline__ void compute_pairs(
+      const Arguments& arguments, const float (&sums)[Kernel::kFactors][Sums], int first_sum,
+      const SixteenReads& reads, const typename Kernel::RowReads (&rows)[2], Index batch,
+      Index first_row, Index first_column, std::uint32_t (&results)[Kernel::kResults][4]) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
     for (int matrix = 0; matrix < 4; ++matrix) {
       const int right = matrix / 2, below = matrix % 2;
-      const int at = first + right * 8 + lane % 4 * 2;
       const int sum = (first_sum + right * 8) / 2 + below * 2;
       float pair[Kernel::kFactors][2];
 #pragma unroll
@@ -275,12 +332,19 @@ struct FragmentFinish {
       }
       std::uint32_t read[Kernel::kTiles > 0 ? Kernel::kTiles : 1], made[Kernel::kResults];
 #pragma unroll
-      for (int i = 0; i < Kernel::kTiles; ++i) read[i] = tiles[i][matrix];
-      Kernel::compute(arguments, batch, first_row + below * 8 + lane / 4, first_column + at,
-                      rows[below], mine.lines, at, read, pair, made);
+      for (int i = 0; i < Kernel::kTiles; ++i) read[i] = reads.tiles[i][matrix];
+      Kernel::compute(arguments, batch, first_row + below * 8 + lane / 4,
+                      first_column + right * 8 + lane % 4 * 2, rows[below], reads.lines[right], read,
+                      pair, made);
 #pragma unroll
       for (int i = 0; i < Kernel::kResults; ++i) results[i][matrix] = made[i];
     }
+  }
+
+  /// Puts results to the slot.
+  static __device__ __forceinline__ void put_results(
+      Warp& mine, int sixteen, const std::uint32_t (&results)[Kernel::kResults][4]) {
+    const int row = matrix_row(sixteen);
 #pragma unroll
     for (int i = 0; i < Kernel::kResults; ++i) {
       if constexpr (kAcross) {
@@ -291,7 +355,29 @@ struct FragmentFinish {
     }
   }
 
- private:
+  /// The thread's pieces of the slot's results.
+  static __device__ __forceinline__ Pieces take_pieces(const Warp& mine) {
+    Pieces pieces;
+    each_piece([&](int, int, int place, int number) {
+#pragma unroll
+      for (int i = 0; i < Kernel::kResults; ++i) {
+        pieces.of[number][i] =
+            gpu::load_pack<8>(reinterpret_cast<const std::uint16_t*>(mine.results[i] + place));
+      }
+    });
+    return pieces;
+  }
+
+  static __device__ __forceinline__ void store_pieces(const Arguments& arguments,
+                                                      const Pieces& pieces, Index batch,
+                                                      Index first_row, Index first_column) {
+    each_piece([&](int r, int c, int, int number) {
+      if (first_row + r < arguments.rows && first_column + c < Kernel::columns(arguments)) {
+        Kernel::store(arguments, batch, first_row + r, first_column + c, pieces.of[number]);
+      }
+    });
+  }
+
   /// Starts to bring a slot of a tile, if it has that one.
   static __device__ __forceinline__ void hold_slot_of_tile(const Arguments& arguments, Warp& mine,
                                                            Index batch, Index row, Index column,
