@@ -174,7 +174,8 @@ def product_of(view: KernelView) -> Product:
     for name, group in view.groups.items():
         if upper_bound(group.dim) > _LARGEST:
             raise Refusal(f"{name} may exceed 30 bits")
-    m, n = (upper_bound(view.group(name).dim) for name in ("m", "n"))
+    # Where there is nothing, a kernel that launches no block must compile all the same.
+    m, n = (max(1, upper_bound(view.group(name).dim)) for name in ("m", "n"))
     most = max(MOST_ROWS.values())
     if m <= most and (m <= n or factors > 1):
         return Product("m", "n", m, left, tuple(rights))

@@ -1051,6 +1051,8 @@ GEMVS = [
     linear(4, 9, 72, "f32", gemv("inner", 4, 64, 4, 2, 8), "gemv_f32"),
     linear(2, 50, 47, config="GemvAttr", name="gemv_odd"),
     linear(1, 1, 8, config="GemvAttr", name="gemv_one"),
+    linear(0, 5, 3, config="GemvAttr", name="gemv_of_no_rows"),
+    linear(3, 0, 8, config="GemvAttr", name="gemv_of_no_columns"),
     linear(4, 40, 1, config="GemvAttr", name="gemv_outer_product"),
     of_weights(linear(2, 50, 1000, config=gemv("inner", 8, 32, 4, 2, 2), name="gemv_early")),
     # Rows and columns exchanged
