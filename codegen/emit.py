@@ -150,6 +150,7 @@ def metadata(
         "steps": [
             {
                 "kernel": kernels[call.view.key].symbol,
+                "backwards": call.backwards,
                 "source": call.view.source,
                 **_cost_metadata(call.view),
             }
@@ -305,6 +306,7 @@ def _function(
             {
                 "comment": call.view.source or call.view.kind,
                 "kernel": kernels[call.view.key].symbol,
+                "backwards": call.backwards,
                 "pointers": [
                     _moved(variables.of(pointer), operand, symbols)
                     for pointer, operand in zip(call.pointers, call.view.operands, strict=True)

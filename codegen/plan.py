@@ -107,10 +107,12 @@ class Binding:
 
 @dataclass(frozen=True)
 class Call:
-    """One launch: its pointers are the op's ins, then outs; of a group, member by member."""
+    """One launch: its pointers are the op's ins, then outs; of a group, member by member.
+    `backwards`: whether it may begin with the last rows."""
 
     view: LaunchView
     pointers: tuple[Pointer, ...]
+    backwards: bool = False
 
 
 @dataclass(frozen=True)
@@ -331,7 +333,9 @@ def _call(op: KernelOp | GroupOp, pointers: _Pointers, problems: list[str]) -> C
     if len(views) < len(members):
         return None
     used = tuple(pointers.of(v) for member in members for v in (*member.ins, *member.outs))
-    return Call(GroupView(tuple(views)) if isinstance(op, GroupOp) else views[0], used)
+    if isinstance(op, GroupOp):
+        return Call(GroupView(tuple(views)), used)
+    return Call(views[0], used, op.is_backwards)
 
 
 def flattened(ops: Iterable[Operation]) -> Iterator[Operation]:

@@ -311,6 +311,10 @@ class DestinationPassing(MemoryEffect):
         return reads | {EffectInstance(MemoryEffectKind.WRITE, value) for value in op.outs}
 
 
+BACKWARDS = "backwards"
+"""The attribute of kernels that begin with the last rows."""
+
+
 class KernelOp(IRDLOperation, ABC):
     """Base of the structured ops: operands, destinations, access maps, config and assembly.
 
@@ -373,6 +377,11 @@ class KernelOp(IRDLOperation, ABC):
         """Where in the model the op comes from, or an empty string."""
         attribute = self.attributes.get("source")
         return attribute.data if isinstance(attribute, StringAttr) else ""
+
+    @property
+    def is_backwards(self) -> bool:
+        """Whether its kernel should begin with the last rows: see alternate-directions."""
+        return BACKWARDS in self.attributes
 
     @property
     def own_properties(self) -> dict[str, Attribute]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PASSES: Mapping[str, str] = {
     "align-operands": "AlignOperandsPass",
+    "alternate-directions": "AlternateDirectionsPass",
     "bubble-up-slices": "BubbleUpSlicesPass",
     "bufferize": "BufferizePass",
     "canonicalize-graph": "CanonicalizeGraphPass",

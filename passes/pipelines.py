@@ -73,6 +73,8 @@ PLACE = (
     "group-kernels",
     "plan-memory",
     "select-config",
+    # 13. Which kernels begin with the last rows, which the cache still holds.
+    "alternate-directions",
 )
 
 PIPELINES: Mapping[str, tuple[str, ...]] = {

@@ -133,6 +133,8 @@ class KernelCapability:
     rows: RowTile | None = None
     """The rows that a unit holds, of kernels that need whole ones: gemm_rowwise, and
     back_to_back_gemm its middle and its result."""
+    goes_backwards: bool = False
+    """Whether kernels can begin with the last rows, for what was written last is in the cache."""
     alone: float | None = None
     """Of reductions: how many times its share of the memory's bandwidth a unit reaches while the
     others idle; None if it is not worth knowing."""

@@ -41,6 +41,8 @@ class OpRow:
     """What the families of a single architecture ask of accesses, to be fast."""
     narrow: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     """The types of 8 bits that a single architecture multiplies."""
+    backwards: frozenset[str] = frozenset()
+    """Architectures whose first families can begin with the last rows."""
 
     def families(self, architecture: str) -> Sequence[KernelFamily]:
         """Those that an architecture has."""
@@ -52,6 +54,7 @@ class OpRow:
             self.capability,
             aligned=self.aligned.get(architecture, self.capability.aligned),
             narrow_factors=self.narrow.get(architecture, frozenset()),
+            goes_backwards=self.capability.goes_backwards or architecture in self.backwards,
         )
 
 
@@ -60,9 +63,9 @@ _ELEMENTWISE = (Elementwise(), Transpose(), ShiftedTranspose())
 SHARED: Mapping[type[KernelOp], OpRow] = {
     PointwiseOp: OpRow(KernelCapability(), _ELEMENTWISE),
     CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), _ELEMENTWISE),
-    RowwiseOp: OpRow(KernelCapability(), [Rowwise()]),
+    RowwiseOp: OpRow(KernelCapability(goes_backwards=True), [Rowwise()]),
     # Measured on an H100: a block that works alone reads 53 to 108 GB/s of 3350 GB/s for 132.
-    ReduceOp: OpRow(KernelCapability(alone=2.5), [Reduce()]),
+    ReduceOp: OpRow(KernelCapability(alone=2.5, goes_backwards=True), [Reduce()]),
     GatherOp: OpRow(KernelCapability(), [Gather()]),
     PoolOp: OpRow(KernelCapability(), [Pool()]),
     ResizeOp: OpRow(KernelCapability(), [Resize()]),

@@ -23,6 +23,7 @@ struct Launch {
   ThreadPool* pool = nullptr;      // CPU; null: run in the calling thread alone
   void* stream = nullptr;          // GPU: cudaStream_t or hipStream_t
   DeviceReport* report = nullptr;  // GPU; null: nobody wants to know
+  bool backwards = false;          // GPU: a kernel may begin with the last rows
 };
 
 namespace detail {

@@ -42,9 +42,9 @@ WRAPPER = """
 #include <cstring>
 ait::Status kernel(const ait::Launch&, void* const*, const int64_t*);
 extern "C" __attribute__((visibility("default"))) int call(
-    void* stream, void* const* pointers, const int64_t* extents, char* message) {
+    void* stream, void* const* pointers, const int64_t* extents, int backwards, char* message) {
   ait::DeviceReport report{};
-  const ait::Launch launch{nullptr, stream, &report};
+  const ait::Launch launch{nullptr, stream, &report, backwards != 0};
   const ait::Status status = kernel(launch, pointers, extents);
   std::strcpy(message, status.message());
   if (status.is_ok() && report.is_raised) {
@@ -179,18 +179,26 @@ def emulated(case: Case, folder: Path) -> list[Array]:
         [*command, str(source), "-o", str(library)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    inputs = case.inputs()
-    call(ctypes.CDLL(str(library)), inputs, case.extents())
-    return [inputs[name] for name in case.outs]
+    forwards, backwards = case.inputs(), case.inputs()
+    call(ctypes.CDLL(str(library)), forwards, case.extents())
+    call(ctypes.CDLL(str(library)), backwards, case.extents(), backwards=True)
+    for name in case.outs:
+        assert forwards[name].tobytes() == backwards[name].tobytes(), "the direction changes results"
+    return [forwards[name] for name in case.outs]
 
 
-def call(library: ctypes.CDLL, operands: Mapping[str, Array], extents: Sequence[int]) -> None:
+def call(
+    library: ctypes.CDLL,
+    operands: Mapping[str, Array],
+    extents: Sequence[int],
+    backwards: bool = False,
+) -> None:
     """Runs the wrapped kernel on host arrays, which it changes."""
     aligned = {name: _aligned(value) for name, value in operands.items()}
     pointers = (ctypes.c_void_p * len(aligned))(*(a.ctypes.data for a in aligned.values()))
     numbers = (ctypes.c_int64 * max(1, len(extents)))(*extents)
     message = ctypes.create_string_buffer(1000)
-    code = library.call(None, pointers, numbers, message)
+    code = library.call(None, pointers, numbers, int(backwards), message)
     assert code == 0, message.value.decode()
     for name, value in aligned.items():
         operands[name][...] = value

@@ -880,7 +880,9 @@ __device__ __forceinline__ void attention_block(const typename Kernel::Arguments
   const auto each_place = [&](const auto& use) {
     unsigned index = blockIdx.x / Kernel::kSplits;
     do {
-      const auto place = gpu::attention_place<Index>(arguments, static_cast<Index>(index),
+      // Causal places have an order of their own: the longest come first.
+      const unsigned number = Kernel::kCausal ? index : gpu::in_order(index, places, arguments.backwards);
+      const auto place = gpu::attention_place<Index>(arguments, static_cast<Index>(number),
                                                      Tiles::kRows, Kernel::kCausal);
       KeySpan span{static_cast<int>(Kernel::group(arguments, place.head)), 0,
                    static_cast<int>((place.keys + Tiles::kColumns - 1) / Tiles::kColumns)};

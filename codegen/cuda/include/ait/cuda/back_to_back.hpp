@@ -35,6 +35,7 @@ struct FirstProduct : Kernel {
 /// The tiles of a block's rows as TileOrder knows them: one column.
 struct RowBlocks {
   std::int64_t rows, columns, batches;
+  bool backwards;
 };
 
 /// What a warpgroup does with its 64 rows.
@@ -277,7 +278,7 @@ __global__ void __launch_bounds__(HopperGemm<FirstProduct<Kernel>>::kThreads, 1)
     fence_barriers();
   }
   __syncthreads();
-  const TileOrder<First> order(RowBlocks{arguments.rows, 1, arguments.batches});
+  const TileOrder<First> order(RowBlocks{arguments.rows, 1, arguments.batches, arguments.backwards});
   const int steps = static_cast<int>((arguments.depth + kStepK - 1) / kStepK);
   // The same in all threads of a warp, and known to be.
   const int warpgroup = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / kWarpgroup, 0);

@@ -224,7 +224,8 @@ __device__ __forceinline__ void load_left(const typename Kernel::Arguments& argu
   using Index = typename Kernel::Index;
   Place<Kernel::kLeft> place;
   gpu::wait_for_inputs();
-  for (int tile = blockIdx.x; tile < order.tiles; tile += gridDim.x) {
+  for (int number = blockIdx.x; number < order.tiles; number += gridDim.x) {
+    const int tile = gpu::in_order(number, order.tiles, arguments.backwards);
     for (int step = 0; step < order.steps; ++step, place.next()) {
       wait_barrier(&shared.left_empty[place.stage], place.parity ^ 1);
       arrive_expecting(&shared.left_full[place.stage], PartsShape<Kernel>::kLeftBytes);
@@ -296,7 +297,9 @@ __global__ void __launch_bounds__(PartsShape<Kernel>::kThreads, 1)
   } else {
     if constexpr (Shape::kMovesRegisters) take_registers<Shape::kManyRegisters>();
     gpu::wait_for_inputs();
-    const auto row_of = [&](int tile) {
+    // Behind the last tile, in either order, are rows that there are not.
+    const auto row_of = [&](int number) {
+      const int tile = number < order.tiles ? gpu::in_order(number, order.tiles, arguments.backwards) : number;
       return static_cast<Index>(tile * Kernel::kTileM + (warpgroup - 1) * 64);
     };
     PartsConsumer<Kernel> mine{arguments, shared, order, warpgroup - 1, {}, {}};

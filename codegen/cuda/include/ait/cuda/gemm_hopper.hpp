@@ -3,7 +3,7 @@
 //
 // One warp loads, one to three warpgroups multiply. *Cooperative*: they share the rows of a tile.
 // *Pingpong*: each of two has a tile of its own, and finishes it while the other one multiplies. A
-// block takes one tile after the other. *Split*: the blocks of a cluster share the steps along k of
+// block takes one tile after the other, from the last one on if it goes backwards. *Split*: the blocks of a cluster share the steps along k of
 // one tile; each then adds up and finishes a part of it, in an order that is always the same.
 //
 // `Kernel` is generated. It names rows and columns of a tile as the tensor cores do (rows may be the
@@ -88,18 +88,21 @@ struct TileOrder {
   static constexpr int kPanel = 8;
   using Index = typename Kernel::Index;
   int rows, columns, tiles;
+  bool backwards;
 
   template <class Arguments>
   __host__ __device__ explicit TileOrder(const Arguments& arguments)
       : rows(static_cast<int>((arguments.rows + Kernel::kTileM - 1) / Kernel::kTileM)),
         columns(static_cast<int>((arguments.columns + Kernel::kTileN - 1) / Kernel::kTileN)),
-        tiles(rows * columns * static_cast<int>(arguments.batches)) {}
+        tiles(rows * columns * static_cast<int>(arguments.batches)),
+        backwards(arguments.backwards) {}
 
   struct Tile {
     Index batch, row, column;
   };
 
-  __device__ __forceinline__ Tile at(int tile) const {
+  __device__ __forceinline__ Tile at(int number) const {
+    const int tile = gpu::in_order(number, tiles, backwards);
     const int batch = tile / (rows * columns), rest = tile % (rows * columns);
     const int panel = rest / (kPanel * columns), inside = rest % (kPanel * columns);
     const int height = min(kPanel, rows - panel * kPanel);

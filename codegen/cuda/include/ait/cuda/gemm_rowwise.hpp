@@ -57,10 +57,11 @@ struct RowPart : Kernel {
 /// The tiles of a cluster as TileOrder knows them: one column.
 struct RowTiles {
   std::int64_t rows, columns, batches;
+  bool backwards;
 
   template <class Kernel>
   static __host__ __device__ RowTiles of(const typename Kernel::Arguments& arguments) {
-    return {arguments.rows, 1, arguments.batches};
+    return {arguments.rows, 1, arguments.batches, arguments.backwards};
   }
 };
 

@@ -9,6 +9,13 @@
 
 namespace ait::gpu {
 
+/// Which of `count` parts, say tiles or blocks, is number `number` of a kernel that may go backwards
+/// (Launch::backwards).
+template <class Number>
+__device__ __forceinline__ Number in_order(Number number, Number count, bool backwards) {
+  return backwards ? count - 1 - number : number;
+}
+
 /// `Count` elements that are read or written by one instruction, or one for each 16 bytes.
 template <class Element, int Count>
 struct alignas(sizeof(Element) * Count < 16 ? sizeof(Element) * Count : 16) Pack {

@@ -166,7 +166,7 @@ __global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
   constexpr int kRows = kRowsPerThread<Kernel>, kVector = Kernel::kVector;
   wait_for_inputs();
   let_next_start();
-  const int64_t first = first_row<Kernel>();
+  const int64_t first = first_row<Kernel>(arguments);
   const bool is_row = first < arguments.rows;
   const Index row = static_cast<Index>(is_row ? first : 0);
   const Kind combine{};

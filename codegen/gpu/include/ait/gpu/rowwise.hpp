@@ -450,7 +450,7 @@ __global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
     rowwise(const __grid_constant__ typename Kernel::Arguments arguments) {
   wait_for_inputs();
   let_next_start();
-  const int64_t first = first_row<Kernel>();
+  const int64_t first = first_row<Kernel>(arguments);
   const bool is_row = first < arguments.rows;
   // The last teams of the last block may have no row: they go along and store nothing.
   const int64_t row = is_row ? first : 0;

@@ -138,8 +138,9 @@ __device__ __forceinline__ constexpr int row_of(int lane) {
 }
 
 template <class Kernel>
-__device__ __forceinline__ int64_t first_row() {
-  return (int64_t{blockIdx.x} * Kernel::kRows + TeamOf<Kernel>::row()) * kRowsPerThread<Kernel>;
+__device__ __forceinline__ int64_t first_row(const typename Kernel::Arguments& arguments) {
+  const int64_t block = in_order<int64_t>(blockIdx.x, gridDim.x, arguments.backwards);
+  return (block * Kernel::kRows + TeamOf<Kernel>::row()) * kRowsPerThread<Kernel>;
 }
 
 /// The first element, along a row, of a thread's n-th pack.
