@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.compare import CASES, specs_of  # noqa: E402
-from benchmarks.environment import RESULTS, commit  # noqa: E402
+from benchmarks.environment import RESULTS, commit, cores  # noqa: E402
 
 _IMPORTED = time.perf_counter()
 
@@ -134,7 +134,7 @@ def main() -> None:
     results: dict[str, Any] = {
         "device": target.present_device(),
         "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "load_before": os.getloadavg()[0],
         "versions": {
             "python": platform.python_version(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,15 +23,22 @@ def commit() -> str:
     return found or "unknown"
 
 
+def cores() -> int:
+    """Those that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def environment() -> dict[str, Any]:
     """The GPU and its driver, versions, the commit and the day. Needs PyTorch and a GPU."""
     import torch  # pyright: ignore[reportMissingImports]
 
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    driver = subprocess.run(query, capture_output=True, text=True).stdout.strip()
+    drivers = subprocess.run(query, capture_output=True, text=True).stdout.split()
     return {
         "device": torch.cuda.get_device_name(),
-        "driver": driver,
+        "driver": drivers[0] if drivers else "",  # one line a GPU, all the same
         "versions": {
             "torch": torch.__version__,
             "cuda": torch.version.cuda,

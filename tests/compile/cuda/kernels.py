@@ -183,7 +183,7 @@ def emulated(case: Case, folder: Path) -> list[Array]:
     call(ctypes.CDLL(str(library)), forwards, case.extents())
     call(ctypes.CDLL(str(library)), backwards, case.extents(), backwards=True)
     for name in case.outs:
-        assert forwards[name].tobytes() == backwards[name].tobytes(), "the direction changes results"
+        assert forwards[name].tobytes() == backwards[name].tobytes(), "the direction tells"
     return [forwards[name] for name in case.outs]
 
 
