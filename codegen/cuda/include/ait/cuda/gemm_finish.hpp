@@ -99,8 +99,11 @@ struct FragmentFinish {
     std::uint32_t tiles[Kernel::kTiles > 0 ? Kernel::kTiles : 1][4];
   };
   static constexpr int kSixteens = kChunk / 16;
-  /// Whether what the region reads for a slot may wait in registers while the one before is computed.
-  static constexpr bool kReadsAhead = Kernel::kTiles == 0 && Kernel::kLineBytes <= 4;
+  /// Whether there are registers for results on their way to memory while the next ones are computed, and
+  /// for what the region reads for the next ones.
+  static constexpr bool kStoresLater = Kernel::kConsumers < 3;
+  static constexpr bool kReadsAhead =
+      kStoresLater && Kernel::kTiles == 0 && Kernel::kLineBytes <= 4;
   struct SlotReads {
     SixteenReads sixteens[kSixteens];
   };
@@ -224,7 +227,7 @@ struct FragmentFinish {
         compute_pairs(arguments, sums.value[block], at + i * 16, reads.sixteens[i], early.rows[block],
                       batch, row_of(slot), static_cast<Index>(column + at + i * 16), results[i]);
       }
-      if (slot > 0) {
+      if (kStoresLater && slot > 0) {
         store_pieces(arguments, pieces, batch, row_of(slot - 1), column_of(slot - 1));
         __syncwarp();
       }
@@ -232,12 +235,18 @@ struct FragmentFinish {
       for (int i = 0; i < kSixteens; ++i) put_results(mine, i, results[i]);
       __syncwarp();
       pieces = take_pieces(mine);
+      if constexpr (!kStoresLater) {
+        store_pieces(arguments, pieces, batch, row_of(slot), column_of(slot));
+        __syncwarp();
+      }
       if constexpr (Kernel::kTiles > 0) {
         hold_slot_of_tile(arguments, mine, batch, row, column, slot + kRing);
       }
     }
-    store_pieces(arguments, pieces, batch, row_of(kSlots - 1), column_of(kSlots - 1));
-    __syncwarp();
+    if constexpr (kStoresLater) {
+      store_pieces(arguments, pieces, batch, row_of(kSlots - 1), column_of(kSlots - 1));
+      __syncwarp();
+    }
   }
 
   /// Starts to bring what is read for each element of the slot that begins at `first_row` and
