@@ -92,20 +92,15 @@ struct FragmentFinish {
     Warp warps[4];
   };
 
-  /// What a thread reads of shared memory for sixteen columns of sixteen rows: for its two columns of
-  /// each eight, and matrices as `load_matrices` leaves them.
-  struct SixteenReads {
-    typename Kernel::LineReads lines[2];
-    std::uint32_t tiles[Kernel::kTiles > 0 ? Kernel::kTiles : 1][4];
-  };
   static constexpr int kSixteens = kChunk / 16;
   /// Whether there are registers for results on their way to memory while the next ones are computed, and
   /// for what the region reads for the next ones.
   static constexpr bool kStoresLater = Kernel::kConsumers < 3;
   static constexpr bool kReadsAhead =
       kStoresLater && Kernel::kTiles == 0 && Kernel::kLineBytes <= 4;
-  struct SlotReads {
-    SixteenReads sixteens[kSixteens];
+  /// What a thread reads of lines for a slot: for its two columns of each eight.
+  struct SlotLines {
+    typename Kernel::LineReads of[kChunk / 8];
   };
   /// Pieces of the results of a slot that a thread stores.
   struct Pieces {
@@ -211,21 +206,33 @@ struct FragmentFinish {
                                                       Index batch, Index row, Index column) {
     const int warp = threadIdx.x / 32 % 4;
     Warp& mine = shared.warps[warp];
-    const auto row_of = [&](int slot) { return static_cast<Index>(row + slot / kChunks * 64 + warp * 16); };
-    const auto column_of = [&](int slot) { return static_cast<Index>(column + slot % kChunks * kChunk); };
-    SlotReads next;
-    if constexpr (kReadsAhead) next = read_slot(mine, 0);
+    const auto row_of = [&](int slot) {
+      return static_cast<Index>(row + slot / kChunks * 64 + warp * 16);
+    };
+    const auto column_of = [&](int slot) {
+      return static_cast<Index>(column + slot % kChunks * kChunk);
+    };
+    SlotLines next;
+    if constexpr (kReadsAhead) next = read_lines(mine, 0);
     Pieces pieces;
 #pragma unroll
     for (int slot = 0; slot < kSlots; ++slot) {
-      const SlotReads reads = kReadsAhead ? next : read_slot(mine, slot);
-      if (kReadsAhead && slot + 1 < kSlots) next = read_slot(mine, slot + 1);
+      if constexpr (Kernel::kTiles > 0) {
+        wait_for_copies<kRing - 1>();
+        __syncwarp();
+      }
+      const SlotLines lines = next;
+      if (kReadsAhead && slot + 1 < kSlots) next = read_lines(mine, slot + 1);
       const int block = slot / kChunks, at = slot % kChunks * kChunk;
       std::uint32_t results[kSixteens][Kernel::kResults][4];
 #pragma unroll
       for (int i = 0; i < kSixteens; ++i) {
-        compute_pairs(arguments, sums.value[block], at + i * 16, reads.sixteens[i], early.rows[block],
-                      batch, row_of(slot), static_cast<Index>(column + at + i * 16), results[i]);
+        const auto line_of = [&](int right) {
+          return kReadsAhead ? lines.of[i * 2 + right] : read_line(mine, at + i * 16 + right * 8);
+        };
+        compute_pairs(arguments, sums.value[block], at + i * 16, mine, slot % kRing, i, line_of,
+                      early.rows[block], batch, row_of(slot),
+                      static_cast<Index>(column + at + i * 16), results[i]);
       }
       if (kStoresLater && slot > 0) {
         store_pieces(arguments, pieces, batch, row_of(slot - 1), column_of(slot - 1));
@@ -278,57 +285,49 @@ struct FragmentFinish {
       Warp& mine, int ring, const typename Kernel::RowReads (&rows)[2], Index batch,
       Index first_row, Index first_column, int first, int sixteen,
       std::uint32_t (&results)[Kernel::kResults][4]) {
-    const SixteenReads reads = read_sixteen(mine, ring, first, sixteen);
-    compute_pairs(arguments, sums, first_sum, reads, rows, batch, first_row,
+    const auto line_of = [&](int right) { return read_line(mine, first + right * 8); };
+    compute_pairs(arguments, sums, first_sum, mine, ring, sixteen, line_of, rows, batch, first_row,
                   static_cast<Index>(first_column + first), results);
     put_results(mine, sixteen, results);
   }
 
  private:
-  /// What is read for a slot of a tile, once it is there.
-  static __device__ __forceinline__ SlotReads read_slot(const Warp& mine, int slot) {
-    if constexpr (Kernel::kTiles > 0) {
-      wait_for_copies<kRing - 1>();
-      __syncwarp();
-    }
-    SlotReads reads;
-#pragma unroll
-    for (int i = 0; i < kSixteens; ++i) {
-      reads.sixteens[i] = read_sixteen(mine, slot % kRing, slot % kChunks * kChunk + i * 16, i);
-    }
-    return reads;
+  /// What is read for the thread's two of eight columns, from `first` of the tile on.
+  static __device__ __forceinline__ typename Kernel::LineReads read_line(const Warp& mine,
+                                                                         int first) {
+    return Kernel::read_lines(mine.lines, first + static_cast<int>(threadIdx.x % 4) * 2);
   }
 
-  /// The same for sixteen columns from `first` of the tile on, which are number `sixteen` of a slot.
-  static __device__ __forceinline__ SixteenReads read_sixteen(const Warp& mine, int ring, int first,
-                                                              int sixteen) {
-    SixteenReads reads;
-    const int row = matrix_row(sixteen);
+  /// The same for the columns of a slot.
+  static __device__ __forceinline__ SlotLines read_lines(const Warp& mine, int slot) {
+    SlotLines lines;
 #pragma unroll
-    for (int i = 0; i < Kernel::kTiles; ++i) {
-      const char* from = mine.tiles[i * kRing + ring] + row;
-      if constexpr (kAcross) {
-        load_transposed(reads.tiles[i], from);
-      } else {
-        load_matrices(reads.tiles[i], from);
-      }
+    for (int i = 0; i < kChunk / 8; ++i) {
+      lines.of[i] = read_line(mine, slot % kChunks * kChunk + i * 8);
     }
-#pragma unroll
-    for (int right = 0; right < 2; ++right) {
-      const int at = first + right * 8 + static_cast<int>(threadIdx.x % 4) * 2;
-      reads.lines[right] = Kernel::read_lines(mine.lines, at);
-    }
-    return reads;
+    return lines;
   }
 
   /// The results of sixteen rows and columns, from `first_row` and `first_column` on: of the sums from
-  /// column `first_sum` on.
-  template <int Sums>
+  /// column `first_sum` on. They are number `sixteen` of a slot, which is in the ring's place `ring`;
+  /// `line_of(right)`: what is read for the columns of the first eight, or of the others.
+  template <int Sums, class LineOf>
   static __device__ __forceinline__ void compute_pairs(
       const Arguments& arguments, const float (&sums)[Kernel::kFactors][Sums], int first_sum,
-      const SixteenReads& reads, const typename Kernel::RowReads (&rows)[2], Index batch,
-      Index first_row, Index first_column, std::uint32_t (&results)[Kernel::kResults][4]) {
+      const Warp& mine, int ring, int sixteen, const LineOf& line_of,
+      const typename Kernel::RowReads (&rows)[2], Index batch, Index first_row, Index first_column,
+      std::uint32_t (&results)[Kernel::kResults][4]) {
     const int lane = threadIdx.x % 32;
+    std::uint32_t tiles[Kernel::kTiles > 0 ? Kernel::kTiles : 1][4];
+#pragma unroll
+    for (int i = 0; i < Kernel::kTiles; ++i) {
+      const char* from = mine.tiles[i * kRing + ring] + matrix_row(sixteen);
+      if constexpr (kAcross) {
+        load_transposed(tiles[i], from);
+      } else {
+        load_matrices(tiles[i], from);
+      }
+    }
 #pragma unroll
     for (int matrix = 0; matrix < 4; ++matrix) {
       const int right = matrix / 2, below = matrix % 2;
@@ -341,9 +340,9 @@ struct FragmentFinish {
       }
       std::uint32_t read[Kernel::kTiles > 0 ? Kernel::kTiles : 1], made[Kernel::kResults];
 #pragma unroll
-      for (int i = 0; i < Kernel::kTiles; ++i) read[i] = reads.tiles[i][matrix];
+      for (int i = 0; i < Kernel::kTiles; ++i) read[i] = tiles[i][matrix];
       Kernel::compute(arguments, batch, first_row + below * 8 + lane / 4,
-                      first_column + right * 8 + lane % 4 * 2, rows[below], reads.lines[right], read,
+                      first_column + right * 8 + lane % 4 * 2, rows[below], line_of(right), read,
                       pair, made);
 #pragma unroll
       for (int i = 0; i < Kernel::kResults; ++i) results[i][matrix] = made[i];
