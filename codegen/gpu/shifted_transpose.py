@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil, prod
 
 from xdsl.ir import Attribute
 
@@ -28,11 +29,12 @@ from ait.codegen.gpu.steps import vector_of
 from ait.codegen.gpu.transpose import TransposeProblem
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
+from ait.dialects.symbolic import upper_bound
 from ait.passes.target import DeviceDescription
 
-_COLUMN_PACKS, _ROW_PACKS = 8, 16
-"""Packs of a tile's columns, which are read, and rows: kSidePacks and kRowPacks of
-shifted_transpose.hpp."""
+_COLUMN_PACKS, _ROW_PACKS, _SECTOR_PACKS = 16, 16, 2
+"""Packs of a tile's columns, which are read, of its rows, and of what is written as a whole:
+kSidePacks, kRowPacks and kSectorPacks of shifted_transpose.hpp."""
 _SHARED_BYTES = 48 << 10
 
 
@@ -71,7 +73,8 @@ class ShiftedTranspose:
             raise Refusal("runs begin at whole packs, or nearly so")
         width = _width(problem)
         _lanes(problem, width)
-        seconds = stream_seconds(view.operands, device)
+        moved = stream_seconds(view.operands, device) - device.launch_seconds
+        seconds = device.launch_seconds + moved * _empty_share(problem, width)
         return [Candidate(ShiftedTransposeAttr(ElementwiseConfig(width)), seconds)]
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
@@ -84,7 +87,7 @@ class ShiftedTranspose:
         read = read_by(region) if region else view.ins
         turned = [operand for operand in read if operand.name in problem.names]
         straight = [operand for operand in read if operand not in turned]
-        tiles = {inner: _ROW_PACKS * width, other: _COLUMN_PACKS * width}
+        tiles = _tiles(problem, width)
         aligned = [
             *lanes.packs([*read, *view.outs]),
             *((operand, PACK_BYTES) for operand in turned),
@@ -111,10 +114,27 @@ def _width(problem: TransposeProblem) -> int:
     if len(sizes) > 1:
         raise Refusal("what changes sides has elements of several sizes")
     width = PACK_BYTES // sizes.pop()
-    column = 2 * _COLUMN_PACKS * PACK_BYTES
-    if len(problem.turned) * (_ROW_PACKS + 1) * width * column > _SHARED_BYTES:
+    # Of each column the packs that it may touch, and one more for those of a pack of a row.
+    packs = (_ROW_PACKS + _SECTOR_PACKS) * (width * (_COLUMN_PACKS + 1) + 1)
+    if len(problem.turned) * packs * PACK_BYTES > _SHARED_BYTES:
         raise Refusal("the tiles of the operands exceed shared memory")
     return width
+
+
+def _tiles(problem: TransposeProblem, width: int) -> dict[str, int]:
+    """Indices of a tile along both axes."""
+    return {problem.inner.name: _ROW_PACKS * width, problem.other.name: _COLUMN_PACKS * width}
+
+
+def _empty_share(problem: TransposeProblem, width: int) -> float:
+    """How many times as much as there is tiles have room for: all of a block's threads take their
+    time, be there three rows or a hundred."""
+    sizes = _tiles(problem, width)
+    extents = [max(1, upper_bound(axis.dim)) for axis in (problem.inner, problem.other)]
+    rooms = [
+        ceil(extent / size) * size for extent, size in zip(extents, sizes.values(), strict=True)
+    ]
+    return prod(rooms) / prod(extents)
 
 
 def _lanes(problem: TransposeProblem, width: int) -> _RunLanes:

@@ -401,6 +401,7 @@ ELEMENTWISE = [
             ("anywhere_tiles", 67, 9, 15, "ShiftedTransposeAttr"),
             ("anywhere_wide", 77, 1, 141, "ShiftedTransposeAttr"),
             ("anywhere_tall", 137, 3, 5, "ShiftedTransposeAttr"),
+            ("anywhere_both", 267, 3, 91, "ShiftedTransposeAttr"),
             ("odd_tiles", 67, 9, 15, "TransposeAttr"),
             ("tall", 24, 4, 6, "#plain.transpose<vector = 2, others = 4, threads = [2, 128]>"),
             ("flat", 24, 4, 6, "#plain.transpose<vector = 4, others = 8, threads = [128, 2]>"),

@@ -64,10 +64,10 @@ struct SharedTile {
   Element value[kTransposeSide][kTransposeSide + kWord];
 };
 
-/// `Kernel` is generated: `Index`, `Arguments` (pointers, extents and `count` tiles), `Tiles`, and
-/// `read(arguments, tile, tiles)` and `write(arguments, tile, tiles)`.
+/// `Kernel` is generated: `Index`, `Arguments` (pointers, extents and `count` tiles), `Tiles`, `kThreads`
+/// of a block, and `read(arguments, tile, tiles)` and `write(arguments, tile, tiles)`.
 template <class Kernel>
-__global__ void __launch_bounds__(kTransposeThreads)
+__global__ void __launch_bounds__(Kernel::kThreads)
     transpose_tiles(const __grid_constant__ typename Kernel::Arguments arguments) {
   __shared__ typename Kernel::Tiles tiles;
   wait_for_inputs();
@@ -86,7 +86,7 @@ ait::Status run_transpose_tiles(const ait::Launch& launch,
     return Status{AIT_INVALID_INPUT, "a tensor is too large for one launch"};
   }
   return gpu::launch(launch, transpose_tiles<Kernel>,
-                     dim3(static_cast<unsigned>(arguments.count)), dim3(kTransposeThreads),
+                     dim3(static_cast<unsigned>(arguments.count)), dim3(Kernel::kThreads),
                      arguments);
 }
 
