@@ -174,7 +174,8 @@ def _softmaxes() -> Iterator[Case]:
     def softmax(f: Any, x: Any) -> Any:
         return f.softmax(x, -1)
 
-    for rows, columns in ((294912, 128), (98304, 384), (8192, 4096), (1024, 32768), (640, 50257)):
+    sizes = ((294912, 128), (98304, 384), (8192, 4096), (1024, 32768), (640, 50257), (256, 128256))
+    for rows, columns in (*sizes, (1, 128256)):
         yield Case(f"softmax {rows}x{columns}", softmax, {"x": Input((rows, columns))})
     yield Case("softmax f32 8192x2048", softmax, {"x": Input((8192, 2048), "f32")})
     yield Case("softmax 12x128x128", softmax, {"x": Input((12, 128, 128))})

@@ -10,6 +10,7 @@ from ait.codegen.cuda.attention_hopper import HopperAttention
 from ait.codegen.cuda.back_to_back import ROWS as BACK_TO_BACK_ROWS
 from ait.codegen.cuda.back_to_back import BackToBackHopper
 from ait.codegen.cuda.back_to_back_parts import BackToBackParts
+from ait.codegen.cuda.clustered_rows import ClusteredRows
 from ait.codegen.cuda.configs import Products
 from ait.codegen.cuda.conv import TensorConv
 from ait.codegen.cuda.conv_halo import HaloConv
@@ -138,7 +139,9 @@ def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
             backwards=_HOPPER,
         ),
         **SHARED,
-        RowwiseOp: replace(SHARED[RowwiseOp], only={"sm_90a": [InterleavedRows()]}),
+        RowwiseOp: replace(
+            SHARED[RowwiseOp], only={"sm_90a": [InterleavedRows(), ClusteredRows()]}
+        ),
     }
 
 

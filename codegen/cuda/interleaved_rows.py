@@ -17,6 +17,7 @@ from xdsl.ir import Attribute
 
 from ait.codegen.axes import Axis
 from ait.codegen.cuda.configs import InterleavedRowsAttr, InterleavedRowsConfig
+from ait.codegen.cuda.copy_pack import copies
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
@@ -226,15 +227,9 @@ class InterleavedRows:
             "prologue_operands": problem.read,
             "kept": kept,
             "fixed": fixed,
-            "copies": [_copy(operand, lanes) for operand in kept],
+            "copies": copies(kept, lanes),
             "epilogue_operands": read_by(epilogue),
         }
-
-
-def _copy(operand: Operand, lanes: Lanes) -> str:
-    """The statement that starts to copy a pack to where it is kept."""
-    place = f"{operand.name} + ({operand.offset(**lanes.first)})"
-    return f"ait::cuda::copy_pack(reads.{operand.name}_pack, {place});"
 
 
 def _seconds(

@@ -64,8 +64,12 @@ _KEEPING_BLOCK = 512
 """Threads of a block that have the registers for that and leave room for a second block."""
 _RUN_BYTES = 64
 """Shorter runs of neighbours cost bandwidth: a fifth with 32 bytes (H100)."""
-_RUN_LOSS = 2.5
+_RUN_LOSS = 3.8
 """How much longer rows in such runs take (group norms of images, channels last)."""
+_READ_TWICE = 1.5
+"""The same of rows that are not kept (softmax of 128256, layer norm of 65536 f16)."""
+_ALONE = 2.5
+"""How many times its share of the memory's bandwidth a multiprocessor reaches alone."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,11 @@ class Rows:
         element = sum(operand.element.bytes for operand in self.kept(config, prologue))
         return config.items * config.vector * element * config.team * config.rows
 
+    def blocks(self, config: RowsConfig) -> int:
+        """At the largest sizes."""
+        of_thread = config.vector if config.lanes is Along.OUTER else 1
+        return -(-max(1, upper_bound(self.outer.dim)) // (config.rows * of_thread))
+
     def row_lanes(self, config: RowsConfig) -> Lanes:
         """The lanes of what a row has once: as many as a thread has rows."""
         outer = self.outer.name
@@ -185,7 +194,7 @@ class Rows:
 
     def _within(self, device: DeviceDescription) -> Iterator[RowsConfig]:
         length = max(1, upper_bound(self.inner.dim))
-        vector, shifted = self.widest(Along.INNER), self._shifted_width()
+        vector, shifted = self.widest(Along.INNER), self.shifted_width()
         packs = -(-length // vector)
         if not self.keeps:
             if shifted > vector:
@@ -216,7 +225,7 @@ class Rows:
                     Along.INNER, vector, team, 1, items if items * vector <= most else 0
                 )
 
-    def _shifted_width(self) -> int:
+    def shifted_width(self) -> int:
         """Elements that are read at once of long rows that begin anywhere; 1 if none can be, or
         enough can be read at once as it is."""
         length = self.inner.dim
@@ -302,6 +311,18 @@ class Rows:
         return -(-packs // team) if self.keeps else 0
 
 
+def moving_seconds(rows: Rows, device: DeviceDescription, blocks: int, kept: bool) -> float:
+    """Expected time until all rows have been read and written by so many blocks, which keep them,
+    or read them twice."""
+    moved = stream_seconds(rows.view.operands, device) - device.launch_seconds
+    moved *= max(1.0, device.units / (_ALONE * blocks))
+    if rows.has_short_runs:
+        moved *= _RUN_LOSS
+    if rows.keeps and not kept:
+        moved *= _READ_TWICE
+    return moved + device.launch_seconds
+
+
 def power_of_two(number: int) -> int:
     """The least power of two that is at least `number`."""
     return 1 << max(0, number - 1).bit_length()
@@ -310,17 +331,18 @@ def power_of_two(number: int) -> int:
 class _RowKernel:
     """What the families have in common; see family.py."""
 
-    config_type = RowsAttr
+    config_type: type[Attribute] = RowsAttr
 
     def rows(self, view: KernelView) -> Rows:
         raise NotImplementedError
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         rows = self.rows(view)
-        seconds = stream_seconds(view.operands, device) * (_RUN_LOSS if rows.has_short_runs else 1)
+        configs = list(rows.configs(device))
+        best = configs[0]
+        seconds = moving_seconds(rows, device, rows.blocks(best), best.items > 0)
         return [
-            Candidate(RowsAttr(config), seconds * (1 + i / 10))
-            for i, config in enumerate(rows.configs(device))
+            Candidate(RowsAttr(config), seconds * (1 + i / 10)) for i, config in enumerate(configs)
         ]
 
     def _values(self, view: KernelView, config: RowsConfig, rows: Rows) -> TemplateValues:
@@ -355,11 +377,16 @@ class Rowwise(_RowKernel):
         return Rows(view, view.group("row"), view.group("col"), view.ins, view.outs, True)
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
-        choice, rows = cast(RowsAttr, config).data, self.rows(view)
+        return self.values_of(view, cast(RowsAttr, config).data)
+
+    def values_of(self, view: KernelView, choice: RowsConfig) -> TemplateValues:
+        """What the template is rendered with."""
+        rows = self.rows(view)
         return {
             **self._values(view, choice, rows),
             **row_kind(view),
             "kind": _rough_kind(view),
+            "copies": [],
             "kept": rows.kept(choice, read_by(view.region("prologue"))),
         }
 

@@ -14,6 +14,7 @@
 #cuda.halo_conv<rows = 4, stages = 2>
 #cuda.stem_conv<rows = 8, warpgroups = 3, stages = 3>
 #cuda.interleaved_rows<rows = 4, vector = 8, places = 64, cluster = 8, items = 8>
+#cuda.clustered_rows<vector = 8, team = 256, items = 16, cluster = 4>
 #cuda.attention<tile = [128, 64], warps = 4>
 #cuda.attention_hopper<tile = [128, 128], stages = 2, blocks = 1, producer, overlapped, turns>
 ```
@@ -51,6 +52,8 @@ from ait.codegen.cuda.configs.mma import (
     Products,
 )
 from ait.codegen.cuda.configs.rows import (
+    ClusteredRowsAttr,
+    ClusteredRowsConfig,
     InterleavedRowsAttr,
     InterleavedRowsConfig,
 )
@@ -70,6 +73,7 @@ Cuda = Dialect(
         AttentionAttr,
         BackToBackAttr,
         BackToBackPartsAttr,
+        ClusteredRowsAttr,
         ConvAttr,
         CutlassMmaAttr,
         GemmAttr,
@@ -91,6 +95,8 @@ __all__ = [
     "BackToBackConfig",
     "BackToBackPartsAttr",
     "BackToBackPartsConfig",
+    "ClusteredRowsAttr",
+    "ClusteredRowsConfig",
     "ConvAttr",
     "Cuda",
     "CutlassMmaAttr",

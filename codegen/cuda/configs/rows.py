@@ -8,6 +8,7 @@ from xdsl.irdl import irdl_attr_definition
 
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.config_fields import ConfigAttr
+from ait.codegen.gpu.dialect import Along, RowsConfig
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,38 @@ class InterleavedRowsAttr(ConfigAttr[InterleavedRowsConfig]):
     """Config of a norm of rows that lie between each other (clusters, compute capability 9.0)."""
 
     name = "cuda.interleaved_rows"
+
+
+@dataclass(frozen=True)
+class ClusteredRowsConfig:
+    """A softmax or norm of rows that blocks share: the elements that a thread reads at once, the
+    threads of a block, the packs that a thread keeps in shared memory between two passes (0: none),
+    and the blocks of a row. `shifted`: rows begin anywhere, and packs where memory is aligned."""
+
+    vector: int
+    team: int
+    items: int
+    cluster: int
+    shifted: bool = False
+
+    @property
+    def rows(self) -> RowsConfig:
+        """A block's part of a row, as a row of its own."""
+        kept, shifted = self.items > 0, self.shifted
+        return RowsConfig(Along.INNER, self.vector, self.team, 1, self.items, kept, shifted)
+
+    def problems(self) -> list[str]:
+        """What the kernel would refuse."""
+        found = self.rows.problems()
+        if self.cluster not in (2, 4, 8):
+            found.append("2, 4 or 8 blocks share a row")
+        if self.items * self.team * self.vector >= HOPPER_SHARED_BYTES:
+            found.append("the packs that are kept do not fit shared memory")
+        return found
+
+
+@irdl_attr_definition
+class ClusteredRowsAttr(ConfigAttr[ClusteredRowsConfig]):
+    """Config of a softmax or norm of rows that blocks share (clusters, compute capability 9.0)."""
+
+    name = "cuda.clustered_rows"

@@ -168,10 +168,10 @@ def masked_softmax(config: str = "") -> Case:
     )
 
 
-def dynamic_softmax(rows: int, cols: int, config: str = "") -> Case:
+def dynamic_softmax(rows: int, cols: int, config: str = "", name: str = "dynamic") -> Case:
     symbols = "n in [0, 40], m in [1, 300]"
     x = f"tensor<?x?xf32, #sym.dims<[n, m], {symbols}>>"
-    case = rowwise(f"dynamic_softmax_{rows}x{cols}", "softmax", x, config=config)
+    case = rowwise(f"{name}_softmax_{rows}x{cols}", "softmax", x, config=config)
     case.dims = {"n": rows, "m": cols}
     return case
 
@@ -282,6 +282,35 @@ ROWWISE = [
     dynamic_softmax(13, 300),
     dynamic_softmax(3, 1),
     dynamic_softmax(0, 7),
+]  # fmt: skip
+
+
+_CLUSTERED = "#cuda.clustered_rows<vector = {}, team = {}, items = {}, cluster = {}{}>"
+
+CLUSTERED = [
+    # Blocks with as much as others, with less, and with nothing
+    rowwise("clustered_softmax", "softmax", "tensor<3x1024xf16>",
+            config=_CLUSTERED.format(8, 64, 1, 2, "")),
+    rowwise("clustered_softmax_uneven", "softmax", "tensor<2x1000xf32>",
+            config=_CLUSTERED.format(4, 64, 1, 4, "")),
+    rowwise("clustered_log_softmax_idle", "log_softmax", "tensor<2x72xf16>",
+            config=_CLUSTERED.format(8, 32, 1, 8, "")),
+    rowwise("clustered_softmax_special", "softmax", "tensor<2x520xf32>",
+            config=_CLUSTERED.format(4, 64, 2, 4, ""),
+            special={3: NAN, **{520 + i: -INF for i in range(300)}}),
+    # Rows that begin anywhere: the first block has what is in no pack
+    rowwise("clustered_softmax_anywhere", "softmax", "tensor<5x1003xf16>",
+            config=_CLUSTERED.format(8, 64, 1, 4, ", shifted")),
+    rowwise("clustered_norm_anywhere", "layer_norm", "tensor<3x801xf32>",
+            config=_CLUSTERED.format(4, 32, 4, 2, ", shifted")),
+    # Nothing is kept
+    rowwise("clustered_norm_read_twice", "layer_norm", "tensor<2x4000xbf16>",
+            config=_CLUSTERED.format(8, 128, 0, 4, "")),
+    rowwise("clustered_rms_norm", "rms_norm", "tensor<2x4000xf16>",
+            config=_CLUSTERED.format(8, 128, 1, 8, "")),
+    layer_norm(3, 2056, config=_CLUSTERED.format(8, 64, 3, 2, ""), name="clustered_norm_of_sum"),
+    *(dynamic_softmax(rows, cols, _CLUSTERED.format(1, 32, 2, 8, ""), "clustered_dynamic")
+      for rows, cols in ((5, 300), (3, 2), (0, 7))),
 ]  # fmt: skip
 
 
@@ -809,4 +838,4 @@ IMAGES = [
     resize("bilinear_to_one", "bilinear", "align_corners", (2, 4, 4, 3), (1, 1)),
 ]
 
-ROWS = [*ROWWISE, *GROUP_NORMS, *REDUCE, *GATHER, *IMAGES]
+ROWS = [*ROWWISE, *CLUSTERED, *GROUP_NORMS, *REDUCE, *GATHER, *IMAGES]

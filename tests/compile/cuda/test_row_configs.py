@@ -6,7 +6,12 @@ import pytest
 from xdsl.ir import Attribute
 from xdsl.utils.exceptions import VerifyException
 
-from ait.codegen.cuda.configs import InterleavedRowsAttr, InterleavedRowsConfig
+from ait.codegen.cuda.configs import (
+    ClusteredRowsAttr,
+    ClusteredRowsConfig,
+    InterleavedRowsAttr,
+    InterleavedRowsConfig,
+)
 from ait.codegen.gpu.dialect import (
     Along,
     ElementwiseAttr,
@@ -14,6 +19,7 @@ from ait.codegen.gpu.dialect import (
     PoolConfig,
     RowsAttr,
     RowsConfig,
+    ShiftedTransposeAttr,
     TransposeAttr,
 )
 from ait.codegen.kernel_view import KernelView
@@ -35,6 +41,12 @@ from tests.compile.cuda.row_cases import (
 def best(case: Case) -> RowsConfig:
     config = TARGET.candidates(case.kernel())[0]
     assert isinstance(config, RowsAttr)
+    return config.data
+
+
+def clustered(case: Case) -> ClusteredRowsConfig:
+    config = TARGET.candidates(case.kernel())[0]
+    assert isinstance(config, ClusteredRowsAttr)
     return config.data
 
 
@@ -78,8 +90,32 @@ def test_a_longer_row_stays_in_shared_memory_twice_in_a_multiprocessor(length: i
     assert length - 14 <= block and 2 * 2 * block <= 226 << 10
 
 
-def test_a_row_too_long_for_both_is_read_twice() -> None:
-    assert best(rowwise("x", "softmax", "tensor<4x128256xf16>")).items == 0
+@pytest.mark.parametrize(
+    ("kind", "rows", "length", "element"),
+    [
+        ("softmax", 256, 128256, "f16"),
+        ("log_softmax", 320, 50257, "f32"),
+        ("layer_norm", 1024, 65536, "f16"),
+    ],
+)
+def test_a_row_too_long_for_a_block_stays_in_the_shared_memory_of_a_cluster(
+    kind: str, rows: int, length: int, element: str
+) -> None:
+    config = clustered(rowwise("x", kind, f"tensor<{rows}x{length}x{element}>"))
+    assert config.shifted == (length % config.vector != 0)
+    kept = config.cluster * config.team * config.items * config.vector
+    assert length - 2 * config.vector <= kept <= 1.25 * length
+
+
+def test_few_long_rows_have_as_many_multiprocessors_as_there_can_be() -> None:
+    assert clustered(rowwise("x", "softmax", "tensor<1x128256xf16>")).cluster == 8
+    # The exchange would take longer than the lone block.
+    assert best(rowwise("x", "layer_norm", "tensor<1x16384xf16>")).items > 0
+
+
+def test_a_row_too_long_for_a_cluster_is_read_twice() -> None:
+    assert best(rowwise("x", "softmax", "tensor<300x1000000xf16>")).items == 0
+    assert clustered(rowwise("x", "softmax", "tensor<2x1000000xf16>")).items == 0
 
 
 def test_only_long_rows_that_begin_anywhere_are_read_as_packs() -> None:
@@ -129,6 +165,20 @@ def test_reductions_over_columns_leave_work_for_all_multiprocessors() -> None:
 )
 def test_accesses_are_16_bytes_where_they_can_be(case: Case, expected: int) -> None:
     assert width(case) == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "is_shifted"),
+    [((1, 8191, 8193), True), ((64, 3, 262144), False), ((64, 262144, 3), False)],
+)
+def test_only_what_fills_tiles_changes_sides_in_those_that_begin_anywhere(
+    sizes: tuple[int, int, int], is_shifted: bool
+) -> None:
+    n, rows, columns = sizes
+    x, o = f"tensor<{n}x{columns}x{rows}xf16>", f"tensor<{n}x{rows}x{columns}xf16>"
+    turned = f"<offset 0, sizes [{n}, {rows}, {columns}], strides [{rows * columns}, 1, {rows}]>"
+    case = Case("x", {"x": x, "o": o}, f"kernel.copy ins(%x {turned} : {x}) outs(%o : {o})")
+    assert isinstance(TARGET.candidates(case.kernel())[0], ShiftedTransposeAttr) == is_shifted
 
 
 def test_only_what_lies_across_changes_sides() -> None:
@@ -257,6 +307,7 @@ def test_a_config_that_does_not_fit_is_an_error() -> None:
         "#plain.rows<lanes = inner, vector = 8, team = 64, rows = 1, items = 9, shared, shifted>",
         "#plain.pool<vector = 1, outputs = [2, 8], team = 1, teams = 256, in_row>",
         "#cuda.interleaved_rows<rows = 4, vector = 8, places = 64, cluster = 8, items = 8>",
+        "#cuda.clustered_rows<vector = 8, team = 256, items = 8, cluster = 8, shifted>",
     ],
 )
 def test_configs_round_trip(text: str) -> None:
@@ -280,3 +331,16 @@ def test_configs_round_trip(text: str) -> None:
 def test_wrong_configs_are_refused(fields: str, message: str) -> None:
     with pytest.raises(VerifyException, match=message):
         parse_config(f"#plain.rows<lanes = {fields}>", RowsAttr)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ("team = 64, items = 8, cluster = 3", "2, 4 or 8 blocks"),
+        ("team = 96, items = 8, cluster = 2", "powers of two"),
+        ("team = 512, items = 60, cluster = 2", "do not fit shared memory"),
+    ],
+)
+def test_wrong_configs_of_clusters_are_refused(fields: str, message: str) -> None:
+    with pytest.raises(VerifyException, match=message):
+        parse_config(f"#cuda.clustered_rows<vector = 8, {fields}>", ClusteredRowsAttr)

@@ -6,6 +6,7 @@
 // until all rows are known; else it is read twice.
 #pragma once
 
+#include "ait/cuda/copy_pack.hpp"
 #include "ait/cuda/hopper.hpp"
 #include "ait/gpu/rowwise.hpp"
 
@@ -15,21 +16,6 @@ __device__ __forceinline__ float warp_sum(float value) {
 #pragma unroll
   for (int mask = 16; mask > 0; mask /= 2) value += other_lane(value, mask);
   return value;
-}
-
-/// Starts the copy of a pack to shared memory, for the thread that then waits for it.
-template <int Count, class Element>
-__device__ __forceinline__ void copy_pack(gpu::Pack<Element, Count>& to, const Element* from) {
-  constexpr int kBytes = sizeof(to) < 16 ? sizeof(to) : 16;
-  if constexpr (kBytes < 4) {
-    to = gpu::load_pack<Count>(from);
-  } else {
-#pragma unroll
-    for (int at = 0; at < static_cast<int>(sizeof(to)); at += kBytes) {
-      copy_async<kBytes>(reinterpret_cast<char*>(&to) + at,
-                         reinterpret_cast<const char*>(from) + at, true);
-    }
-  }
 }
 
 /// What is known of `Count` sequences of equally many elements, as `kNumbers` numbers of each: of some,

@@ -351,7 +351,7 @@ struct StreamedRows {
     Reads reads[Packs];
 #pragma unroll
     for (int i = 0; i < Packs; ++i) {
-      if constexpr (Kernel::kIsShared && !IsFirstPass) {
+      if constexpr (Kernel::kIsCopied || (Kernel::kIsShared && !IsFirstPass)) {
         reads[i] = kept(n + i);
       } else {
         reads[i] = Kernel::read(arguments, row, col_of(n + i));
@@ -359,7 +359,7 @@ struct StreamedRows {
     }
 #pragma unroll
     for (int i = 0; i < Packs; ++i) {
-      if constexpr (Kernel::kIsShared && IsFirstPass) kept(n + i) = reads[i];
+      if constexpr (Kernel::kIsShared && !Kernel::kIsCopied && IsFirstPass) kept(n + i) = reads[i];
       Kernel::value(arguments, row, col_of(n + i), reads[i], v[i]);
     }
   }
@@ -386,10 +386,10 @@ struct StreamedRows {
     });
   }
 
-  /// The rows are known now.
+  /// The rows are known now. `Sharing`: see OwnRows.
+  template <class Sharing>
   __device__ __forceinline__ void combine() {
-    TeamOf<Kernel>::combine(states,
-                            [](const State& a, const State& b) { return Kind::merge(a, b); });
+    Sharing::combine(states, [](const State& a, const State& b) { return Kind::merge(a, b); });
 #pragma unroll
     for (int r = 0; r < kRows; ++r) Kind::template close<Kernel>(states[r], arguments.cols);
   }
@@ -412,27 +412,45 @@ struct StreamedRows {
   }
 };
 
-template <class Kernel, class Kind>
+/// Blocks that have their rows to themselves: `part` of the packs of a row is what a block has of them,
+/// `has_singles` whether it has what is before and behind them, `bring` what is done before `rows` are
+/// looked at, and `combine` makes of what its threads know of their rows what is known of the whole rows.
+template <class Kernel>
+struct OwnRows {
+  static __device__ __forceinline__ WholePacks part(const WholePacks& whole) { return whole; }
+  static __device__ __forceinline__ bool has_singles() { return true; }
+  template <class Rows>
+  static __device__ __forceinline__ void bring(const Rows&) {}
+  template <class State, int Count, class Combine>
+  static __device__ __forceinline__ void combine(State (&states)[Count], const Combine& combine) {
+    TeamOf<Kernel>::combine(states, combine);
+  }
+};
+
+template <class Kernel, class Kind, class Sharing = OwnRows<Kernel>>
 __device__ __forceinline__ void streamed_rows(const typename Kernel::Arguments& arguments,
                                               int64_t row, bool is_row) {
   using Index = typename Kernel::Index;
   const auto whole = WholePacks::of<Kernel>(arguments, row);
-  StreamedRows<Kernel, Kind> rows{arguments, static_cast<Index>(row), whole, {}};
+  StreamedRows<Kernel, Kind> rows{arguments, static_cast<Index>(row), Sharing::part(whole), {}};
   if constexpr (Kernel::kIsShifted) {
     using Single = typename Kernel::Single;
-    const int64_t col = whole.template single<Kernel>(arguments.cols);
+    const int64_t col =
+        Sharing::has_singles() ? whole.template single<Kernel>(arguments.cols) : -1;
     const auto at = static_cast<Index>(col < 0 ? 0 : col);
     float v[1], y[1];
     Single::value(arguments, rows.row, at, Single::read(arguments, rows.row, at), v);
+    Sharing::bring(rows);
     rows.gather();
     if (col >= 0) Kind::add(rows.states[0], v);
-    rows.combine();
+    rows.template combine<Sharing>();
     if (!is_row) return;
     y[0] = Kind::make(rows.states[0], v[0]);
     if (col >= 0) Single::epilogue(arguments, rows.row, at, v, y);
   } else {
+    Sharing::bring(rows);
     rows.gather();
-    rows.combine();
+    rows.template combine<Sharing>();
     if (!is_row) return;
   }
   rows.finish();
@@ -440,7 +458,8 @@ __device__ __forceinline__ void streamed_rows(const typename Kernel::Arguments& 
 
 /// `Kernel` is generated: `Index`, `Arguments` (pointers, extents, `rows` and `cols`), the constants
 /// `kVector`, `kTeam`, `kRows`, `kAcross`, `kItems` (packs of a row that a thread keeps; 0: none),
-/// `kIsShared` (it keeps them in shared memory, not in registers), `kIsShifted` and `kEps`, and for the
+/// `kIsShared` (it keeps them in shared memory, not in registers), `kIsCopied` (they are there before
+/// they are looked at), `kIsShifted` and `kEps`, and for the
 /// `kVector` elements from (row, col) on, along the row or across rows: `Reads`, what
 /// `read(arguments, row, col)` gives, `value(arguments, row, col, reads, v)` and
 /// `epilogue(arguments, row, col, v, y)`. If rows are shifted, `before_packs(arguments, row)` elements

@@ -14,12 +14,7 @@ namespace ait::cuda {
 
 enum class Major { K = 0, MN = 1 };
 
-/// Of each block of a cluster.
-inline char* shared_of(unsigned block) {
-  constexpr std::size_t kSize = 256 << 10;
-  alignas(1024) static char memory[16 * kSize];
-  return memory + block * kSize;
-}
+using gpu::shared_of;
 
 /// Where TMA and the tensor cores keep the byte at an address of shared memory.
 inline std::uint32_t swizzled_address(std::uint32_t address, int bytes) {

@@ -1,13 +1,17 @@
-// Dynamic shared memory on the host: that of the one block that runs.
+// Dynamic shared memory on the host.
 #pragma once
 
 #include "ait/gpu.hpp"
 
 namespace ait::gpu {
 
-inline char* dynamic_shared() {
-  alignas(128) static char memory[227 << 10];
-  return memory;
+/// Of each block of a cluster.
+inline char* shared_of(unsigned block) {
+  constexpr std::size_t kSize = 256 << 10;
+  alignas(1024) static char memory[16 * kSize];
+  return memory + block * kSize;
 }
+
+inline char* dynamic_shared() { return shared_of(emulation::current->block); }
 
 }  // namespace ait::gpu

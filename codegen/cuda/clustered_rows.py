@@ -1,0 +1,100 @@
+"""Softmax and norms of rows that are too long for one block, or so few that one block each would
+leave multiprocessors idle: the blocks of a cluster share a row. See
+include/ait/cuda/clustered_rows.hpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import ceil
+from typing import cast
+
+from xdsl.ir import Attribute
+
+from ait.codegen.cuda.configs import ClusteredRowsAttr, ClusteredRowsConfig
+from ait.codegen.cuda.copy_pack import copies
+from ait.codegen.gpu.dialect import Along
+from ait.codegen.gpu.family import Candidate, TemplateValues, fitting
+from ait.codegen.gpu.lanes import read_by
+from ait.codegen.gpu.rows import Rows, Rowwise, moving_seconds
+from ait.codegen.kernel_view import KernelView
+from ait.dialects.symbolic import upper_bound
+from ait.passes.target import DeviceDescription
+
+_CLUSTERS = (4, 8, 2)
+_TEAMS = (256, 128)
+_STATE_BYTES = 12
+# Softmax of 1 to 1024 rows of 32000 to 151936 elements, layer norms of 4 to 1024 rows of 8192 to
+# 65536, on an H100:
+_EXCHANGE_SECONDS = 3e-6
+"""What is in nobody's shadow until blocks know of each other."""
+_RESERVED_BYTES = 1 << 10
+"""Of shared memory, which the system takes for each block."""
+_KEPT_BYTES = 160 << 10
+"""What blocks of a multiprocessor should keep together, so that some wait while others move."""
+_REGISTERS = 48
+"""Of a thread."""
+
+
+class ClusteredRows(Rowwise):
+    """The kernel family; see family.py."""
+
+    template = "clustered_rows.cu.j2"
+    config_type = ClusteredRowsAttr
+
+    def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
+        rows = self.rows(view)
+        return fitting(
+            _configs(rows, device),
+            ClusteredRowsAttr,
+            lambda config: _seconds(rows, config, device),
+            "rows are not read as packs",
+        )
+
+    def values(self, view: KernelView, config: Attribute) -> TemplateValues:
+        choice = cast(ClusteredRowsAttr, config).data
+        rows = self.rows(view)
+        kept = rows.kept(choice.rows, read_by(view.region("prologue"))) if choice.items else []
+        return {
+            **self.values_of(view, choice.rows),
+            "header": "ait/cuda/clustered_rows.hpp",
+            "cluster": choice.cluster,
+            "copies": copies(kept, rows.lanes(choice.rows)),
+        }
+
+
+def _configs(rows: Rows, device: DeviceDescription) -> Iterator[ClusteredRowsConfig]:
+    """All that keep the rows; if none can, those that read them twice."""
+    vector, shifted = rows.widest(Along.INNER), rows.shifted_width()
+    is_shifted = shifted > vector
+    vector = max(vector, shifted)
+    if rows.runs_across() or vector == 1:
+        return
+    packs = ceil(max(1, upper_bound(rows.inner.dim)) / vector)
+    configs = [
+        ClusteredRowsConfig(vector, team, ceil(ceil(packs / cluster) / team), cluster, is_shifted)
+        for cluster in _CLUSTERS
+        for team in _TEAMS
+    ]
+    keeping = [c for c in configs if 0 < _kept_bytes(rows, c) <= device.shared_bytes]
+    yield from keeping or (replace(config, items=0) for config in configs)
+
+
+def _kept_bytes(rows: Rows, config: ClusteredRowsConfig) -> int:
+    """Shared memory of a block; 0 if it keeps nothing."""
+    kept = rows.shared_bytes(config.rows, read_by(rows.view.region("prologue")))
+    told = config.team // 32 * config.cluster * _STATE_BYTES
+    return kept + told if kept else 0
+
+
+def _seconds(rows: Rows, config: ClusteredRowsConfig, device: DeviceDescription) -> float:
+    """Expected time: where multiprocessors have blocks enough, some move while others wait."""
+    blocks = config.cluster * max(1, upper_bound(rows.outer.dim))
+    kept = _kept_bytes(rows, config)
+    moved = moving_seconds(rows, device, blocks, kept > 0)
+    if kept and blocks > device.units:
+        by_registers = (64 << 10) // (config.team * _REGISTERS)
+        resident = max(1, min(device.shared_bytes // (kept + _RESERVED_BYTES), by_registers))
+        moved *= max(1.0, _KEPT_BYTES / (resident * kept)) ** 0.5
+    return moved + _EXCHANGE_SECONDS
