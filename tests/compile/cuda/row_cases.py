@@ -308,6 +308,9 @@ CLUSTERED = [
             config=_CLUSTERED.format(8, 128, 0, 4, "")),
     rowwise("clustered_rms_norm", "rms_norm", "tensor<2x4000xf16>",
             config=_CLUSTERED.format(8, 128, 1, 8, "")),
+    # Rows of two axes: a group of channels of an image
+    rowwise("clustered_group_norm", "layer_norm", "tensor<2x9x32xf16>", reduced=2,
+            maps=(_GROUPS, _GROUPS), config=_CLUSTERED.format(8, 32, 1, 2, "")),
     layer_norm(3, 2056, config=_CLUSTERED.format(8, 64, 3, 2, ""), name="clustered_norm_of_sum"),
     *(dynamic_softmax(rows, cols, _CLUSTERED.format(1, 32, 2, 8, ""), "clustered_dynamic")
       for rows, cols in ((5, 300), (3, 2), (0, 7))),
