@@ -10,7 +10,6 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.transforms.dead_code_elimination import dce
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.functions import run_functions_of
@@ -40,6 +39,7 @@ from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location
 from ait.passes.regions import build_region
 from ait.passes.remarks import remark
+from ait.passes.rewriting import erase_unused
 from ait.passes.target import AlignedAccess, TargetInfo, find_target
 
 NAME = "align-operands"
@@ -315,4 +315,4 @@ class AlignOperandsPass(ModulePass):
         weights = _Weights(op)
         for function in run_functions_of(op):
             _Aligner(function, target, weights).run()
-        dce(op)
+        erase_unused(op)

@@ -14,7 +14,6 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.transforms.dead_code_elimination import dce
 
 from ait.dialects import graph
 from ait.dialects.functions import functions_of
@@ -29,6 +28,7 @@ from ait.dialects.symbolic import (
     upper_bound,
 )
 from ait.passes.remarks import remark
+from ait.passes.rewriting import erase_unused
 
 NAME = "bubble-up-slices"
 
@@ -382,4 +382,4 @@ class BubbleUpSlicesPass(ModulePass):
             for each in reversed(list(function.body.block.ops)):
                 if each.parent is not None:
                     _bubble_up(each)
-        dce(op)
+        erase_unused(op)

@@ -11,17 +11,15 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
-    GreedyRewritePatternApplier,
     PatternRewriter,
-    PatternRewriteWalker,
     RewritePattern,
 )
-from xdsl.transforms.dead_code_elimination import dce
 
 from ait.dialects import graph
 from ait.dialects.graph import GraphOp
 from ait.dialects.symbolic import dims_of
 from ait.passes.repeats import ConcatOfPickedParts, ConcatOfRepeatedPart, GatherOfKnownIndices
+from ait.passes.rewriting import erase_unused, rewrite_all
 
 
 def _same_type(op: GraphOp) -> bool:
@@ -100,14 +98,13 @@ class CanonicalizeGraphPass(ModulePass):
     name = "canonicalize-graph"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        patterns: list[RewritePattern] = [
+        rewrite_all(
+            op,
             RemoveIdentities(),
             ComposeMovement(),
             ReshapeUnitPermute(),
             GatherOfKnownIndices(),
             ConcatOfRepeatedPart(),
             ConcatOfPickedParts(),
-        ]
-        applier = GreedyRewritePatternApplier(patterns, dce_enabled=False)
-        PatternRewriteWalker(applier).rewrite_module(op)
-        dce(op)
+        )
+        erase_unused(op)

@@ -10,11 +10,12 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp, TensorType, f32
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
 from ait.dialects import graph
 from ait.dialects.symbolic import Dim, dims_of, element_of, floordiv
 from ait.passes.remarks import describe, remark
+from ait.passes.rewriting import rewrite_each
 
 NAME = "fold-batch-norm"
 
@@ -135,4 +136,4 @@ class FoldBatchNormPass(ModulePass):
     name = NAME
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        PatternRewriteWalker(FoldIntoConvolution(), apply_recursively=False).rewrite_module(op)
+        rewrite_each(op, FoldIntoConvolution())

@@ -8,8 +8,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern
-from xdsl.transforms.dead_code_elimination import dce
+from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
 from ait.dialects.accessor import AccessMap, AssembleOp, ViewOp
 from ait.dialects.functions import functions_of
@@ -21,6 +20,7 @@ from ait.passes.lowering.launch import read
 from ait.passes.origins import keep_names
 from ait.passes.pieces import joined, pieces_of
 from ait.passes.remarks import remark
+from ait.passes.rewriting import erase_unused, rewrite_each
 from ait.passes.target import TargetInfo, find_target
 
 NAME = "fuse-memory"
@@ -145,5 +145,5 @@ class FuseMemoryPass(ModulePass):
 def _apply(module: ModuleOp, *patterns: RewritePattern) -> None:
     """Applies patterns one after another, each to all ops, and drops what nothing reads."""
     for pattern in patterns:
-        PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(module)
-        dce(module)
+        rewrite_each(module, pattern)
+        erase_unused(module)

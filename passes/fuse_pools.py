@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriteWalker
-from xdsl.transforms.dead_code_elimination import dce
 
 from ait.passes.fusion.conv_pool import FuseConvPool
+from ait.passes.rewriting import erase_unused, rewrite_each
 from ait.passes.target import find_target
 
 NAME = "fuse-pools"
@@ -35,5 +34,5 @@ class FusePoolsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         pattern = FuseConvPool(find_target(self.target), NAME)
-        PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)
-        dce(op)
+        rewrite_each(op, pattern)
+        erase_unused(op)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriteWalker
 
 from ait.passes.fusion.back_to_back import FuseBackToBack
+from ait.passes.rewriting import rewrite_each
 from ait.passes.target import find_target
 
 NAME = "fuse-products"
@@ -47,4 +47,4 @@ class FuseProductsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         pattern = FuseBackToBack(find_target(self.target), NAME, in_parts=True)
-        PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)
+        rewrite_each(op, pattern)

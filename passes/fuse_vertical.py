@@ -11,12 +11,9 @@ from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
 from xdsl.ir import Attribute, Block, Operation, OpResult, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
-    GreedyRewritePatternApplier,
     PatternRewriter,
-    PatternRewriteWalker,
     RewritePattern,
 )
-from xdsl.transforms.dead_code_elimination import dce
 
 from ait.dialects.accessor import AccessMap, AssembleOp
 from ait.dialects.kernel import (
@@ -56,6 +53,7 @@ from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location, keep_names
 from ait.passes.regions import Remap, ScalarBuilder, inline, only_rounds, through_storage
 from ait.passes.remarks import describe, remark
+from ait.passes.rewriting import erase_unused, rewrite_all
 from ait.passes.stages import Stage, stage_of
 from ait.passes.target import KernelCapability, TargetInfo, find_target
 
@@ -749,6 +747,5 @@ class FuseVerticalPass(ModulePass):
             [DropUnusedResults(), MergeEqualOperands()],
         )
         for patterns in groups:
-            applier = GreedyRewritePatternApplier(patterns, dce_enabled=False)
-            PatternRewriteWalker(applier).rewrite_module(op)
-            dce(op)  # what nothing reads must not count as a use of what it reads
+            rewrite_all(op, *patterns)
+            erase_unused(op)  # what nothing reads must not count as a use of what it reads

@@ -14,8 +14,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern
-from xdsl.transforms.dead_code_elimination import dce
+from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
 from ait.dialects import graph
 from ait.dialects.graph import GetParameterOp, GraphOp
@@ -32,6 +31,7 @@ from ait.passes.cost import SURE_GAIN, copy_seconds, microseconds
 from ait.passes.origins import joined_location
 from ait.passes.plan_memory import bytes_of
 from ait.passes.remarks import describe, remark
+from ait.passes.rewriting import erase_unused, rewrite_each
 from ait.passes.target import TargetInfo, find_target
 
 NAME = "join-products"
@@ -211,5 +211,5 @@ class JoinProductsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         pattern = _Join(find_target(self.target))
-        PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)
-        dce(op)
+        rewrite_each(op, pattern)
+        erase_unused(op)

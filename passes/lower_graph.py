@@ -9,14 +9,14 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern
-from xdsl.transforms.dead_code_elimination import dce
+from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
 from ait.dialects.accessor import MaterializeOp
 from ait.dialects.kernel import CopyOp
 from ait.dialects.symbolic import dims_of, element_of
 from ait.passes.lowering import contraction, elementwise, images, rows
 from ait.passes.lowering.launch import Lowered, Rule, Write, launch, read
+from ait.passes.rewriting import erase_unused, rewrite_each
 
 
 def lower_materialize(op: MaterializeOp) -> Lowered:
@@ -65,5 +65,5 @@ class LowerGraphPass(ModulePass):
     name = "lower-graph"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        PatternRewriteWalker(LowerGraphOp(), apply_recursively=False).rewrite_module(op)
-        dce(op)  # views that nothing reads through any more
+        rewrite_each(op, LowerGraphOp())
+        erase_unused(op)  # views that nothing reads through any more

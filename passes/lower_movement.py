@@ -12,13 +12,10 @@ from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
-    GreedyRewritePatternApplier,
     PatternRewriter,
-    PatternRewriteWalker,
     RewritePattern,
 )
 from xdsl.rewriter import InsertPoint
-from xdsl.transforms.dead_code_elimination import dce
 
 from ait.dialects import graph
 from ait.dialects.accessor import AccessMap, AssembleOp, MaterializeOp, ViewOp
@@ -26,6 +23,7 @@ from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, tensor_
 from ait.passes.lowering.launch import Read, read
 from ait.passes.pieces import Piece, flattened, joined, through_pieces
 from ait.passes.regions import integer
+from ait.passes.rewriting import erase_unused, rewrite_each
 
 Maps: TypeAlias = Iterator[AccessMap]
 
@@ -254,9 +252,7 @@ class LowerMovementPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         # In one walk, in the order of the ops: what an op reads is lowered by then.
-        movement: list[RewritePattern] = [LowerToView(), LowerConcat(), LowerPad()]
-        applier = GreedyRewritePatternApplier(movement, dce_enabled=False)
-        PatternRewriteWalker(applier, apply_recursively=False).rewrite_module(op)
-        for pattern in (ComposeViews(), CopyReturnedViews()):
-            PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)
-        dce(op)  # links of chains that nothing else reads
+        rewrite_each(op, LowerToView(), LowerConcat(), LowerPad())
+        rewrite_each(op, ComposeViews())
+        rewrite_each(op, CopyReturnedViews())
+        erase_unused(op)  # links of chains that nothing else reads

@@ -11,9 +11,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
-    GreedyRewritePatternApplier,
     PatternRewriter,
-    PatternRewriteWalker,
     RewritePattern,
 )
 
@@ -21,6 +19,7 @@ from ait.dialects import graph
 from ait.dialects.graph import ElementwiseOp, GraphOp
 from ait.dialects.graph.windows import channel_axis
 from ait.dialects.symbolic import Dim, dim_product, dims_of, floordiv, provably_le
+from ait.passes.rewriting import EraseUnused, rewrite_all, rewrite_each
 from ait.passes.target import find_target
 
 TO_LAST = (0, 2, 3, 1)
@@ -309,12 +308,12 @@ class PropagateLayoutPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         if not find_target(self.target).capabilities.channels_last:
             return
-        PatternRewriteWalker(RunChannelsLast(), apply_recursively=False).rewrite_module(op)
-        patterns: list[RewritePattern] = [
+        rewrite_each(op, RunChannelsLast())
+        rewrite_all(
+            op,
+            EraseUnused(),
             CancelPermutes(),
             CancelAroundReshape(),
             SinkPermute(),
             ReducePermuted(),
-        ]
-        applier = GreedyRewritePatternApplier(patterns, dce_enabled=True)
-        PatternRewriteWalker(applier).rewrite_module(op)
+        )

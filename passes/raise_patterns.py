@@ -17,18 +17,16 @@ from xdsl.dialects.builtin import AnyFloat, ModuleOp, bf16, f8E4M3FN, f16
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
-    GreedyRewritePatternApplier,
     PatternRewriter,
-    PatternRewriteWalker,
     RewritePattern,
 )
-from xdsl.transforms.dead_code_elimination import dce
 
 from ait.dialects import graph
 from ait.dialects.graph import GraphOp
 from ait.dialects.symbolic import dims_of, element_of
 from ait.passes.masks import RaiseTriangles
 from ait.passes.remarks import remark
+from ait.passes.rewriting import erase_unused, rewrite_all
 
 NAME = "raise-patterns"
 
@@ -369,7 +367,5 @@ class RaisePatternsPass(ModulePass):
     name = NAME
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        patterns: list[RewritePattern] = [RaiseByRules(), RaiseTriangles(NAME)]
-        applier = GreedyRewritePatternApplier(patterns, dce_enabled=False)
-        PatternRewriteWalker(applier).rewrite_module(op)
-        dce(op)
+        rewrite_all(op, RaiseByRules(), RaiseTriangles(NAME))
+        erase_unused(op)

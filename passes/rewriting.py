@@ -1,0 +1,112 @@
+"""Rewriting the ops of functions by patterns, and erasing what nothing reads.
+
+xDSL's walker also visits the scalar code in the regions of kernels: most ops of a module, which no
+pattern of a pass rewrites. Ops in functions alone are visited here, in the order of that walker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Block, Operation
+from xdsl.pattern_rewriter import PatternRewriter, PatternRewriterListener, RewritePattern
+from xdsl.rewriter import Rewriter
+from xdsl.transforms.dead_code_elimination import is_trivially_dead
+from xdsl.utils.worklist import Worklist
+
+from ait.dialects.functions import functions_of
+
+
+def rewrite_each(module: ModuleOp, *patterns: RewritePattern) -> None:
+    """Applies the first pattern that rewrites it to each op that there is now, in order."""
+    _Rewriting(module, patterns, again=False).sweep()
+
+
+def rewrite_all(module: ModuleOp, *patterns: RewritePattern) -> None:
+    """Like `rewrite_each`, also to new ops and to those around rewritten ones, until none of the
+    patterns rewrites any op."""
+    rewriting = _Rewriting(module, patterns, again=True)
+    while rewriting.sweep():
+        pass
+
+
+def erase_unused(module: ModuleOp) -> None:
+    """Erases ops without effects whose results nothing reads, in the regions of kernels too."""
+    _erase_unused(module.body.block)
+
+
+def _erase_unused(block: Block) -> None:
+    # From the end on, so that the last reader of a value is gone before its op is looked at.
+    op = block.last_op
+    while op is not None:
+        before = op.prev_op
+        if is_trivially_dead(op):
+            Rewriter.erase_op(op)
+        else:
+            for region in op.regions:
+                for inner in reversed(region.blocks):
+                    _erase_unused(inner)
+        op = before
+
+
+class EraseUnused(RewritePattern):
+    """An op without effects whose results nothing reads -> nothing, among other patterns."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if is_trivially_dead(op):
+            rewriter.erase(op)
+
+
+class _Rewriting:
+    """Patterns at work on a module. `again`: whether what a rewrite touches is visited again."""
+
+    def __init__(self, module: ModuleOp, patterns: tuple[RewritePattern, ...], again: bool):
+        self._module = module
+        self._patterns = patterns
+        self._pending = Worklist[Operation]()
+        push = [self._pending.push] if again else []
+        self._listener = PatternRewriterListener(
+            operation_insertion_handler=[*push],
+            operation_modification_handler=[*push],
+            operation_replacement_handler=[self._push_readers] if again else [],
+            operation_removal_handler=[
+                *([self._push_lone_operands] if again else []),
+                self._pending.remove,
+            ],
+        )
+
+    def sweep(self) -> bool:
+        """Visits all ops; returns whether one was rewritten."""
+        for function in reversed(functions_of(self._module)):
+            for block in reversed(function.body.blocks):
+                for op in reversed(block.ops):
+                    self._pending.push(op)
+        rewritten = False
+        while self._pending:
+            rewritten |= self._visit(self._pending.pop())
+        return rewritten
+
+    def _visit(self, op: Operation) -> bool:
+        rewriter = PatternRewriter(op)
+        rewriter.extend_from_listener(self._listener)
+        try:
+            for pattern in self._patterns:
+                pattern.match_and_rewrite(op, rewriter)
+                if rewriter.has_done_action:
+                    return True
+        except Exception as error:
+            op.emit_error(f"Error while applying pattern: {error}", error)
+        return False
+
+    def _push_readers(self, op: Operation, _: Any) -> None:
+        for result in op.results:
+            for use in result.uses:
+                self._pending.push(use.operation)
+
+    def _push_lone_operands(self, op: Operation) -> None:
+        """What computes an operand that only the erased `op` read, once more."""
+        for operand in op.operands:
+            owner = operand.owner
+            if operand.has_one_use() and isinstance(owner, Operation) and owner.parent:
+                self._pending.push(owner)
