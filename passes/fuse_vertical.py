@@ -51,7 +51,14 @@ from ait.passes.fusion.repetition import ComputeRepeatedOnce
 from ait.passes.fusion.sink import SinkThroughAssemble
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location, keep_names
-from ait.passes.regions import Remap, ScalarBuilder, inline, only_rounds, through_storage
+from ait.passes.regions import (
+    Remap,
+    ScalarBuilder,
+    inline,
+    only_rounds,
+    share_equal_code,
+    through_storage,
+)
 from ait.passes.remarks import describe, remark
 from ait.passes.rewriting import erase_unused, rewrite_all
 from ait.passes.stages import Stage, stage_of
@@ -551,6 +558,9 @@ def _with_computed_operand(
         results = inline(region, block, outer)
         assert results is not None, "nothing is remapped"
         block.add_op(YieldOp(*results))
+        if not carried:
+            # A value of positions alone may be read many times; its code stands once in a reader.
+            share_equal_code(block)
         regions.append(Region(block))
     properties: dict[str, Attribute] = {}
     if isinstance(op, ReduceOp) and index in op.visible_ins:

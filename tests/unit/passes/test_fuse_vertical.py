@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ait import nn
-from ait.dialects.kernel import GemmOp
+from ait.dialects.kernel import GemmOp, KernelOp
 from ait.ir.interpreter import evaluate
 from ait.ir.program import Program, parse_module
-from ait.ir.trace import TensorSpec
+from ait.ir.trace import TensorSpec, trace
 from ait.passes.pipelines import run_pipeline
 from tests.unit.passes.launches import launches
 
+Step = Callable[[nn.Tensor, nn.Tensor], nn.Tensor]
 RESULTS = ("%first", "%second", "%third")
 
 
@@ -83,3 +85,33 @@ def test_code_behind_a_reduction_computes_its_operands(axis: int) -> None:
         for name, spec in specs.items()
     }
     assert launches(model, specs, inputs) == ["reduce"]
+
+
+STEPS: dict[str, Step] = {
+    "twice": lambda last, _: last + last,
+    "permuted": lambda last, _: last + last.permute(1, 0),
+    "fibonacci": lambda last, before: last + before,
+}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_code_of_positions_does_not_double(step: Step) -> None:
+    """Each value of a chain reads positions alone, and is read twice by what follows: where its
+    code stood in that twice, there would be 2**50 ops."""
+    steps = 50
+
+    def model(x: nn.Tensor) -> nn.Tensor:
+        before = last = nn.iota((4, 4))
+        for _ in range(steps):
+            before, last = last, step(last, before)
+        return x - last
+
+    program = trace(model, {"x": TensorSpec((4, 4), "i64")})
+    x = np.arange(16, dtype=np.int64).reshape(4, 4)
+    want = evaluate(program, {"x": x})
+    run_pipeline(program.module, ["lower", "fuse-vertical"], verify=True)
+    (kernel,) = [op for op in program.module.walk() if isinstance(op, KernelOp)]
+    assert len(kernel.regions[0].block.ops) <= 2 * steps + 5
+    got = evaluate(program, {"x": x})
+    for name, expected in want.items():
+        np.testing.assert_array_equal(got[name], expected, err_msg=name)
