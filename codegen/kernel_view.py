@@ -190,11 +190,11 @@ class KernelView:
         """The op without its dialect: `gemm`."""
         return self.op.name.partition(".")[2]
 
-    @property
+    @cached_property
     def ins(self) -> tuple[Operand, ...]:
         return self.operands[: len(self.op.ins)]
 
-    @property
+    @cached_property
     def outs(self) -> tuple[Operand, ...]:
         return self.operands[len(self.op.ins) :]
 

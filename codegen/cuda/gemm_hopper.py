@@ -8,8 +8,9 @@ it, so they may have any strides and types.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from math import gcd
 from typing import cast
 
@@ -146,8 +147,10 @@ class GemmHopper:
         shape = GemmShape.of(view)
         factors, operations = _factors(view), region_operations(view)
 
+        product = _products_of(view)
+
         def seconds(config: WgmmaConfig) -> float:
-            product_of(view, config)
+            product(config)
             return wgmma_seconds(shape, device, config, factors, operations, _adds_parts(view))
 
         configs = _configs(view, shape, factors, device)
@@ -163,11 +166,11 @@ class GemmHopper:
         """By frame, the op's work."""
         check_factors(view, self._types)
         shape, factors, operations = GemmShape.of(view), _factors(view), region_operations(view)
-        in_parts = _adds_parts(view)
+        in_parts, product = _adds_parts(view), _products_of(view)
         found: dict[Frame, WgmmaWork] = {}
         for config in _configs(view, shape, factors, device, for_groups=True):
             try:
-                frame = _frame(view, config, product_of(view, config))
+                frame = _frame(view, config, product(config))
             except Refusal:
                 continue
             found[frame] = WgmmaWork.of(shape, config, factors, operations, in_parts)
@@ -252,10 +255,27 @@ def _sums(config: WgmmaConfig, factors: int) -> int:
 def product_of(view: KernelView, config: WgmmaConfig) -> Product:
     """The op's product for a config. Raises Refusal with the reason if TMA cannot bring a factor,
     or the config does not fit."""
+    return _products_of(view)(config)
+
+
+def _products_of(view: KernelView) -> Callable[[WgmmaConfig], Product]:
+    """`product_of` of one op for many configs: how factors come depends on their tiles alone."""
+    tiled = cache(partial(_tiled_product, view))
+
+    def product(config: WgmmaConfig) -> Product:
+        _check_config(view, config)
+        m, n, _ = config.tile
+        return tiled(m, n, config.swapped)
+
+    return product
+
+
+def _check_config(view: KernelView, config: WgmmaConfig) -> None:
+    """Raises Refusal if the config does not fit the op."""
     factors = _factors(view)
     if config.shared_bytes(factors) > HOPPER_SHARED_BYTES:
         raise Refusal("the tiles do not fit shared memory")
-    m, n, k = config.tile
+    m, _, k = config.tile
     if k != _step_k(view):
         raise Refusal(f"a step along k is {_step_k(view)} factors, not {k}")
     held = _sums(config, factors) * (2 if _adds_parts(view) else 1)
@@ -266,9 +286,14 @@ def product_of(view: KernelView, config: WgmmaConfig) -> Product:
     sums = (m + 4) * (config.split_columns + 8) * 4 * factors
     if config.split > 1 and sums > config.ring_bytes(factors):
         raise Refusal("the sums of a split do not fit shared memory")
-    left, *rights = view.ins[: 1 + factors]
-    if config.swapped:
-        if factors > 1:
+
+
+def _tiled_product(view: KernelView, m: int, n: int, swapped: bool) -> Product:
+    """The op's product in tiles of m x n, its factors swapped or not. Raises Refusal if TMA cannot
+    bring them."""
+    left, *rights = view.ins[: 1 + _factors(view)]
+    if swapped:
+        if len(rights) > 1:
             raise Refusal("two right factors cannot be the rows")
         a = factor_map(view, rights[0], "n", "row", m, "the right factor")
         b = factor_map(view, left, "m", "column", n, "the left factor")
