@@ -143,15 +143,15 @@ def run_pipeline(
     """
     context = context or Context()
     runs: list[PassRun] = []
-    for name in expand(names):
-        module_pass = make_pass(name, target)
-        start = time.perf_counter()
-        with _paused_collector():
+    with _paused_collector():
+        for name in expand(names):
+            module_pass = make_pass(name, target)
+            start = time.perf_counter()
             module_pass.apply(context, module)
-        runs.append(PassRun(name, time.perf_counter() - start))
-        if verify:
-            module.verify()
-            verify_dominance(module)
-        if after_pass is not None:
-            after_pass(name, module)
+            runs.append(PassRun(name, time.perf_counter() - start))
+            if verify:
+                module.verify()
+                verify_dominance(module)
+            if after_pass is not None:
+                after_pass(name, module)
     return runs
