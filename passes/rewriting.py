@@ -11,7 +11,7 @@ from typing import Any
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriterListener, RewritePattern
-from xdsl.rewriter import Rewriter
+from xdsl.rewriter import InsertPoint, Rewriter
 from xdsl.transforms.dead_code_elimination import is_trivially_dead
 from xdsl.utils.worklist import Worklist
 
@@ -65,6 +65,7 @@ class _Rewriting:
         self._module = module
         self._patterns = patterns
         self._pending = Worklist[Operation]()
+        self._rewriter: PatternRewriter | None = None
         push = [self._pending.push] if again else []
         self._listener = PatternRewriterListener(
             operation_insertion_handler=[*push],
@@ -88,8 +89,7 @@ class _Rewriting:
         return rewritten
 
     def _visit(self, op: Operation) -> bool:
-        rewriter = PatternRewriter(op)
-        rewriter.extend_from_listener(self._listener)
+        rewriter = self._rewriter_at(op)
         try:
             for pattern in self._patterns:
                 pattern.match_and_rewrite(op, rewriter)
@@ -98,6 +98,18 @@ class _Rewriting:
         except Exception as error:
             op.emit_error(f"Error while applying pattern: {error}", error)
         return False
+
+    def _rewriter_at(self, op: Operation) -> PatternRewriter:
+        """One rewriter serves all ops: making it takes as long as most visits."""
+        rewriter = self._rewriter
+        if rewriter is None:
+            rewriter = self._rewriter = PatternRewriter(op)
+            rewriter.extend_from_listener(self._listener)
+        rewriter.has_done_action = False
+        rewriter.current_operation = op
+        rewriter.insertion_point = InsertPoint.before(op)
+        rewriter.name_hint = None
+        return rewriter
 
     def _push_readers(self, op: Operation, _: Any) -> None:
         for result in op.results:
