@@ -145,7 +145,7 @@ class KernelView:
         self._moved_bases = moved_bases
         self._space = space_of(op)
         self._printer = DimPrinter()
-        self._codes = dict(zip(op.REGION_NAMES, self._region_codes(hints=True), strict=True))
+        self._plain_codes = self._region_codes(hints=False)
         sizes = self._space.groups
         in_walks = [
             Walk.of(access, groups, sizes)
@@ -154,11 +154,11 @@ class KernelView:
         out_walks = [
             Walk.of(access, self._space.of_out(i), sizes) for i, access in enumerate(op.out_access)
         ]
-        index_walks = {
-            name: [Walk.of(access, groups, sizes) for access in self._codes[name].indices]
-            for name, groups in zip(op.REGION_NAMES, self._space.regions, strict=True)
-        }
-        every = [*in_walks, *out_walks, *(w for walks in index_walks.values() for w in walks)]
+        index_walks = [
+            [Walk.of(access, groups, sizes) for access in code.indices]
+            for code, groups in zip(self._plain_codes, self._space.regions, strict=True)
+        ]
+        every = [*in_walks, *out_walks, *(w for walks in index_walks for w in walks)]
         self._merged = {
             name: Merged.of(name, dims, every, self._order(name, dims, out_walks[0]))
             for name, dims in sizes.items()
@@ -170,10 +170,13 @@ class KernelView:
             self._operand(i, names[i], walk, shared[i])
             for i, walk in enumerate([*in_walks, *out_walks])
         )
-        self.regions: dict[str, RegionView] = {
-            name: self._region(position, name, index_walks[name])
-            for position, name in enumerate(op.REGION_NAMES)
-        }
+        self._indices = [
+            tuple(
+                self._walked(-1, code.index_name(i), element_type(i64), walk)
+                for i, walk in enumerate(walks)
+            )
+            for code, walks in zip(self._plain_codes, index_walks, strict=True)
+        ]
         for operand in self.operands:
             for dim in (operand.offset_dim, *operand.strides):
                 self._printer.names(dim)
@@ -255,6 +258,20 @@ class KernelView:
     def group(self, name: str) -> Group:
         return self.groups[name]
 
+    @cached_property
+    def regions(self) -> dict[str, RegionView]:
+        """By name. Their code has the names of the model's values, which few callers look at."""
+        codes = self._region_codes(hints=True)
+        return {
+            name: RegionView(
+                name,
+                codes[position],
+                tuple(self.operands[i] for i in self.op.region_ins(position)),
+                self._indices[position],
+            )
+            for position, name in enumerate(self.op.REGION_NAMES)
+        }
+
     def region(self, name: str) -> RegionView:
         return self.regions[name]
 
@@ -279,10 +296,9 @@ class KernelView:
         lines += [
             f"{o.element.name} {_operand_key(o)} {o.is_constant} {o.shared}" for o in self.operands
         ]
-        codes = self._region_codes(hints=False)
-        for code, view in zip(codes, self.regions.values(), strict=True):
+        for code, indices in zip(self._plain_codes, self._indices, strict=True):
             lines += [*code.lines, "yield " + ", ".join(r.text for r in code.results)]
-            lines += [f"index {_operand_key(o)}" for o in view.indices]
+            lines += [f"index {_operand_key(o)}" for o in indices]
         lines += [f"extent {e.name} : {_dim_key(e.dim)}" for e in self.extents]
         return "\n".join(lines)
 
@@ -368,15 +384,6 @@ class KernelView:
             self._printer,
         )  # fmt: skip
         return replace(operand, is_wide=index < 0 and _farthest(operand) >= _INT32_LIMIT)
-
-    def _region(self, position: int, name: str, walks: Sequence[Walk]) -> RegionView:
-        code = self._codes[name]
-        operands = [self.operands[i] for i in self.op.region_ins(position)]
-        indices = tuple(
-            self._walked(-1, code.index_name(i), element_type(i64), walk)
-            for i, walk in enumerate(walks)
-        )
-        return RegionView(name, code, tuple(operands), indices)
 
 
 def _shared_memory(values: Sequence[SSAValue], ins: int) -> list[tuple[int, ...]]:
