@@ -197,8 +197,11 @@ class _Folder:
         gemm = target.capabilities.of(GemmOp)
         self.narrow = frozenset[str]() if gemm is None else gemm.narrow_factors
         self.copies: dict[SSAValue, SSAValue] = {}
+        self.places: dict[Operation, int] = {}
+        """Of the function's ops, in order."""
 
     def fold(self, function: FuncOp) -> None:
+        self.places = {op: place for place, op in enumerate(function.body.block.ops)}
         found = constant_ops(function)
         for op in dequantisations(function, self.narrow):
             found.pop(op, None)
@@ -226,6 +229,7 @@ class _Folder:
         block = owner.parent
         assert block is not None
         block.insert_op_before(get, owner)
+        self.places[get] = self.places[owner]
         root.replace_all_uses_with(get.result)
 
     def _name(self, owner: Operation, root: SSAValue) -> str:
@@ -238,10 +242,8 @@ class _Folder:
         """`value` computed inside of `@prepare`."""
         owner = value.owner
         assert isinstance(owner, Operation)
-        needed = _computing(owner)
-        block = owner.parent
-        assert block is not None
-        for op in [op for op in block.ops if op in needed and op.results[0] not in self.copies]:
+        needed = [op for op in _computing(owner) if op.results[0] not in self.copies]
+        for op in sorted(needed, key=self.places.__getitem__):
             if isinstance(op, GetParameterOp):
                 name = op.parameter.root_reference.data
                 self.copies[op.result] = self.derived.value_of(name)
