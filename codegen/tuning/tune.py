@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
@@ -78,17 +79,22 @@ class _Kernel:
 
     def usable(self, times: Times) -> bool:
         """Whether times are of the configs that there are now (see the module)."""
-        return str(self.configs[0]) in times.seconds and fastest(self._offered(times)) is not None
+        modelled = next(iter(self._by_text))
+        return modelled in times.seconds and fastest(self._offered(times)) is not None
 
     def best(self, times: Times) -> Attribute:
         """The config of the least time; the model's choice if there are no usable times."""
         chosen = fastest(self._offered(times)) if self.usable(times) else None
-        return next((c for c in self.configs if str(c) == chosen), self.configs[0])
+        return self._by_text.get(chosen or "", self.configs[0])
 
     def _offered(self, times: Times) -> dict[str, float | None]:
         """Times of configs that this version still has."""
-        offered = {str(config) for config in self.configs}
-        return {text: seconds for text, seconds in times.seconds.items() if text in offered}
+        return {text: seconds for text, seconds in times.seconds.items() if text in self._by_text}
+
+    @cached_property
+    def _by_text(self) -> dict[str, Attribute]:
+        """The configs by what stores call them, in order."""
+        return {str(config): config for config in self.configs}
 
 
 @dataclass(frozen=True)
