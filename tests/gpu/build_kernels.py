@@ -164,7 +164,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("folder", type=Path, help="where libraries, data and the runner go")
     parser.add_argument("names", nargs="*", help="of cases (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="compilers at once")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     cases = {case.name: case for case in all_cases()}
     if unknown := [name for name in options.names if name not in cases]:
         parser.error(f"no case is named {', '.join(unknown)}")

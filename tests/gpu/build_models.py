@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("folder", type=Path, help="where libraries, data and the runner go")
     parser.add_argument("names", nargs="*", help=f"of {', '.join(MODELS)} (default: all)")
     parser.add_argument("--jobs", type=int, help="compilers at once (default: what fits here)")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     if unknown := [name for name in options.names if name not in MODELS]:
         parser.error(f"no model is named {', '.join(unknown)}")
     build(options.folder, options.names or MODELS, options.jobs)

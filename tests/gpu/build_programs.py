@@ -177,7 +177,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("seed", nargs="?", type=int, default=SEED, help="of the first one")
     parser.add_argument("networks", nargs="?", type=int, default=NETWORKS, help="how many as well")
     parser.add_argument("--jobs", type=int, help="compilers at once (default: what fits here)")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     build(options.folder, options.count, options.seed, options.networks, jobs=options.jobs)
 
 
