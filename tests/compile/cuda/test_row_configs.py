@@ -143,6 +143,12 @@ def test_lanes_lie_along_memory() -> None:
     assert best(reduce("x", "sum", "tensor<64x512xf16>", "tensor<64xf32>")).lanes is Along.INNER
 
 
+@pytest.mark.parametrize("length", [768, 1536, 2048])
+def test_a_row_of_few_runs_is_reduced_by_one_warp(length: int) -> None:
+    rows = reduce("x", "sum", f"tensor<100x{length}xf16>", "tensor<100xf32>")
+    assert best(rows).team == 32
+
+
 def test_reductions_over_columns_leave_work_for_all_multiprocessors() -> None:
     """[16384, 4096] over its rows: measured, runs of 64 bytes and 1024 threads a block."""
     across = "<offset 0, sizes [4096, 16384], strides [1, 4096]>"
