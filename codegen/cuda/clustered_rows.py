@@ -14,8 +14,9 @@ from xdsl.ir import Attribute
 
 from ait.codegen.cuda.configs import ClusteredRowsAttr, ClusteredRowsConfig
 from ait.codegen.cuda.copy_pack import copies
+from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.dialect import Along
-from ait.codegen.gpu.family import Candidate, TemplateValues, fitting
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
 from ait.codegen.gpu.lanes import read_by
 from ait.codegen.gpu.rows import Rows, Rowwise, moving_seconds
 from ait.codegen.kernel_view import KernelView
@@ -55,6 +56,9 @@ class ClusteredRows(Rowwise):
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         choice = cast(ClusteredRowsAttr, config).data
         rows = self.rows(view)
+        rows.check_kept(choice.rows, choice.cluster)
+        if _kept_bytes(rows, choice) > HOPPER_SHARED_BYTES:
+            raise Refusal("the packs that are kept do not fit shared memory")
         kept = rows.kept(choice.rows, read_by(view.region("prologue"))) if choice.items else []
         return {
             **self.values_of(view, choice.rows),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import cast
 
 from xdsl.ir import Attribute
@@ -141,6 +142,16 @@ class Rows:
             return 0
         element = sum(operand.element.bytes for operand in self.kept(config, prologue))
         return config.items * config.vector * element * config.team * config.rows
+
+    def check_kept(self, config: RowsConfig, blocks: int = 1) -> None:
+        """Raises Refusal if threads keep a part of what they have of a row, and not all of it or
+        nothing. `blocks`: that share a row."""
+        packs = max(1, upper_bound(self.inner.dim))
+        if config.lanes is Along.INNER:
+            packs = packs // config.vector if config.shifted else ceil(packs / config.vector)
+        needed = ceil(ceil(packs / blocks) / config.team)
+        if 0 < config.items < needed:
+            raise Refusal(f"a thread has {needed} packs of a row, and keeps {config.items}")
 
     def blocks(self, config: RowsConfig) -> int:
         """At the largest sizes."""
@@ -380,7 +391,9 @@ class Rowwise(_RowKernel):
         return Rows(view, view.group("row"), view.group("col"), view.ins, view.outs, True)
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
-        return self.values_of(view, cast(RowsAttr, config).data)
+        choice = cast(RowsAttr, config).data
+        self.rows(view).check_kept(choice)
+        return self.values_of(view, choice)
 
     def values_of(self, view: KernelView, choice: RowsConfig) -> TemplateValues:
         """What the template is rendered with."""

@@ -299,6 +299,38 @@ def test_an_image_of_integers_is_refused() -> None:
     assert TARGET.refusal(op) == "an image of i32"
 
 
+_PLAIN = "#plain.rows<lanes = {}, vector = {}, team = {}, rows = 1, items = {{}}{}>"
+
+
+@pytest.mark.parametrize(
+    ("length", "config", "needed"),
+    [
+        (2048, _PLAIN.format("inner", 8, 64, ""), 4),
+        (2048, _PLAIN.format("inner", 8, 64, ", shared"), 4),
+        (2050, _PLAIN.format("inner", 2, 64, ", shared, shifted"), 17),
+        (2048, "#cuda.clustered_rows<vector = 8, team = 32, items = {}, cluster = 4>", 2),
+        (2055, "#cuda.clustered_rows<vector = 8, team = 32, items = {}, cluster = 2, shifted>", 4),
+    ],
+)
+def test_rows_are_kept_as_a_whole(length: int, config: str, needed: int) -> None:
+    """What a thread has beyond that would not be of its row, or lie in others' memory."""
+    rowwise("x", "softmax", f"tensor<3x{length}xf16>", config=config.format(needed)).source()
+    with pytest.raises(CompileError, match=f"has {needed} packs of a row, and keeps {needed - 1}"):
+        rowwise(
+            "x", "softmax", f"tensor<3x{length}xf16>", config=config.format(needed - 1)
+        ).source()
+
+
+def test_rows_of_clusters_that_exceed_the_shared_memory_are_an_error() -> None:
+    config = "#cuda.clustered_rows<vector = 4, team = 256, items = {}, cluster = 2>"
+    x = "tensor<3x{}xf32>"
+    assert (
+        "kItems = 32" in rowwise("x", "softmax", x.format(65536), config=config.format(32)).source()
+    )
+    with pytest.raises(CompileError, match="do not fit shared memory"):
+        rowwise("x", "softmax", x.format(131072), config=config.format(64)).source()
+
+
 def test_a_config_that_does_not_fit_is_an_error() -> None:
     op = rowwise("x", "softmax", "tensor<4x37xf16>").kernel()
     op.properties["config"] = RowsAttr(RowsConfig(Along.INNER, 8, 32, 4, 1))
