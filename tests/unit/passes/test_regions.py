@@ -37,8 +37,9 @@ def test_what_differs_in_a_property_or_a_type_is_not_equal() -> None:
     def body(build: ScalarBuilder, _: Sequence[SSAValue]) -> list[SSAValue]:
         one, two = build.constant(1, f32), build.constant(2, f32)
         whole = build.constant(1, i64)
+        zeros = build.constant(0.0, f32), build.constant(-0.0, f32)
         compared = [build.compare(name, one, two) for name in ("less", "less_equal")]
-        return [one, two, whole, *compared, build.add(one, two), build.mul(one, two)]
+        return [one, two, whole, *zeros, *compared, build.add(one, two), build.mul(one, two)]
 
     region = build_region([], body)
     before = len(region.block.ops)
