@@ -72,8 +72,9 @@ __global__ void __launch_bounds__(Kernel::kTeam)
   arrive_cluster();
   gpu::wait_for_inputs();
   gpu::let_next_start();
-  gpu::streamed_rows<Kernel, Kind, ClusterRows<Kernel, Kind>>(
-      arguments, int64_t{blockIdx.x} / Kernel::kCluster, true);
+  const auto row = gpu::in_order<int64_t>(blockIdx.x / Kernel::kCluster, gridDim.x / Kernel::kCluster,
+                                          arguments.backwards);
+  gpu::streamed_rows<Kernel, Kind, ClusterRows<Kernel, Kind>>(arguments, row, true);
 }
 
 template <class Kernel, class Kind>

@@ -157,7 +157,8 @@ struct InterleavedRows {
       : arguments(arguments),
         kept(reinterpret_cast<Reads*>(memory)),
         shared(*reinterpret_cast<Shared*>(memory + kKeptBytes)) {
-    const int slab = blockIdx.x / Kernel::kCluster;
+    const int slab = gpu::in_order<int>(blockIdx.x / Kernel::kCluster, gridDim.x / Kernel::kCluster,
+                                        arguments.backwards);
     side = threadIdx.x % kSide;
     at = threadIdx.x / kSide;
     outer = static_cast<Index>(slab / Kernel::kSlabs);
