@@ -12,8 +12,9 @@ from ait.codegen.emit import emit_model
 from ait.codegen.plan import make_plan
 from ait.codegen.target import code_target
 from ait.codegen.weights import store_weights
+from ait.dialects.functions import functions_of
 from ait.dialects.kernel import GemmRowwiseOp, KernelOp
-from ait.ir.program import Program
+from ait.ir.program import Program, parse_module
 from ait.ir.trace import TensorSpec, trace
 from ait.passes.pipelines import run_pipeline
 from ait.passes.target import AnyTarget
@@ -52,6 +53,14 @@ class Chain(nn.Module):
         return x
 
 
+def let_find(target: AnyTarget, monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    def found(_: str) -> AnyTarget:
+        return target
+
+    for module in modules:
+        monkeypatch.setattr(f"ait.passes.{module}.find_target", found)
+
+
 def directions(
     target: AnyTarget,
     monkeypatch: pytest.MonkeyPatch,
@@ -59,11 +68,7 @@ def directions(
     layers: int = 3,
     residual: bool = False,
 ) -> list[tuple[str, bool]]:
-    def found(_: str) -> AnyTarget:
-        return target
-
-    for module in ("alternate_directions", "fuse_vertical", "legalize"):
-        monkeypatch.setattr(f"ait.passes.{module}.find_target", found)
+    let_find(target, monkeypatch, "alternate_directions", "fuse_vertical", "legalize")
     program = traced(rows, layers, residual)
     run_pipeline(program.module, target="any", verify=True)
     kernels = [op for op in program.main.walk() if isinstance(op, KernelOp)]
@@ -105,6 +110,49 @@ def test_kinds_that_cannot_go_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_target_that_does_not_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     found = directions(AnyTarget(), monkeypatch, LARGE)
     assert not any(backwards for _, backwards in found)
+
+
+def call(reads: str, writes: str, access: str = "", written: str = "") -> str:
+    return f"""kernel.copy ins({reads} {access} : memref<32768x64xf16>)
+      outs({writes} {written} : memref<32768x64xf16>)"""
+
+
+_HALF = "<offset {}, sizes [1048576], strides [1]>"
+_FIRST, _SECOND = _HALF.format(0), _HALF.format(1048576)
+
+PROGRAMS: dict[str, tuple[list[str], str]] = {
+    # By kernel, whether it goes backwards
+    "only what was written": ([call("%x", "%b"), call("%x", "%c")], "00"),
+    "what was written last": ([call("%x", "%b"), call("%b", "%c"), call("%x", "%b"),
+                               call("%c", "%d")], "0100"),
+    "the last part": ([call("%x", "%b", _FIRST, _FIRST), call("%b", "%c", _FIRST, _FIRST),
+                       call("%c", "%b", _FIRST, _SECOND), call("%b", "%d")], "0101"),
+    "in place": ([call("%x", "%b"), call("%b", "%b"), call("%b", "%c")], "010"),
+    "a group goes forwards": ([call("%x", "%b"),
+                               f"kernel.group {{ {call('%b', '%c')} {call('%b', '%d')} }}",
+                               call("%d", "%b")], "0001"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_buffers_are_known_by_who_wrote_them_last(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, expected = PROGRAMS[name]
+    buffers = "".join(f"%{b} = kernel.buffer : memref<32768x64xf16>\n" for b in "bcd")
+    body = "\n".join(calls)
+    module = parse_module(
+        f"""func.func @main(%x: memref<32768x64xf16>) {{ {buffers} {body} func.return }}
+        func.func @prepare(%x: memref<32768x64xf16>) {{ {buffers} {body} func.return }}"""
+    )
+    let_find(Turning(), monkeypatch, "alternate_directions")
+    run_pipeline(module, ["alternate-directions"], verify=True)
+    main, prepare = (
+        "".join(str(int(op.is_backwards)) for op in function.walk() if isinstance(op, KernelOp))
+        for function in functions_of(module)
+    )
+    assert main == expected
+    assert "1" not in prepare
 
 
 def test_models_call_their_kernels_so() -> None:
