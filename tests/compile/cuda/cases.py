@@ -694,6 +694,34 @@ def all_reads(config: str, by_columns: bool = False) -> Case:
     )
 
 
+def stages(m: int, n: int, k: int, config: str, results: int, reads_tile: bool = False) -> Case:
+    """The last of (x @ w^T + b) * c and its erf with t or itself added, each of which is stored."""
+    x, w, b, o = (f"tensor<{shape}xf16>" for shape in (f"{m}x{k}", f"{n}x{k}", n, f"{m}x{n}"))
+    line = f"<offset 0, sizes [{m}, {n}], strides [0, 1]>"
+    outs = ("o", "p", "q")[:results]
+    stored = ", ".join(f"%{out} : {o}" for out in outs)
+    given = ", ".join(f"%{2 - i}" for i in range(results))
+    tile, read, added = (f", %t : {o}", ", %tile : f32", "%tile") if reads_tile else ("", "", "%1")
+    return Case(
+        f"stages_{results}{'_tile' * reads_tile}",
+        {"x": x, "w": w, "b": b, "c": b}
+        | ({"t": o} if reads_tile else {})
+        | dict.fromkeys(outs, o),
+        f"""kernel.gemm ins(%x : {x}, %w <offset 0, sizes [{k}, {n}], strides [1, {k}]> : {w},
+            %b {line} : {b}, %c {line} : {b}{tile}) outs({stored})
+          {{groups = array<i64: 0, 1, 1, 1>}} epilogue {{
+          ^bb0(%acc : f32, %bias : f32, %scale : f32{read}):
+            %0 = arith.addf %acc, %bias : f32
+            %1 = arith.mulf %0, %scale : f32
+            %sum = arith.addf %1, {added} : f32
+            %2 = math.erf %sum : f32
+            kernel.yield {given} : {", ".join(["f32"] * results)}
+          }}""",
+        outs=outs,
+        config=config,
+    )
+
+
 def of_weights(case: Case) -> Case:
     """A linear whose weight and bias are known to be weights: they may be read early."""
     case.constants = ("w", "b")
@@ -721,6 +749,11 @@ ALL_READS = [
 ]
 
 WGMMA_GEMMS = [
+    *(
+        stages(130, 264, 72, config, *kind)
+        for kind in ((1, True), (2, False), (2, True), (3, False))
+        for config in (wgmma(64, 64, "pingpong", 3), wgmma(128, 128, "cooperative", 2))
+    ),
     *(
         all_leaves(config)
         for config in (

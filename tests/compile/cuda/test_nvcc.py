@@ -30,6 +30,8 @@ from tests.compile.cuda.cases import (
     layouts,
     linear,
     mma,
+    stages,
+    wgmma,
 )
 from tests.compile.cuda.conv_cases import OWN_CONVS, Conv, conv
 from tests.compile.cuda.kernels import Case
@@ -103,6 +105,12 @@ _DEFAULTS = [
         floats8(*size, "WgmmaAttr", f"linear_{result}_of_f8_{size[0]}", result)
         for size in ((4096, 4096, 4096), (8192, 8192, 8192), (128, 3072, 768), (16, 4096, 4096))
         for result in ("f16", "f8E4M3FN")
+    ),
+    # Many sums, and many results or reads at their end
+    *(
+        stages(4096, 4096, 4096, wgmma(*tile, 3), results, reads_tile)
+        for tile in ((128, 256, "cooperative"), (128, 128, "pingpong"), (64, 256, "pingpong"))
+        for results, reads_tile in ((1, True), (2, False), (2, True), (3, False))
     ),
     conv("conv_224", Conv(64, 224, 224, 3, 64, (7, 7), (2, 2), (3, 3, 3, 3))),
     *(

@@ -95,9 +95,10 @@ struct FragmentFinish {
   static constexpr int kSixteens = kChunk / 16;
   /// Whether there are registers for results on their way to memory while the next ones are computed, and
   /// for what the region reads for the next ones.
-  static constexpr bool kStoresLater = Kernel::kConsumers < 3;
+  static constexpr bool kStoresLater =
+      Kernel::kConsumers < 3 && Kernel::kResults + Kernel::kTiles < 3;
   static constexpr bool kReadsAhead =
-      kStoresLater && Kernel::kTiles == 0 && Kernel::kLineBytes <= 4;
+      kStoresLater && Kernel::kResults + Kernel::kTiles == 1 && Kernel::kLineBytes <= 4;
   /// What a thread reads of lines for a slot: for its two columns of each eight.
   struct SlotLines {
     typename Kernel::LineReads of[kChunk / 8];
@@ -233,13 +234,16 @@ struct FragmentFinish {
         compute_pairs(arguments, sums.value[block], at + i * 16, mine, slot % kRing, i, line_of,
                       early.rows[block], batch, row_of(slot),
                       static_cast<Index>(column + at + i * 16), results[i]);
+        if constexpr (!kStoresLater) put_results(mine, i, results[i]);
       }
-      if (kStoresLater && slot > 0) {
-        store_pieces(arguments, pieces, batch, row_of(slot - 1), column_of(slot - 1));
-        __syncwarp();
-      }
+      if constexpr (kStoresLater) {
+        if (slot > 0) {
+          store_pieces(arguments, pieces, batch, row_of(slot - 1), column_of(slot - 1));
+          __syncwarp();
+        }
 #pragma unroll
-      for (int i = 0; i < kSixteens; ++i) put_results(mine, i, results[i]);
+        for (int i = 0; i < kSixteens; ++i) put_results(mine, i, results[i]);
+      }
       __syncwarp();
       pieces = take_pieces(mine);
       if constexpr (!kStoresLater) {
