@@ -168,8 +168,8 @@ def parse_config(text: str, kind: type[_Config]) -> _Config:
     return config
 
 
-def emulated(case: Case, folder: Path) -> list[Array]:
-    """The destinations after the generated kernel ran on the host."""
+def on_host(case: Case, folder: Path) -> ctypes.CDLL:
+    """The generated kernel for `call`."""
     source, library = folder / "kernel.cpp", folder / "kernel.so"
     source.write_text(case.source() + WRAPPER)
     command = ["g++", "-std=c++17", "-O0", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-shared"]
@@ -179,9 +179,15 @@ def emulated(case: Case, folder: Path) -> list[Array]:
         [*command, str(source), "-o", str(library)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+    return ctypes.CDLL(str(library))
+
+
+def emulated(case: Case, folder: Path) -> list[Array]:
+    """The destinations after the generated kernel ran on the host."""
+    library = on_host(case, folder)
     forwards, backwards = case.inputs(), case.inputs()
-    call(ctypes.CDLL(str(library)), forwards, case.extents())
-    call(ctypes.CDLL(str(library)), backwards, case.extents(), backwards=True)
+    call(library, forwards, case.extents())
+    call(library, backwards, case.extents(), backwards=True)
     for name in case.outs:
         assert forwards[name].tobytes() == backwards[name].tobytes(), "the direction tells"
     return [forwards[name] for name in case.outs]

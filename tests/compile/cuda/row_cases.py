@@ -317,6 +317,24 @@ CLUSTERED = [
 ]  # fmt: skip
 
 
+_AT_ONE_PLACE = _map(0, [3, 1024], [0, 1])
+
+DIRECTIONS = [
+    *(rowwise(name, "softmax", "tensor<3x1024xf16>", "tensor<1024xf16>",
+              maps=("", _AT_ONE_PLACE), config=config)
+      for name, config in (
+          ("kept", "#plain.rows<lanes = inner, vector = 8, team = 64, rows = 1, items = 2>"),
+          ("read_twice", "#plain.rows<lanes = inner, vector = 8, team = 64, rows = 1, items = 0>"),
+          ("clustered", _CLUSTERED.format(8, 64, 1, 2, "")))),
+]  # fmt: skip
+
+OVERLAPPING_IMAGES = rowwise(
+    "overlapping_images", "layer_norm", "tensor<2x32x16xf16>", "tensor<33x16xf16>", reduced=2,
+    maps=(_map(0, [2, 2, 32, 8], [512, 8, 16, 1]), _map(0, [2, 2, 32, 8], [16, 8, 16, 1])),
+    config=_INTERLEAVED.format(2, 8, 16, 2, 1),
+)  # fmt: skip
+
+
 def reduce(
     name: str,
     kind: str,

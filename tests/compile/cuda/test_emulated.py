@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.compile.cuda.attention_cases import OWN_ATTENTIONS, QUERY_ATTENTIONS, TENSOR_ATTENTIONS
@@ -19,8 +20,8 @@ from tests.compile.cuda.cases import (
     WGMMA_GEMMS,
 )
 from tests.compile.cuda.conv_cases import CONV_POOLS, OWN_CONVS, STEM_CONVS, TENSOR_CONVS
-from tests.compile.cuda.kernels import Case, assert_close, emulated
-from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
+from tests.compile.cuda.kernels import Case, assert_close, call, emulated, on_host
+from tests.compile.cuda.row_cases import DIRECTIONS, OUT_OF_RANGE, OVERLAPPING_IMAGES, ROWS
 from tests.compile.cuda.whole_row_cases import BACK_TO_BACK, PARTS, WHOLE_ROWS
 
 pytestmark = pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
@@ -69,3 +70,28 @@ def test_matches_the_interpreter(case: Case, tmp_path: Path) -> None:
 def test_reports_an_index_that_is_out_of_range(case: Case, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=f"{case.error}$"):
         emulated(case, tmp_path)
+
+
+@pytest.mark.parametrize("case", DIRECTIONS, ids=lambda case: case.name)
+def test_what_goes_backwards_begins_with_the_last_row(case: Case, tmp_path: Path) -> None:
+    """All rows are stored at the same place: what is left is the row that came last."""
+    library = on_host(case, tmp_path)
+    last, first = case.inputs(), case.inputs()
+    call(library, last, case.extents())
+    call(library, first, case.extents(), backwards=True)
+    rows = case.inputs()["x"]
+    for left, row in ((last, rows[-1]), (first, rows[0])):
+        alone = {**case.inputs(), "x": np.stack([row] * len(rows))}
+        call(library, alone, case.extents())
+        assert left["o"].tobytes() == alone["o"].tobytes()
+    assert first["o"].tobytes() != last["o"].tobytes()
+
+
+def test_interleaved_rows_begin_with_the_last_image(tmp_path: Path) -> None:
+    """The second image is stored a pixel behind the first: one of them has what both have."""
+    library, case = on_host(OVERLAPPING_IMAGES, tmp_path), OVERLAPPING_IMAGES
+    last, first = case.inputs(), case.inputs()
+    call(library, last, case.extents())
+    call(library, first, case.extents(), backwards=True)
+    differ = (last["o"] != first["o"]).any(axis=1)
+    assert differ.tolist() == [False, *[True] * 31, False]
