@@ -39,7 +39,7 @@ import bert  # noqa: E402
 import resnet50  # noqa: E402
 import vit  # noqa: E402
 
-from benchmarks.environment import RESULTS, environment  # noqa: E402
+from benchmarks.environment import RESULTS, write_results  # noqa: E402
 
 ENGINES = ("ait", "torch-eager", "torch-compile")
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -411,9 +411,7 @@ def main() -> None:
         print(summarize(case, found), flush=True)
         for row in found:
             print("   ", json.dumps(row), flush=True)
-        # Written after each case: a run that is stopped has not measured for nothing.
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps({**environment(), "rows": rows}, indent=2) + "\n")
+        write_results(options.output, rows)
     print(f"wrote {options.output}")
 
 

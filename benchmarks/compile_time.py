@@ -28,6 +28,7 @@ from typing import Any
 _STARTED = time.perf_counter()
 
 import ait  # noqa: E402
+from ait.codegen.build import usable_cores  # noqa: E402
 from ait.codegen.compile import CompileOptions, library_toolchain  # noqa: E402
 from ait.codegen.target import Target, code_target  # noqa: E402
 
@@ -35,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.compare import CASES, specs_of  # noqa: E402
-from benchmarks.environment import RESULTS, commit, cores  # noqa: E402
+from benchmarks.environment import RESULTS, commit  # noqa: E402
 
 _IMPORTED = time.perf_counter()
 
@@ -134,7 +135,7 @@ def main() -> None:
     results: dict[str, Any] = {
         "device": target.present_device(),
         "processor": platform.processor() or platform.machine(),
-        "cores": cores(),
+        "cores": usable_cores(),
         "load_before": os.getloadavg()[0],
         "versions": {
             "python": platform.python_version(),

@@ -13,7 +13,6 @@ where a change keeps all bits. Results are written to benchmarks/results/turns.j
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -34,7 +33,7 @@ from benchmarks.compare import (  # noqa: E402
     median_ms,
     prepare,
 )
-from benchmarks.environment import RESULTS, environment  # noqa: E402
+from benchmarks.environment import RESULTS, write_results  # noqa: E402
 
 
 def measure(case: Case, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -93,8 +92,7 @@ def main() -> None:
         found = list(measure(case, options))
         rows += found
         print(summarize(found), flush=True)
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps({**environment(), "rows": rows}, indent=2) + "\n")
+        write_results(options.output, rows)
     print(f"wrote {options.output}")
 
 

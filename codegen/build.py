@@ -253,8 +253,12 @@ def object_key(source: SourceFile, compiler: Compiler) -> str:
 
 def default_jobs(memory: int) -> int:
     """As many compilers at once as there are cores, and memory for them (`memory` bytes each)."""
-    cores = len(os.sched_getaffinity(0))
-    return max(1, min(cores, _available_memory() // max(memory, 1)))
+    return max(1, min(usable_cores(), _available_memory() // max(memory, 1)))
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def _compile(

@@ -19,11 +19,9 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import math
 import statistics
-import subprocess
-import time
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +32,10 @@ from ait import nn
 from ait.codegen.compile import CompileOptions
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.environment import RESULTS, write_results  # noqa: E402
+
 ENGINES = ("ait", "torch-eager")
 LARGE_BYTES = 64_000_000
 """From so many on, a case must reach `WANTED` of the copy's speed."""
@@ -549,23 +551,6 @@ def summarize(case: Case, rows: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(parts)
 
 
-def environment() -> dict[str, Any]:
-    """What the numbers belong to."""
-    import torch  # pyright: ignore[reportMissingImports]
-
-    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    driver = subprocess.run(query, capture_output=True, text=True).stdout.strip()
-    git = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
-    return {
-        "device": torch.cuda.get_device_name(),
-        "driver": driver,
-        "versions": {"torch": torch.__version__, "cuda": torch.version.cuda},
-        "commit": commit or "unknown",
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
 def _chosen(wanted: Sequence[str] | None) -> list[Case]:
     """The cases whose names begin with one of some texts."""
     return [c for c in CASES if not wanted or any(c.name.startswith(w) for w in wanted)]
@@ -583,7 +568,7 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=0.05, help="of each timing (default: 0.05)"
     )
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/memory.json")
+    parser.add_argument("--output", type=Path, default=RESULTS / "memory.json")
     options = parser.parse_args()
     cases = _chosen(options.case)
     folder = options.build or options.libraries or ROOT / "build/memory"
@@ -605,9 +590,7 @@ def main() -> None:
             )
             rows += found
             print(summarize(case, found), flush=True)
-            # Written after each case: a run that is stopped has not measured for nothing.
-            options.output.parent.mkdir(parents=True, exist_ok=True)
-            options.output.write_text(json.dumps({**environment(), "rows": rows}, indent=2) + "\n")
+            write_results(options.output, rows)
             torch.cuda.empty_cache()
     print(f"wrote {options.output}")
 
