@@ -15,7 +15,7 @@ from typing import cast
 from xdsl.ir import Attribute
 
 from ait.codegen.axes import Axis, Group
-from ait.codegen.gpu.cost import stream_seconds
+from ait.codegen.gpu.cost import ALONE, stream_seconds
 from ait.codegen.gpu.dialect import Along, RowsAttr, RowsConfig
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import (
@@ -69,8 +69,6 @@ _RUN_LOSS = 3.8
 """How much longer rows in such runs take (group norms of images, channels last)."""
 _READ_TWICE = 1.5
 """The same of rows that are not kept (softmax of 128256, layer norm of 65536 f16)."""
-_ALONE = 2.5
-"""How many times its share of the memory's bandwidth a multiprocessor reaches alone."""
 
 
 @dataclass(frozen=True)
@@ -329,7 +327,7 @@ def moving_seconds(rows: Rows, device: DeviceDescription, blocks: int, kept: boo
     """Expected time until all rows have been read and written by so many blocks, which keep them,
     or read them twice."""
     moved = stream_seconds(rows.view.operands, device) - device.launch_seconds
-    moved *= max(1.0, device.units / (_ALONE * blocks))
+    moved *= max(1.0, device.units / (ALONE * blocks))
     if rows.has_short_runs:
         moved *= _RUN_LOSS
     if rows.keeps and not kept:

@@ -11,7 +11,7 @@ from typing import TypeAlias, cast
 from xdsl.ir import Attribute
 
 from ait.codegen.axes import Axis
-from ait.codegen.gpu.cost import stream_seconds
+from ait.codegen.gpu.cost import ALONE, stream_seconds
 from ait.codegen.gpu.dialect import ElementwiseAttr, PoolAttr, PoolConfig
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
 from ait.codegen.gpu.lanes import PACK_BYTES, WIDTHS, aligned_to
@@ -59,8 +59,6 @@ _REGISTERS = 60
 """Of a thread, with which a multiprocessor has enough of them."""
 _RESIDENT = 1280
 """Threads of a multiprocessor that loop over taps: they have up to 48 registers."""
-_ALONE = 2.5
-"""How many times its share of the memory's bandwidth a multiprocessor reaches alone."""
 
 
 def _check(view: KernelView) -> None:
@@ -323,7 +321,7 @@ class PoolProblem:
         moved = stream_seconds(self.view.operands, device) - device.launch_seconds
         blocks = ceil(threads / (config.team * config.teams))
         if blocks < device.units:
-            moved *= device.units / (blocks * _ALONE)
+            moved *= device.units / (blocks * ALONE)
         rounds = ceil(self._loads(config) / _TAPS_AT_ONCE)
         if not self.is_unrolled(config.team):
             rounds *= max(1.0, threads / (device.units * _RESIDENT))
