@@ -150,7 +150,6 @@ def metadata(
         "steps": [
             {
                 "kernel": kernels[call.view.key].symbol,
-                "backwards": call.backwards,
                 "source": call.view.source,
                 **_cost_metadata(call.view),
             }

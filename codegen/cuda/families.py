@@ -103,7 +103,7 @@ def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
             {"sm_90a": [GemmHopper(products), GemmSm90()]},
             {"sm_90a": _TMA},
             {"sm_90a": NARROW_FACTORS},
-            _HOPPER,
+            backwards=_HOPPER,
         ),
         DualGemmOp: OpRow(
             _GEMM,

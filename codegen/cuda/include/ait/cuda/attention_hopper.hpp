@@ -881,7 +881,8 @@ __device__ __forceinline__ void attention_block(const typename Kernel::Arguments
     unsigned index = blockIdx.x / Kernel::kSplits;
     do {
       // Causal places have an order of their own: the longest come first.
-      const unsigned number = Kernel::kCausal ? index : gpu::in_order(index, places, arguments.backwards);
+      const unsigned number =
+          Kernel::kCausal ? index : gpu::in_order(index, places, arguments.backwards);
       const auto place = gpu::attention_place<Index>(arguments, static_cast<Index>(number),
                                                      Tiles::kRows, Kernel::kCausal);
       KeySpan span{static_cast<int>(Kernel::group(arguments, place.head)), 0,
