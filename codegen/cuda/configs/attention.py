@@ -63,6 +63,10 @@ _COPY_REGISTERS = 8
 """Of a thread that also starts copies."""
 _OTHER_ATTENTION_REGISTERS = 32
 """Of a thread, for addresses and the state of its rows."""
+_PANEL = 64
+"""Elements of a line of shared memory."""
+_ONES_BYTES = 16 * _PANEL * 2
+"""Of the values that are one, whose sums are the totals of weights: those of 16 keys."""
 _OTHER_LAUNCHED_REGISTERS = 26
 """What ptxas wants beside the sums of an instruction (its error C7602)."""
 
@@ -107,6 +111,10 @@ class HopperAttentionConfig:
         sums = -(-value // 8) * 4
         return columns // 2 + weights + sums + copies + _OTHER_ATTENTION_REGISTERS
 
+    def _counts(self, value: int) -> bool:
+        """Whether totals of weights are one more sum, beside those of so many values."""
+        return value == _PANEL and self.splits == 1
+
     @property
     def free_registers(self) -> int:
         """Of a thread that multiplies. All start with the same number, a multiple of 8; then those
@@ -128,14 +136,15 @@ class HopperAttentionConfig:
         """For the queries, and the keys and values of all stages. `starts`: scores begin with what
         was added up for each key."""
         rows, columns = self.tile
-        depth, value = (-(-size // 64) * 128 for size in (depth, value))
+        ones = _ONES_BYTES if self._counts(value) else 0
+        depth, value = (-(-size // _PANEL) * 2 * _PANEL for size in (depth, value))
         queries = 2 if self.persistent else 1
         if self.kept:
             queries, rows = queries * self.warpgroups, 64
         mask = rows * -(-columns // 64) * 128 if self.staged else 0
-        start = columns * 4 if starts and self.producer else 0
+        start = columns * 8 if starts and self.producer else 0
         stage = columns * (depth + value) + mask + start + 32
-        return queries * (rows * depth + 16) + self.stages * stage
+        return queries * (rows * depth + 16) + self.stages * stage + ones
 
     def fits(self, depth: int, value: int, shared_bytes: int, starts: bool = False) -> bool:
         """Whether a multiprocessor holds the blocks. `starts`: scores begin with sums of keys."""

@@ -415,6 +415,20 @@ HOPPER_ATTENTIONS = [
         "added",
         hopper(64, 64, 2, 1, "overlapped, splits = 4"),
     ),
+    # Several places to a block, one after the other
+    attention("hopper_on", Heads(14, 20, 30, 150, 64, 2), "bf16", hopper(192, 64, 4, 1, _STAY)),
+    attention("hopper_on_one", Heads(14, 10, 1, 50, 64, 1), "f16", hopper(128, 64, 2, 1, _STAY)),
+    attention("hopper_on_128", Heads(14, 20, 20, 70, 128, 1), "f16", hopper(128, 64, 2, 1, _STAY)),
+    # Some places have no keys that their queries see
+    attention(
+        "hopper_on_hidden", Heads(5, 10, 300, 40, 64, 1), "f16", hopper(128, 64, 2, 1, _STAY), True
+    ),
+    masked(
+        "hopper_on_added", Heads(14, 10, 30, 130, 32), "added", hopper(128, 64, 3, 1, _STAY), "bf16"
+    ),
+    masked("hopper_on_capped", Heads(14, 10, 20, 99, 40), "capped", hopper(128, 48, 2, 1, _STAY)),
+    attention("hopper_kept_few", Heads(14, 10, 50, 150, 40, 2), "f16", kept(128, 80, 3)),
+    dynamic_keys("hopper_on_no_keys", 20, 0, hopper(128, 64, 2, 1, _STAY)),
     packed("hopper_packed", 2, 2, 135, 16, "f16", hopper(64, 64, 2, 2)),
     packed("hopper_packed_turns", 2, 3, 335, 64, "bf16", hopper(128, 64, 2, 1, _TURNS)),
     dynamic_keys("hopper_dynamic", 120, 253, hopper(128, 64, 2, 1, "producer, overlapped")),

@@ -310,6 +310,11 @@ def test_shared_memory_is_what_the_kernel_asks_for() -> None:
         panels = queries * rows * 2 + stages * (columns * (2 + 3) + mask)
         barriers = 8 * (2 * queries * (rows // 64 if config.data.kept else 1) + 4 * stages)
         assert config.data.shared_bytes(100, 140) == panels * 128 + barriers
+        # A panel of values has 16 lines of ones beside it, and starts of keys are there twice
+        halves = queries * rows + stages * (columns * 2 + mask)
+        ones = 0 if config.data.splits > 1 else 16
+        starts = stages * columns * 8 if config.data.producer else 0
+        assert config.data.shared_bytes(64, 64, True) == ((halves + ones) * 128 + barriers + starts)
 
 
 @pytest.mark.parametrize(

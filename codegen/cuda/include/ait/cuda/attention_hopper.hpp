@@ -48,14 +48,21 @@ struct HopperAttention {
   static constexpr int kValueBytes = kValuePanels * kColumns * kPanelBytes;
   // What products with keys are added to, whatever the query, comes with the keys.
   static constexpr bool kStagesStarts = Kernel::kStartsOfKeys && Kernel::kProducer;
-  static constexpr int kStartBytes = kStagesStarts ? kColumns * sizeof(float) : 0;
+  // Pairs of them twice: a thread has the same pair of columns of two rows.
+  static constexpr int kStartBytes = kStagesStarts ? 2 * kColumns * sizeof(float) : 0;
   // Or it comes as a tile of 16-bit elements, in panels as wide as those of the factors.
   static_assert(!Kernel::kStagesMask || (Kernel::kStarts && Kernel::kProducer && !Kernel::kKept),
                 "tiles of a mask are of the queries and keys of a block");
   static constexpr int kMaskPanels = Kernel::kStagesMask ? (kColumns + kPanel - 1) / kPanel : 0;
   static constexpr int kMaskBytes = kMaskPanels * kRows * kPanelBytes;
+  // Totals of weights are sums of one more panel of values, all of which are one, where values fill the
+  // first panel: its 16 lines are those of every step.
+  static constexpr bool kCounts = Kernel::kValue == kPanel && Kernel::kSplits == 1;
+  static constexpr int kOnesBytes = kCounts ? 16 * kPanelBytes : 0;
+  static constexpr int kProducts = kSums + (kCounts ? 8 : 0);
   static constexpr int kBarriers =
-      kQueryStages * kQueryBytes + kStages * (kKeyBytes + kValueBytes + kMaskBytes + kStartBytes);
+      kQueryStages * kQueryBytes + kStages * (kKeyBytes + kValueBytes + kMaskBytes + kStartBytes) +
+      kOnesBytes;
   static constexpr unsigned kSharedBytes =
       kBarriers + (2 * kQueryStages + 4 * kStages) * sizeof(Barrier);
 
@@ -75,7 +82,7 @@ struct HopperAttention {
   using Lines = SharedMatrix<kPanelBytes, Major::MN>;
   using Scores = float[kColumns / 2];
   using Weights = std::uint32_t[kColumns / 16][4];
-  using Sums = float[kSums / 2];
+  using Sums = float[kProducts / 2];
 };
 
 /// The keys of a place that a block multiplies: which head's, and which tiles of them.
@@ -116,7 +123,10 @@ __device__ __forceinline__ void stage_starts(const typename Kernel::Arguments& a
       Kernel::start(arguments, place.batch, place.head, 0, column + at, reads, starts);
     }
 #pragma unroll
-    for (int i = 0; i < kPack; ++i) staged[at + i] = starts[i];
+    for (int i = 0; i < kPack; ++i) {
+      float* const own = staged + (at + i) / 2 * 4 + (at + i) % 2;
+      own[0] = own[2] = starts[i];
+    }
   }
 }
 
@@ -140,8 +150,9 @@ struct AttentionRing {
   __device__ __forceinline__ char* mask(int stage) const {
     return values(Tiles::kStages) + stage * Tiles::kMaskBytes;
   }
+  __device__ __forceinline__ char* ones() const { return mask(Tiles::kStages); }
   __device__ __forceinline__ float* starts(int stage) const {
-    return reinterpret_cast<float*>(mask(Tiles::kStages) + stage * Tiles::kStartBytes);
+    return reinterpret_cast<float*>(ones() + Tiles::kOnesBytes + stage * Tiles::kStartBytes);
   }
   __device__ __forceinline__ Barrier* queries_full(int stage) const {
     return reinterpret_cast<Barrier*>(memory + Tiles::kBarriers) + stage;
@@ -160,6 +171,16 @@ struct AttentionRing {
   }
   __device__ __forceinline__ Barrier* values_empty(int stage) const {
     return keys_empty(stage) + Tiles::kStages;
+  }
+
+  /// By all threads, before they meet.
+  __device__ __forceinline__ void fill_ones() const {
+    if constexpr (Tiles::kCounts) {
+      auto* const words = reinterpret_cast<std::uint32_t*>(ones());
+      const std::uint32_t pair = pair_of<typename Kernel::Element>(1.0f, 1.0f);
+      for (int i = threadIdx.x; i < Tiles::kOnesBytes / 4; i += Tiles::kThreads) words[i] = pair;
+      fence_shared_for_engines();
+    }
   }
 
   __device__ __forceinline__ void init() const {
@@ -256,71 +277,112 @@ struct WeightedSums {
   static constexpr float kHuge = 1048576.0f / kScale;
 
   float largest[2] = {kNothing, kNothing};
+  /// A score above it takes the place of the largest one.
+  float limit[2] = {kNothing, kNothing};
+  /// What is subtracted from scores times `kScale`.
+  float base[2] = {};
+  /// Of a thread's own columns, where totals are no products.
   float total[2] = {};
   float change[2];
-  float sums[Tiles::kSums / 2] = {};
+  typename Tiles::Sums sums = {};
 
-  /// Scores to weights. Whether `rescale` must follow before the next product, for all of the warp.
-  __device__ __forceinline__ bool weigh(typename Tiles::Scores& scores) {
-    bool grows = false;
+  /// Prepares for the weights of these scores. Whether `rescale` must follow before the next product, for all
+  /// of the warp.
+  __device__ __forceinline__ bool bound(typename Tiles::Scores& scores) {
+    float high[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      float high[2] = {scores[half * 2], scores[half * 2 + 1]};
+      float own[2] = {scores[half * 2], scores[half * 2 + 1]};
 #pragma unroll
       for (int j = 1; j < Tiles::kColumns / 8; ++j) {
-        high[0] = fmaxf(high[0], scores[j * 4 + half * 2]);
-        high[1] = fmaxf(high[1], scores[j * 4 + half * 2 + 1]);
+        own[0] = fmaxf(own[0], scores[j * 4 + half * 2]);
+        own[1] = fmaxf(own[1], scores[j * 4 + half * 2 + 1]);
       }
-      float next = fmaxf(high[0], high[1]);
+      high[half] = fmaxf(own[0], own[1]);
+    }
+    bool grows = false;
+    if (__any_sync(0xffffffffu, high[0] > limit[0] || high[1] > limit[1])) {
+      grows = raise(high, scores);
+    }
+    if constexpr (!Tiles::kCounts) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        // What rounding does to the largest weight, which may be most of the total, belongs there too.
+        const float weight = fast_exp2(fmaf(high[half], kScale, -base[half]));
+        total[half] += ait::convert<float>(ait::convert<Element>(weight)) - weight;
+      }
+    }
+    return grows;
+  }
+
+  /// Scores to weights, those of 16 columns, the `step`-th ones.
+  __device__ __forceinline__ void weigh(typename Tiles::Scores& scores, int step) {
+    float* const part = &scores[step * 8];
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const float score = part[i];
+      part[i] = fast_exp2(fmaf(score, kScale, -base[i / 2 % 2]));
+    }
+    if constexpr (!Tiles::kCounts) {
+      // Each lane adds up its own columns; the four meet at the end.
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float* const own = part + half * 2;
+        total[half] += (own[0] + own[1]) + (own[4] + own[5]);
+      }
+    }
+  }
+
+  __device__ __forceinline__ void weigh(typename Tiles::Scores& scores) {
+#pragma unroll
+    for (int step = 0; step < Tiles::kColumns / 16; ++step) weigh(scores, step);
+  }
+
+  /// Larger scores take the place of the largest ones.
+  __device__ __forceinline__ bool raise(float (&high)[2], typename Tiles::Scores& scores) {
+    bool grows = false;
+    float shift[2];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float next = high[half];
       next = fmaxf(next, other_lane(next, 1));
       next = fmaxf(next, other_lane(next, 2));
-      const float highest = next;
       const bool larger = next > largest[half] + kSlack;
       next = larger ? next : largest[half];
       change[half] = larger ? fast_exp2((largest[half] - next) * kScale) : 1.0f;
       largest[half] = next;
+      total[half] *= change[half];
       grows |= larger;
       // Where all scores are -inf so far, so are their differences from 0.
-      const float shift = next != kNothing && fabsf(next) > kHuge ? next : 0.0f;
-      const float base = next == kNothing || shift != 0.0f ? 0.0f : next * kScale;
-      if (__any_sync(0xffffffffu, shift != 0.0f)) {
+      const bool is_huge = next != kNothing && fabsf(next) > kHuge;
+      shift[half] = is_huge ? next : 0.0f;
+      high[half] -= shift[half];
+      base[half] = next == kNothing || is_huge ? 0.0f : next * kScale;
+      // Each tile of huge scores is shifted.
+      limit[half] = is_huge ? kNothing : next + kSlack;
+    }
+    if (__any_sync(0xffffffffu, shift[0] != 0.0f || shift[1] != 0.0f)) {
 #pragma unroll
-        for (int j = 0; j < Tiles::kColumns / 8; ++j) {
-          scores[j * 4 + half * 2] -= shift;
-          scores[j * 4 + half * 2 + 1] -= shift;
-        }
-      }
-      float sum[2] = {};
-#pragma unroll
-      for (int j = 0; j < Tiles::kColumns / 8; ++j) {
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          float& score = scores[j * 4 + half * 2 + e];
-          score = fast_exp2(fmaf(score, kScale, -base));
-          sum[e] += score;
-        }
-      }
-      // What rounding does to the largest weight, which may be most of the total, belongs there too.
-      const float weight = fast_exp2(fmaf(highest - shift, kScale, -base));
-      const float rounded = ait::convert<float>(ait::convert<Element>(weight));
-      const float loss = threadIdx.x % 4 == 0 ? rounded - weight : 0.0f;
-      // Each lane adds up its own columns; the four meet at the end.
-      total[half] = fmaf(total[half], change[half], sum[0] + sum[1] + loss);
+      for (int i = 0; i < Tiles::kColumns / 2; ++i) scores[i] -= shift[i / 2 % 2];
     }
     return __any_sync(0xffffffffu, grows);
   }
 
   __device__ __forceinline__ void rescale() {
 #pragma unroll
-    for (int i = 0; i < Tiles::kSums / 2; ++i) sums[i] *= change[i / 2 % 2];
+    for (int i = 0; i < Tiles::kProducts / 2; ++i) sums[i] *= change[i / 2 % 2];
   }
 
-  /// Adds up what the four threads of a row have.
+  /// Totals of rows, of what the four threads of each have.
   __device__ __forceinline__ void complete_totals() {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      total[half] += other_lane(total[half], 1);
-      total[half] += other_lane(total[half], 2);
+      if constexpr (Tiles::kCounts) {
+        total[half] = sums[Tiles::kSums / 2 + half * 2];
+      } else {
+        total[half] += other_lane(total[half], 1);
+        total[half] += other_lane(total[half], 2);
+      }
     }
   }
 
@@ -461,6 +523,7 @@ struct AttentionSteps {
   using Index = typename Kernel::Index;
   using Element = typename Kernel::Element;
   using Place = gpu::AttentionPlace<Index>;
+  using Ring = AttentionRing<Kernel>;
   static constexpr int kColumns = Tiles::kColumns;
 
   static __device__ __forceinline__ void pin_all(float* values, int count) {
@@ -485,18 +548,62 @@ struct AttentionSteps {
     commit_products();
   }
 
-  /// Starts the products of weights with values; without `Adds`, they are the first ones.
-  template <bool Adds>
+  /// Starts a step of the products of weights with values; without `adds`, they are the first ones.
+  static __device__ __forceinline__ void multiply_values(WeightedSums<Kernel>& rows,
+                                                         const std::uint32_t (&weights)[4],
+                                                         const Ring& ring, int stage, int step,
+                                                         bool adds) {
+    const char* const values = ring.values(stage);
+    constexpr std::uint64_t kNext = Tiles::Lines::kNextK;
+    // The panel of ones stays where it is from step to step.
+    const std::uint64_t right = Tiles::Lines::describe(
+        values, Tiles::kCounts ? static_cast<int>(ring.ones() - values)
+                               : kColumns * Tiles::kPanelBytes);
+    constexpr std::uint64_t kStep = Tiles::kCounts ? kNext - (kNext << 16) : kNext;
+    multiply_registers<Element, Tiles::kProducts, Major::MN>(rows.sums, weights,
+                                                             right + step * kStep, adds || step > 0);
+  }
+
+  /// Starts all of them.
   static __device__ __forceinline__ void multiply_values(WeightedSums<Kernel>& rows,
                                                          const typename Tiles::Weights& weights,
-                                                         const char* values) {
-    const std::uint64_t right = Tiles::Lines::describe(values, kColumns * Tiles::kPanelBytes);
+                                                         const Ring& ring, int stage, bool adds) {
 #pragma unroll
     for (int step = 0; step < kColumns / 16; ++step) {
-      multiply_registers<Element, Tiles::kSums, Major::MN>(
-          rows.sums, weights[step], right + step * Tiles::Lines::kNextK, Adds || step > 0);
+      multiply_values(rows, weights[step], ring, stage, step, adds);
     }
     commit_products();
+  }
+
+  /// Scores to weights, each of whose products with values are started as soon as they are there: few products
+  /// can wait in line, and a warp that starts another one stands still.
+  static __device__ __forceinline__ void weigh_values(WeightedSums<Kernel>& rows,
+                                                      typename Tiles::Scores& scores,
+                                                      const Ring& ring, int stage, bool adds) {
+    typename Tiles::Weights weights;
+#pragma unroll
+    for (int step = 0; step < kColumns / 16; ++step) {
+      rows.weigh(scores, step);
+      pack(weights[step], scores, step);
+      fence_products();
+      multiply_values(rows, weights[step], ring, stage, step, adds);
+    }
+    commit_products();
+  }
+
+  static __device__ __forceinline__ void pack(std::uint32_t (&weights)[4],
+                                              const typename Tiles::Scores& scores, int step) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      weights[i] = pair_of<Element>(scores[step * 8 + i * 2], scores[step * 8 + i * 2 + 1]);
+      pin(weights[i]);
+    }
+  }
+
+  static __device__ __forceinline__ void pack(typename Tiles::Weights& weights,
+                                              const typename Tiles::Scores& scores) {
+#pragma unroll
+    for (int step = 0; step < kColumns / 16; ++step) pack(weights[step], scores, step);
   }
 
   /// What products of the warpgroup's queries, those from `first` on, with a tile of keys are added to.
@@ -506,12 +613,12 @@ struct AttentionSteps {
                                                const void* staged,
                                                typename Tiles::Scores& scores) {
     if constexpr (Tiles::kStagesStarts) {
-      const float* const own = static_cast<const float*>(staged) + threadIdx.x % 4 * 2;
+      const float* const own = static_cast<const float*>(staged) + threadIdx.x % 4 * 4;
 #pragma unroll
       for (int j = 0; j < kColumns / 8; ++j) {
-        const auto pair = gpu::load_pack<2>(own + j * 8);
+        const auto pairs = gpu::load_pack<4>(own + j * 16);
 #pragma unroll
-        for (int i = 0; i < 4; ++i) scores[j * 4 + i] = pair.value[i % 2];
+        for (int i = 0; i < 4; ++i) scores[j * 4 + i] = pairs.value[i];
       }
     } else {
       const int line = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
@@ -577,14 +684,6 @@ struct AttentionSteps {
     }
   }
 
-  static __device__ __forceinline__ void pack(typename Tiles::Weights& weights,
-                                              const typename Tiles::Scores& scores) {
-#pragma unroll
-    for (int i = 0; i < kColumns / 4; ++i) {
-      weights[i / 4][i % 4] = pair_of<Element>(scores[i * 2], scores[i * 2 + 1]);
-    }
-  }
-
   /// The results of the warpgroup's queries, those from `first` on.
   static __device__ __forceinline__ void store(const typename Kernel::Arguments& arguments,
                                                const Place& place, Index first,
@@ -636,7 +735,7 @@ struct AttentionConsumer {
   /// Starts the products of weights with the next values, which must be there.
   __device__ __forceinline__ void multiply_values(WeightedSums<Kernel>& rows,
                                                   const typename Tiles::Weights& weights) const {
-    Steps::template multiply_values<true>(rows, weights, ring.values(values.index));
+    Steps::multiply_values(rows, weights, ring, values.index, true);
   }
 
   /// Without a producer, the first thread fills the buffers again that all warps have done with.
@@ -694,7 +793,6 @@ struct AttentionConsumer {
 #pragma unroll 1
     for (int tile = 0; tile < span.tiles; ++tile) {
       typename Tiles::Scores scores;
-      typename Tiles::Weights weights;
       start(scores, place, span.first + tile);
       fence_products();
       multiply_keys(scores);
@@ -703,13 +801,11 @@ struct AttentionConsumer {
       release_keys(place, span, tile);
       if (tile + 1 == span.tiles) release_queries();
       finish(scores, place, span.first + tile);
-      if (rows.weigh(scores)) rows.rescale();
-      Steps::pack(weights, scores);
+      if (rows.bound(scores)) rows.rescale();
       wait_barrier(ring.values_full(values.index), values.parity);
-      fence_products();
-      multiply_values(rows, weights);
+      Steps::weigh_values(rows, scores, ring, values.index, tile > 0);
       wait_for_products<0>();
-      Steps::pin_all(rows.sums, Tiles::kSums / 2);
+      Steps::pin_all(rows.sums, Tiles::kProducts / 2);
       release_values(place, span, tile);
     }
   }
@@ -729,6 +825,7 @@ struct AttentionConsumer {
       Steps::pin_all(scores, kColumns / 2);
       release_keys(place, span, 0);
       finish(scores, place, span.first);
+      rows.bound(scores);
       rows.weigh(scores);
       Steps::pack(weights, scores);
     }
@@ -747,9 +844,10 @@ struct AttentionConsumer {
       Steps::pin_all(scores, kColumns / 2);
       release_keys(place, span, tile);
       finish(scores, place, span.first + tile);
-      const bool grows = rows.weigh(scores);
+      const bool grows = rows.bound(scores);
+      rows.weigh(scores);
       wait_for_products<0>();
-      Steps::pin_all(rows.sums, Tiles::kSums / 2);
+      Steps::pin_all(rows.sums, Tiles::kProducts / 2);
       release_values(place, span, tile - 1);
       if (grows) rows.rescale();
       Steps::pack(weights, scores);
@@ -759,7 +857,7 @@ struct AttentionConsumer {
     fence_products();
     multiply_values(rows, weights);
     wait_for_products<0>();
-    Steps::pin_all(rows.sums, Tiles::kSums / 2);
+    Steps::pin_all(rows.sums, Tiles::kProducts / 2);
     release_values(place, span, span.tiles - 1);
   }
 
@@ -872,6 +970,7 @@ __device__ __forceinline__ void attention_block(const typename Kernel::Arguments
     prefetch_map(&maps.values);
     if (Kernel::kStagesMask) prefetch_map(&maps.mask);
   }
+  ring.fill_ones();
   __syncthreads();
   gpu::wait_for_inputs();
   gpu::let_next_start();

@@ -67,15 +67,12 @@ struct KeptConsumer {
   __device__ __forceinline__ void multiply(const Place& place, Index first, int steps,
                                            bool releases) {
     WeightedSums<Kernel> rows;
-    const bool has_rows =
-        first + threadIdx.x / 32 % 4 * 16 < static_cast<Index>(arguments.rows);
     const int stage = own + queries.index * Tiles::kWarpgroups;
     if (steps > 0) wait_barrier(ring.queries_full(stage), queries.parity);
     typename Ring::Stage at = keys;
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
       typename Tiles::Scores scores;
-      typename Tiles::Weights weights;
       if constexpr (Kernel::kStarts && !Tiles::kStagesStarts) {
         Steps::start(arguments, place, first, step, nullptr, scores);
       }
@@ -89,19 +86,13 @@ struct KeptConsumer {
       Steps::pin_all(scores, Tiles::kColumns / 2);
       if (releases) release(ring.keys_empty(at.index));
       if (step + 1 == steps) release(ring.queries_empty(stage));
-      if (has_rows) {
-        Steps::finish(arguments, place, first, step, scores);
-        const bool grows = rows.weigh(scores);
-        if (!kOneStep && grows) rows.rescale();
-        Steps::pack(weights, scores);
-      } else {
-        memset(&weights, 0, sizeof(weights));
-      }
+      Steps::finish(arguments, place, first, step, scores);
+      const bool grows = rows.bound(scores);
+      if (!kOneStep && grows) rows.rescale();
       wait_barrier(ring.values_full(at.index), at.parity);
-      fence_products();
-      Steps::template multiply_values<!kOneStep>(rows, weights, ring.values(at.index));
+      Steps::weigh_values(rows, scores, ring, at.index, step > 0);
       wait_for_products<0>();
-      Steps::pin_all(rows.sums, Tiles::kSums / 2);
+      Steps::pin_all(rows.sums, Tiles::kProducts / 2);
       if (releases) release(ring.values_empty(at.index));
       at.advance();
     }
@@ -125,6 +116,7 @@ __global__ void __launch_bounds__(HopperAttention<Kernel>::kThreads, Kernel::kBl
     prefetch_map(&maps.keys);
     prefetch_map(&maps.values);
   }
+  ring.fill_ones();
   __syncthreads();
   gpu::wait_for_inputs();
   gpu::let_next_start();
