@@ -127,10 +127,11 @@ def pytorch_tensors(model: CompiledModel, data: Data) -> str:
 
 def refused_inputs(model: CompiledModel, data: Data) -> str:
     """An input out of its range is refused with the range, and the model stays usable."""
-    (name, value), *_ = data.inputs(data.sizes[-1]).items()
+    inputs = data.inputs(data.sizes[-1])
+    name, value = next(iter(inputs.items()))
     too_many = np.concatenate([value, value[:1]])
     try:
-        model.run({name: too_many})
+        model.run({**inputs, name: too_many})
     except ait.InputError as error:
         message = str(error)
     else:
