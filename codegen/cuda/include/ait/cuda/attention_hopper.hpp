@@ -235,8 +235,7 @@ struct AttentionRing {
     for (int panel = 0; panel < Tiles::kDepthPanels; ++panel) {
       load_tile(keys(stage) + panel * Tiles::kColumns * Tiles::kPanelBytes, &maps.keys,
                 keys_full(stage), panel * Tiles::kPanel, (span.first + tile) * Tiles::kColumns,
-                span.group * Kernel::kKeyHead, static_cast<int>(place.batch) * Kernel::kKeyBatch,
-                cache::kEvictLast);
+                span.group * Kernel::kKeyHead, static_cast<int>(place.batch) * Kernel::kKeyBatch);
     }
 #pragma unroll
     for (int panel = 0; panel < Tiles::kMaskPanels; ++panel) {
@@ -255,8 +254,7 @@ struct AttentionRing {
     for (int panel = 0; panel < Tiles::kValuePanels; ++panel) {
       load_tile(values(stage) + panel * Tiles::kColumns * Tiles::kPanelBytes, &maps.values,
                 values_full(stage), panel * Tiles::kPanel, (span.first + tile) * Tiles::kColumns,
-                span.group * Kernel::kValueHead, static_cast<int>(place.batch) * Kernel::kValueBatch,
-                cache::kEvictLast);
+                span.group * Kernel::kValueHead, static_cast<int>(place.batch) * Kernel::kValueBatch);
     }
   }
 };
