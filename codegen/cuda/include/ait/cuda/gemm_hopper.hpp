@@ -48,8 +48,8 @@ struct HopperGemm {
   using Sums = typename GemmPart<Kernel>::Sums;
   /// Registers of threads that load and of threads that multiply; as compiled where there is room.
   static constexpr bool kMovesRegisters = Kernel::kConsumers > 1;
-  static constexpr int kFewRegisters = Kernel::kConsumers == 3 ? 32 : 40;
-  static constexpr int kManyRegisters = Kernel::kConsumers == 3 ? 160 : 232;
+  static constexpr int kFewRegisters = Kernel::kConsumers == 3 ? 32 : 24;
+  static constexpr int kManyRegisters = Kernel::kConsumers == 3 ? 160 : 240;
   static_assert(Kernel::kSplits == 1 || SplitTile<Kernel>::kBytes <= Kernel::kStages * kBytes,
                 "the sums of a split need the room of the ring");
 
