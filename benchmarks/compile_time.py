@@ -14,21 +14,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 _STARTED = time.perf_counter()
 
 import ait  # noqa: E402
-from ait.codegen.build import usable_cores  # noqa: E402
 from ait.codegen.compile import CompileOptions, library_toolchain  # noqa: E402
 from ait.codegen.target import Target, code_target  # noqa: E402
 
@@ -36,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.compare import CASES, specs_of  # noqa: E402
-from benchmarks.environment import RESULTS, commit  # noqa: E402
+from benchmarks.environment import RESULTS, host  # noqa: E402
 
 _IMPORTED = time.perf_counter()
 
@@ -132,19 +129,10 @@ def main() -> None:
         print(json.dumps(compile_once(name, WAYS[int(way)], options.target)))
         return
     target = code_target(options.target)
-    results: dict[str, Any] = {
+    results = host()
+    results["versions"]["compiler"] = library_toolchain(target).compiler_of("kernel.cu").release
+    results |= {
         "device": target.present_device(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": usable_cores(),
-        "load_before": os.getloadavg()[0],
-        "versions": {
-            "python": platform.python_version(),
-            "xdsl": version("xdsl"),
-            "ait": ait.__version__,
-            "compiler": library_toolchain(target).compiler_of("kernel.cu").release,
-        },
-        "commit": commit(),
-        "date": time.strftime("%Y-%m-%d"),
         "command": "python benchmarks/compile_time.py",
         "rows": [],
     }

@@ -1,11 +1,14 @@
-"""What the numbers of a benchmark on a GPU belong to."""
+"""What the numbers of a benchmark belong to."""
 
 from __future__ import annotations
 
 import json
+import os
+import platform
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,46 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 def commit() -> str:
     """The commit that is checked out here; "unknown" outside of a repository."""
-    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    return _git("rev-parse", "HEAD") or "unknown"
+
+
+def _git(*arguments: str) -> str:
+    """What git says about this repository; nothing outside of one."""
     try:
-        found = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
     except OSError:
-        found = ""
-    return found or "unknown"
+        return ""
+
+
+def host(*packages: str) -> dict[str, Any]:
+    """The processor, how many of its cores this process may use and how busy they are, versions
+    (of `packages` too), the commit, whether files differ from it, and the day. To be asked before
+    a benchmark adds its own load."""
+    from ait.codegen.build import usable_cores  # where libraries only run, there may be no xDSL
+
+    return {
+        "processor": processor(),
+        "cores": usable_cores(),
+        "load_before": os.getloadavg()[0],
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("xdsl", "ait", *packages)},
+        },
+        "commit": commit(),
+        "uncommitted_changes": bool(_git("status", "--porcelain")),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def processor() -> str:
+    """The processor's name, as Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def environment() -> dict[str, Any]:

@@ -17,14 +17,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +32,11 @@ from ait import nn
 from ait.codegen.compile import CompileOptions
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "examples"))
+sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 
 import minilm  # noqa: E402
+
+from benchmarks.environment import RESULTS, host  # noqa: E402
 
 SIZES = ((1, 16), (1, 64), (1, 128), (8, 32), (8, 128), (32, 64))
 TOLERANCE = 1e-4
@@ -142,49 +141,19 @@ def measure(
     }
 
 
-def machine() -> dict[str, Any]:
-    """What the numbers belong to."""
-    import torch  # pyright: ignore[reportMissingImports]
-
-    git = ["git", "-C", str(ROOT)]
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
-    changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True)
-    return {
-        "device": processor_name(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "ait": version("ait"),
-        "numpy": np.__version__,
-        "torch": torch.__version__,
-        "commit": commit.stdout.strip(),
-        "uncommitted_changes": bool(changes.stdout.strip()),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
-def processor_name() -> str:
-    """The CPU's name, as Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main() -> None:
     """Compiles, compares, measures and writes the results."""
     parser = argparse.ArgumentParser(description="time MiniLM by ait and by PyTorch eager")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of both")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each size (default: 3)")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     try:
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise SystemExit("minilm_latency: it needs PyTorch: pip install torch") from None
     torch.set_num_threads(arguments.threads)
-    load = os.getloadavg()[0]  # before this program adds its own
+    machine = host("numpy", "torch")  # before this program adds its own load
 
     folder = minilm.model_folder()
     model = minilm.load_model(folder)
@@ -202,9 +171,8 @@ def main() -> None:
         "benchmark": "minilm_latency",
         "weights": "random" if folder is None else minilm.PACKAGE,
         "threads": arguments.threads,
-        "load_before": load,
-        "busy": load + arguments.threads > (os.cpu_count() or 1) + IDLE_LOAD,
-        **machine(),
+        "busy": machine["load_before"] + arguments.threads > machine["cores"] + IDLE_LOAD,
+        **machine,
         "kernel_launches": artifact.report.launches,
         "sizes": rows,
         "geometric_mean_ratio": statistics.geometric_mean([row["ratio"] for row in rows]),
@@ -213,6 +181,7 @@ def main() -> None:
     path = arguments.output / f"minilm_latency_cpu_{arguments.threads}_threads.json"
     path.write_text(json.dumps(result, indent=2) + "\n")
     if result["busy"]:
+        load = machine["load_before"]
         print(f"others used the machine (load {load:.1f}): these times do not compare the two")
     print(f"geometric mean of the ratios {result['geometric_mean_ratio']:.2f}; wrote {path}")
 

@@ -10,28 +10,26 @@ and the commit. Tracing, code generation and compilers are not part of it.
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import ait
 from ait.passes.pipelines import PassRun, run_pipeline
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "examples"))
+sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 
 import bert  # noqa: E402
 import resnet50  # noqa: E402
 import unet  # noqa: E402
 
+from benchmarks.environment import RESULTS, host  # noqa: E402
+
 RUNS = 5
-RESULT = ROOT / "benchmarks" / "results" / "pipeline_time.json"
+RESULT = RESULTS / "pipeline_time.json"
 
 
 def bert_program(layers: int) -> ait.Program:
@@ -73,7 +71,7 @@ CASES: dict[str, Callable[[], ait.Program]] = {
 
 def main() -> None:
     """Times all cases, prints a table and writes the results."""
-    load = os.getloadavg()[0]
+    machine = host()
     cases: dict[str, dict[str, object]] = {}
     for name, make in CASES.items():
         start = time.perf_counter()
@@ -85,19 +83,9 @@ def main() -> None:
             print(f"    {item['name']:20} {item['seconds']:7.3f} s")
     small, large = (float(str(cases[n]["seconds"])) for n in list(CASES)[:2])
     print(f"4 times the layers take {large / small:.2f} times as long")
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
     result = {
         "benchmark": "pipeline_time",
-        "device": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load_before": load,
-        "time": time.strftime("%Y-%m-%d", time.gmtime()),
-        "python": platform.python_version(),
-        "xdsl": version("xdsl"),
-        "ait": version("ait"),
-        "commit": commit.stdout.strip(),
+        **machine,
         "runs": RUNS,
         "growth_of_4_times_the_layers": large / small,
         "cases": cases,
