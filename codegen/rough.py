@@ -7,7 +7,7 @@ region are rounded so, an idiom of its code may be one call of the prelude inste
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -27,8 +27,12 @@ class RoughCall:
 
 def rough_calls(block: Block) -> Mapping[Operation, RoughCall]:
     """The ops of a block whose result a call can give."""
-    found = ((op, gelu_argument(op)) for op in block.ops)
-    return {op: RoughCall("gelu_rough", x) for op, x in found if x is not None}
+    return {
+        op: RoughCall(function, x)
+        for op in block.ops
+        for function, argument in _IDIOMS.items()
+        if (x := argument(op)) is not None
+    }
 
 
 def gelu_argument(op: Operation) -> SSAValue | None:
@@ -65,16 +69,23 @@ def _is_half_of(product: SSAValue, factors: Sequence[SSAValue]) -> bool:
     return is_whole and set(others) == set(factors) and scale == 0.5
 
 
+def _argument_of_one_plus(
+    value: SSAValue,
+    function: type[math_dialect.ErfOp | math_dialect.ExpOp | math_dialect.TanhOp],
+) -> SSAValue | None:
+    """The x of `1 + function(x)`."""
+    if not isinstance(value.owner, arith.AddfOp):
+        return None
+    for called, one in (value.owner.operands, reversed(value.owner.operands)):
+        if isinstance(called.owner, function) and _constant(one) == 1:
+            return called.owner.operand
+    return None
+
+
 def _argument_of_one_plus_erf(value: SSAValue) -> SSAValue | None:
     """The x of `1 + erf(x * sqrt(0.5))`."""
-    match value.owner:
-        case arith.AddfOp(lhs=SSAValue(owner=math_dialect.ErfOp() as erf), rhs=one):
-            pass
-        case arith.AddfOp(lhs=one, rhs=SSAValue(owner=math_dialect.ErfOp() as erf)):
-            pass
-        case _:
-            return None
-    if _constant(one) != 1 or not isinstance(product := erf.operand.owner, arith.MulfOp):
+    scaled = _argument_of_one_plus(value, math_dialect.ErfOp)
+    if scaled is None or not isinstance(product := scaled.owner, arith.MulfOp):
         return None
     for x, scale in ((product.lhs, product.rhs), (product.rhs, product.lhs)):
         found = _constant(scale)
@@ -94,6 +105,31 @@ def _factors(value: SSAValue, whole: frozenset[SSAValue]) -> Iterator[SSAValue]:
         yield from _factors(value.owner.rhs, whole)
     else:
         yield value
+
+
+def sigmoid_argument(op: Operation) -> SSAValue | None:
+    """The x of `1 / (1 + exp(-x))`, if that is what an op gives."""
+    if not isinstance(op, arith.DivfOp) or _constant(op.lhs) != 1:
+        return None
+    negated = _argument_of_one_plus(op.rhs, math_dialect.ExpOp)
+    if negated is None or not isinstance(negated.owner, arith.NegfOp):
+        return None
+    return negated.owner.operand
+
+
+def one_plus_tanh_argument(op: Operation) -> SSAValue | None:
+    """The x of `1 + tanh(x)`, if that is what an op gives."""
+    if not isinstance(op, arith.AddfOp):
+        return None
+    return _argument_of_one_plus(op.result, math_dialect.TanhOp)
+
+
+_IDIOMS: Mapping[str, Callable[[Operation], SSAValue | None]] = {
+    "gelu_rough": gelu_argument,
+    "sigmoid_rough": sigmoid_argument,
+    "one_plus_tanh_rough": one_plus_tanh_argument,
+}
+"""By function of the prelude, what finds its argument where an op gives its result."""
 
 
 def _constant(value: SSAValue) -> float | None:

@@ -101,32 +101,95 @@ def test_a_product_of_exponentially_many_factors() -> None:
     assert len(text(Region(block)).lines) == 64
 
 
+def of_one_plus(
+    called: type[math_dialect.ExpOp | math_dialect.TanhOp],
+    above: float | None,
+    one: float = 1.0,
+    negated: bool = True,
+    swapped: bool = False,
+) -> Region:
+    """above / (one + called(-x)), or the sum alone; the sum's operands `swapped`."""
+    block = Block(arg_types=[builtin.f32])
+    block.add_op(minus := arith.NegfOp(block.args[0]))
+    block.add_op(call := called(minus.result if negated else block.args[0]))
+    block.add_op(constant := arith.ConstantOp(builtin.FloatAttr(one, builtin.f32)))
+    terms = (call.result, constant.result) if swapped else (constant.result, call.result)
+    block.add_op(found := arith.AddfOp(*terms))
+    if above is not None:
+        block.add_op(numerator := arith.ConstantOp(builtin.FloatAttr(above, builtin.f32)))
+        block.add_op(found := arith.DivfOp(numerator.result, found.result))
+    block.add_op(YieldOp(found.result))
+    return Region(block)
+
+
+_SIGMOID, _TANH = (math_dialect.ExpOp, 1.0), (math_dialect.TanhOp, None)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_sigmoid_and_one_plus_tanh_are_one_call(swapped: bool) -> None:
+    for form, calls in ((_SIGMOID, ("sigmoid_rough",)), (_TANH, ("negf", "one_plus_tanh_rough"))):
+        assert text(of_one_plus(*form, swapped=swapped)).operations == calls
+        exact = text(of_one_plus(*form, swapped=swapped), rough=False)
+        assert not any(name.endswith("_rough") for name in exact.operations)
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        of_one_plus(math_dialect.ExpOp, 2.0),
+        of_one_plus(math_dialect.ExpOp, 1.0, one=2.0),
+        of_one_plus(math_dialect.ExpOp, 1.0, negated=False),
+        of_one_plus(math_dialect.ExpOp, None),
+        of_one_plus(math_dialect.TanhOp, None, one=-1.0),
+    ],
+    ids=["2 / ..", "1 / (2 + ..)", "e^x", "no quotient", "-1 + tanh"],
+)
+def test_what_only_looks_like_them_is_not(region: Region) -> None:
+    assert text(region, rough=True).lines == text(region, rough=False).lines
+
+
+def _logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+
+
+_EXACT: dict[str, Callable[[float], float]] = {
+    "gelu_rough": lambda x: 0.5 * x * math.erfc(-x * _ROOT),
+    "sigmoid_rough": _logistic,
+    "one_plus_tanh_rough": lambda x: 2 * _logistic(2 * x),
+}
+
+
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 @pytest.mark.parametrize("dtype", [np.float16, np.float32], ids=lambda dtype: dtype.__name__)
-def test_gelu_rounds_like_the_exact_one(dtype: Callable[..., np.ndarray], tmp_path: Path) -> None:
+@pytest.mark.parametrize("function", _EXACT)
+def test_results_round_like_exact_ones(
+    function: str, dtype: Callable[..., np.ndarray], tmp_path: Path
+) -> None:
     """All numbers of f16, and f32 ones between, within 2^-15 of the value."""
-    source = tmp_path / "gelu.cpp"
+    source = tmp_path / "rough.cpp"
     source.write_text(
         '#include <cuda_runtime.h>\n#include "ait/scalar.hpp"\n'
-        'extern "C" void gelu(float* x, int n) '
-        "{ for (int i = 0; i < n; ++i) x[i] = ait::gelu_rough(x[i]); }"
+        f'extern "C" void each(float* x, int n) '
+        f"{{ for (int i = 0; i < n; ++i) x[i] = ait::{function}(x[i]); }}"
     )
     includes = [f"-I{path}" for path in (EMULATION, *HEADERS)]
-    library = tmp_path / "gelu.so"
+    library = tmp_path / "rough.so"
     command = ["g++", "-std=c++17", "-O1", "-shared", "-fPIC", *includes, str(source)]
     subprocess.run([*command, "-o", str(library)], check=True)
     every = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
     x = every[np.isfinite(every)]
     if dtype is np.float32:
         x = np.nextafter(x, np.float32(100))
-    exact = np.array([0.5 * v * math.erfc(-v * _ROOT) for v in x.astype(np.float64)])
+    value = _EXACT[function]
+    exact = np.array([value(v) for v in x.astype(np.float64)])
     found = _called(library, x)
     assert np.all(np.abs(found - exact) <= 2.0**-15 * np.abs(exact) + 2.0**-26)
-    special = _called(library, np.array([np.inf, -np.inf, np.nan], np.float32))
-    assert special[0] == np.inf and special[1] == 0 and np.isnan(special[2])
+    infinite = np.array([np.inf, -np.inf, np.nan], np.float32)
+    special = _called(library, infinite)
+    assert special[0] == value(math.inf) and special[1] == 0 and np.isnan(special[2])
 
 
 def _called(library: Path, x: np.ndarray) -> np.ndarray:
     values = np.ascontiguousarray(x, np.float32).copy()
-    ctypes.CDLL(str(library)).gelu(values.ctypes.data_as(ctypes.c_void_p), len(values))
+    ctypes.CDLL(str(library)).each(values.ctypes.data_as(ctypes.c_void_p), len(values))
     return values

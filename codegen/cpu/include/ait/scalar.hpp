@@ -279,6 +279,9 @@ AIT_INLINE float erf(float x) {
   const float far = copysign(1.0f - (scale * parts.tail + scale), x);
   return magnitude < 0.9f ? near : far;
 }
+/// For results of 16 bits.
+AIT_INLINE float sigmoid_rough(float x) { return sigmoid(x); }
+AIT_INLINE float one_plus_tanh_rough(float x) { return 2.0f * sigmoid(2.0f * x); }
 /// x Phi(x), the Gaussian error linear unit, for results of 16 bits.
 AIT_INLINE float gelu_rough(float x) { return x * 0.5f * (1.0f + erf(x * 0.70710678f)); }
 

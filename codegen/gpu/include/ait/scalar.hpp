@@ -188,6 +188,12 @@ AIT_INLINE float tanh(float x) {
 }
 /// 4 ulp; 0 where it is less than 2^-126.
 AIT_INLINE float sigmoid(float x) { return detail::quotient(1.0f, 1.0f + ::expf(-x)); }
+/// For results of 16 bits: as exact as exp_rough, and to 5 ulp around 0; 0 where less than 2^-126.
+AIT_INLINE float sigmoid_rough(float x) { return detail::quotient(1.0f, 1.0f + exp_rough(-x)); }
+/// 1 + tanh(x), the same.
+AIT_INLINE float one_plus_tanh_rough(float x) {
+  return detail::quotient(2.0f, 1.0f + detail::power_of_two(x * -2.88539008f));
+}
 AIT_INLINE float log(float x) { return ::logf(x); }
 AIT_INLINE float log2(float x) { return ::log2f(x); }
 AIT_INLINE float log1p(float x) { return ::log1pf(x); }
