@@ -722,6 +722,72 @@ def stages(m: int, n: int, k: int, config: str, results: int, reads_tile: bool =
     )
 
 
+_ACTIVATIONS = {
+    # %a of %z
+    "gelu": """%a0 = arith.mulf %z, %root : f32
+      %a1 = math.erf %a0 : f32
+      %a2 = arith.addf %a1, %one : f32
+      %a3 = arith.mulf %z, %a2 : f32
+      %a = arith.mulf %a3, %half : f32""",
+    "gelu_by_tanh": """%a0 = arith.mulf %z, %z : f32
+      %a1 = arith.mulf %a0, %z : f32
+      %a2 = arith.mulf %a1, %third : f32
+      %a3 = arith.addf %z, %a2 : f32
+      %a4 = arith.mulf %a3, %slope : f32
+      %a5 = math.tanh %a4 : f32
+      %a6 = arith.addf %a5, %one : f32
+      %a7 = arith.mulf %z, %half : f32
+      %a = arith.mulf %a7, %a6 : f32""",
+    "silu": """%a0 = arith.negf %z : f32
+      %a1 = math.exp %a0 : f32
+      %a2 = arith.addf %a1, %one : f32
+      %a3 = arith.divf %one, %a2 : f32
+      %a = arith.mulf %z, %a3 : f32""",
+    "tanh": "%a = math.tanh %z : f32",
+}
+_NUMBERS = "\n".join(
+    f"%{name} = arith.constant {value} : f32"
+    for name, value in {
+        "half": 0.5, "one": 1.0, "root": 0.70710678, "third": 0.044715, "slope": 0.79788456,
+    }.items()
+)  # fmt: skip
+
+
+def activated(
+    activation: str,
+    m: int,
+    n: int,
+    k: int,
+    config: str,
+    added: int = 1,
+    element: str = "f16",
+    gated: bool = False,
+) -> Case:
+    """activation(x @ w^T + b), or activation(x @ w^T + b) * (x @ v^T), with `added` matrices."""
+    x, w, b, o = (f"tensor<{shape}x{element}>" for shape in (f"{m}x{k}", f"{n}x{k}", n, f"{m}x{n}"))
+    factor = f"<offset 0, sizes [{k}, {n}], strides [1, {k}]> : {w}"
+    ups, matrices = ["v"] * gated, [f"t{i}" for i in range(added)]
+    texts = [f"%x : {x}", *(f"%{name} {factor}" for name in ("w", *ups))]
+    texts.append(f"%b <offset 0, sizes [{m}, {n}], strides [0, 1]> : {b}")
+    texts += [f"%{name} : {o}" for name in matrices]
+    arguments = ["acc", *(["up"] * gated), "bias", *(f"e{i}" for i in range(added))]
+    lines = [_NUMBERS, "%z = arith.addf %acc, %bias : f32", _ACTIVATIONS[activation]]
+    lines.append(f"%s0 = arith.mulf %a, {'%up' if gated else '%one'} : f32")
+    lines += [f"%s{i + 1} = arith.addf %s{i}, %e{i} : f32" for i in range(added)]
+    body = "\n".join(lines)
+    return Case(
+        f"{activation}{'_gate' * gated}_and_{added}",
+        {"x": x, "w": w} | dict.fromkeys(ups, w) | {"b": b} | dict.fromkeys((*matrices, "o"), o),
+        f"""kernel.{"dual_" * gated}gemm ins({", ".join(texts)}) outs(%o : {o})
+          {{groups = array<i64: 0, 1, 1, 1>}} epilogue {{
+          ^bb0({", ".join(f"%{name} : f32" for name in arguments)}):
+            {body}
+            kernel.yield %s{added} : f32
+          }}""",
+        config=config,
+    )
+
+
 def of_weights(case: Case) -> Case:
     """A linear whose weight and bias are known to be weights: they may be read early."""
     case.constants = ("w", "b")
@@ -749,6 +815,13 @@ ALL_READS = [
 ]
 
 WGMMA_GEMMS = [
+    *(
+        activated(name, 130, 264, 72, wgmma(128, 192, "pingpong", 2), added)
+        for name in _ACTIVATIONS
+        for added in (0, 1, 2)
+    ),
+    activated("silu", 264, 200, 72, wgmma(64, 192, "pingpong", 2), gated=True),
+    activated("gelu", 130, 264, 72, wgmma(128, 192, "pingpong", 2, "swapped")),
     *(
         stages(130, 264, 72, config, *kind)
         for kind in ((1, True), (2, False), (2, True), (3, False))

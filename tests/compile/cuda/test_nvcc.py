@@ -24,6 +24,7 @@ from tests.compile.cuda.cases import (
     ELEMENTWISE,
     HOPPER_GEMMS,
     OWN_GEMMS,
+    activated,
     floats8,
     in_tf32,
     integers,
@@ -112,6 +113,24 @@ _DEFAULTS = [
         for tile in ((128, 256, "cooperative"), (128, 128, "pingpong"), (64, 256, "pingpong"))
         for results, reads_tile in ((1, True), (2, False), (2, True), (3, False))
     ),
+    # Activations in the tiles with most sums, with matrices that are added
+    *(
+        activated(name, 4096, 4096, 4096, wgmma(128, 192, "pingpong", 4), added)
+        for name in ("gelu", "gelu_by_tanh", "silu", "tanh")
+        for added in (0, 1, 2)
+    ),
+    *(
+        activated("gelu_by_tanh", 4096, 4096, 4096, wgmma(*tile, 3))
+        for tile in ((128, 128, "pingpong"), (256, 128, "cooperative"), (128, 256, "cooperative"))
+    ),
+    activated("gelu_by_tanh", 4096, 4096, 4096, wgmma(128, 128, "pingpong", 6), 0),
+    activated("silu", 4096, 4096, 4096, wgmma(128, 192, "pingpong", 4), element="bf16"),
+    *(
+        activated("gelu", 4096, 4096, 4096, wgmma(*tile, 3), gated=True)
+        for tile in ((64, 192, "pingpong"), (128, 96, "pingpong"), (256, 96, "cooperative"))
+    ),
+    # Where the matrix is read across
+    activated("gelu", 128, 4096, 4096, wgmma(128, 192, "pingpong", 4, "swapped")),
     conv("conv_224", Conv(64, 224, 224, 3, 64, (7, 7), (2, 2), (3, 3, 3, 3))),
     *(
         attention(f"attention_{depth}", Heads(4, 16, 1024, 1024, depth), causal=depth == 128)

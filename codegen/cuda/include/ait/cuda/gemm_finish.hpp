@@ -73,8 +73,8 @@ struct FragmentFinish {
 
   /// A slot: sixteen rows of `kChunk` columns, in 16-byte pieces of lines along memory.
   /// Wide ones need registers, which many sums leave none of.
-  static constexpr bool kIsWide =
-      kTileN % 64 == 0 && kBlocks * Kernel::kFactors * Kernel::kSumColumns <= 256;
+  static constexpr int kSumRegisters = kBlocks * Kernel::kFactors * Kernel::kSumColumns / 2;
+  static constexpr bool kIsWide = kTileN % 64 == 0 && kSumRegisters <= 128;
   static constexpr int kChunk = kIsWide ? 64 : kTileN % 32 == 0 ? 32 : 16;
   static constexpr int kChunks = kTileN / kChunk;
   static constexpr int kPieces = kAcross ? 2 : kChunk / 8;
@@ -94,11 +94,15 @@ struct FragmentFinish {
 
   static constexpr int kSixteens = kChunk / 16;
   /// Whether there are registers for results on their way to memory while the next ones are computed, and
-  /// for what the region reads for the next ones.
+  /// for what the region reads for the next ones, unless slots are wide: this saves time while another
+  /// warpgroup multiplies.
+  static constexpr bool kHasMostSums = kSumRegisters > 160;
   static constexpr bool kStoresLater =
-      Kernel::kConsumers < 3 && Kernel::kResults + Kernel::kTiles < 3;
-  static constexpr bool kReadsAhead =
-      kStoresLater && Kernel::kResults + Kernel::kTiles == 1 && Kernel::kLineBytes <= 4;
+      Kernel::kConsumers < 3 && Kernel::kResults + Kernel::kTiles < 3 &&
+      !(kHasMostSums && kAcross && Kernel::kTiles > 0);
+  static constexpr bool kReadsAhead = kStoresLater && Kernel::kPingpong && !kIsWide &&
+                                      Kernel::kResults + Kernel::kTiles == 1 &&
+                                      Kernel::kLineBytes <= (kHasMostSums ? 2 : 4);
   /// What a thread reads of lines for a slot: for its two columns of each eight.
   struct SlotLines {
     typename Kernel::LineReads of[kChunk / 8];
@@ -150,8 +154,11 @@ struct FragmentFinish {
   /// Starts to bring what the region reads for each column of a tile.
   static __device__ __forceinline__ void hold_lines(const Arguments& arguments, Shared& shared,
                                                     Index batch, Index column) {
-    const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
     if constexpr (Kernel::kLineBytes > 0) {
+      // Where a thread's part goes is not worth a register in all of a tile.
+      std::uint32_t thread = threadIdx.x;
+      pin(thread);
+      const int warp = thread / 32 % 4, lane = thread % 32;
       for (int at = lane * 8; at < kTileN; at += 256) {
         if (column + at < Kernel::columns(arguments)) {
           Kernel::hold_line(arguments, batch, column + at, shared.warps[warp].lines, at);
@@ -200,7 +207,7 @@ struct FragmentFinish {
   ///
   /// What is read from shared memory is asked for long before it is used, for the tensor cores keep that
   /// busy: what the region reads for a slot, before the slot before it is computed; results on their
-  /// way to memory, while the next ones are.
+  /// way to memory, while the first of the next ones are.
   static __device__ __forceinline__ void finish_slots(const Arguments& arguments,
                                                       const typename Part::Sums& sums,
                                                       Shared& shared, const Early& early,
@@ -225,24 +232,20 @@ struct FragmentFinish {
       const SlotLines lines = next;
       if (kReadsAhead && slot + 1 < kSlots) next = read_lines(mine, slot + 1);
       const int block = slot / kChunks, at = slot % kChunks * kChunk;
-      std::uint32_t results[kSixteens][Kernel::kResults][4];
 #pragma unroll
       for (int i = 0; i < kSixteens; ++i) {
+        std::uint32_t results[Kernel::kResults][4];
         const auto line_of = [&](int right) {
           return kReadsAhead ? lines.of[i * 2 + right] : read_line(mine, at + i * 16 + right * 8);
         };
         compute_pairs(arguments, sums.value[block], at + i * 16, mine, slot % kRing, i, line_of,
                       early.rows[block], batch, row_of(slot),
-                      static_cast<Index>(column + at + i * 16), results[i]);
-        if constexpr (!kStoresLater) put_results(mine, i, results[i]);
-      }
-      if constexpr (kStoresLater) {
-        if (slot > 0) {
+                      static_cast<Index>(column + at + i * 16), results);
+        if (kStoresLater && i == 0 && slot > 0) {
           store_pieces(arguments, pieces, batch, row_of(slot - 1), column_of(slot - 1));
           __syncwarp();
         }
-#pragma unroll
-        for (int i = 0; i < kSixteens; ++i) put_results(mine, i, results[i]);
+        put_results(mine, i, results);
       }
       __syncwarp();
       pieces = take_pieces(mine);
