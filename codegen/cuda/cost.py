@@ -557,8 +557,10 @@ def hopper_conv_seconds(
     finishes = 0.6 * waves + 0.9 if config.is_pingpong else waves
     seconds = waves * main + finishes * finish + _CONV_RAMP_SECONDS
     if config.split > 1:
-        # The blocks meet twice, and each reads from all others.
-        seconds += _CLUSTER_SECONDS + m * n * 4 / _REMOTE_BYTES_PER_CLOCK / clock
+        # The blocks meet twice, and each reads from all others. They have one tile: the next wave
+        # of blocks begins with empty stages.
+        exchange = _CLUSTER_SECONDS + m * n * 4 / _REMOTE_BYTES_PER_CLOCK / clock
+        seconds += waves * exchange + (waves - 1) * _CONV_RAMP_SECONDS
     return max(seconds, moved_seconds) + _EXPOSED_PART * min(seconds, moved_seconds)
 
 
