@@ -35,8 +35,9 @@ class AlternateDirectionsPass(ModulePass):
     After:  `kernel.gemm ins(%x ...) outs(%h ...)`, `kernel.rowwise ins(%h ...) outs(%y ...)
             {backwards}`
 
-    Runs at the end, on buffers, when the order of kernels is settled. Only kinds of kernels for
-    which the target says that they can (`goes_backwards`) take part; others go forwards.
+    Runs at the end, on buffers, when the order of kernels is settled. Only kernels of
+    which the target says that they can, as configured (`goes_backwards`), take part; others go
+    forwards.
     """
 
     name = NAME
@@ -66,8 +67,7 @@ def _alternate(function: FuncOp, target: TargetInfo) -> None:
 def _goes_backwards(
     op: KernelOp, writers: dict[SSAValue, tuple[int, bool]], target: TargetInfo
 ) -> bool:
-    row = target.capabilities.of(op)
-    if row is None or not row.goes_backwards:
+    if not target.goes_backwards(op):
         return False
     least = _CACHE_PART * target.description.cache_bytes
     large = [

@@ -133,8 +133,6 @@ class KernelCapability:
     rows: RowTile | None = None
     """The rows that a unit holds, of kernels that need whole ones: gemm_rowwise, and
     back_to_back_gemm its middle and its result."""
-    goes_backwards: bool = False
-    """Whether kernels can begin with the last rows, for what was written last is in the cache."""
     alone: float | None = None
     """Of reductions: how many times its share of the memory's bandwidth a unit reaches while the
     others idle; None if it is not worth knowing."""
@@ -219,6 +217,11 @@ class TargetInfo(Protocol):
         dims. None if there is none, or no such model."""
         ...
 
+    def goes_backwards(self, op: KernelOp) -> bool:
+        """Whether the kernel that `op` has a configuration for can begin with its last rows, for
+        what was written last is in the cache."""
+        ...
+
     @property
     def has_models(self) -> bool:
         """Whether there are models of kernels that tell their times; else passes have but those of
@@ -235,10 +238,15 @@ class TargetInfo(Protocol):
         ...
 
 
-class NoSharedLaunches:
-    """The part of a target none of whose kernels share a launch, and whose times no model tells."""
+class PlainKernels:
+    """The part of a target none of whose kernels share a launch or have directions, and whose times
+    no model tells."""
 
     has_models = False
+
+    def goes_backwards(self, op: KernelOp) -> bool:
+        """None can."""
+        return False
 
     def launch_share(self, op: KernelOp) -> object | None:
         """There is nothing to share."""
@@ -294,6 +302,10 @@ class AnyTarget:
     )
 
     has_models = False
+
+    def goes_backwards(self, op: KernelOp) -> bool:
+        """There is no cache that would make it worth it."""
+        return False
 
     def refusal(self, op: KernelOp) -> str | None:
         """Nothing is refused."""

@@ -57,7 +57,7 @@ from ait.passes.target import (
     Capabilities,
     DeviceDescription,
     KernelCapability,
-    NoSharedLaunches,
+    PlainKernels,
     RowTile,
 )
 from ait.runtime.sources import Device
@@ -112,7 +112,7 @@ _FLOAT_KINDS = frozenset(
 )
 
 
-class CpuTarget(NoSharedLaunches):
+class CpuTarget(PlainKernels):
     """The host's processor. `level` None is the newest of the machine that builds."""
 
     device: Device = "cpu"

@@ -18,10 +18,11 @@ from ait.codegen.cuda.configs import HopperAttentionAttr, HopperAttentionConfig
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.cuda.limits import check_groups
 from ait.codegen.gpu.attention import AttentionProblem
-from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, TurningFamily
 from ait.codegen.gpu.lanes import Lanes, aligned_to, fits, read_by, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
+from ait.dialects.kernel import AttentionOp, KernelOp
 from ait.dialects.symbolic import known_divisor, lower_bound
 from ait.passes.target import DeviceDescription
 
@@ -46,11 +47,15 @@ class Factor:
     """1 where heads, and batches, have elements of their own; 0 where all share one's."""
 
 
-class HopperAttention:
+class HopperAttention(TurningFamily):
     """The kernel family; see family.py."""
 
     template = "attention_hopper.cu.j2"
     config_type = HopperAttentionAttr
+
+    def goes_backwards(self, op: KernelOp) -> bool:
+        """Causal places have an order of their own: the longest come first."""
+        return cast(AttentionOp, op).causal is None
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         problem = _problem(view)

@@ -20,7 +20,7 @@ from ait.codegen.cuda.gemm_hopper import (
     ordered_columns,
 )
 from ait.codegen.gpu.cost import GemmShape
-from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, TurningFamily, fitting
 from ait.codegen.gpu.lanes import fits, read_by, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
@@ -38,7 +38,7 @@ ROWS = RowTile(width=_WIDEST_MIDDLE, tiles=[(128, None), (64, None)], in_parts=T
 """The rows of a block; the kernels that have the middle in parts are in back_to_back_parts.py."""
 
 
-class BackToBackHopper:
+class BackToBackHopper(TurningFamily):
     """The kernel family; see family.py."""
 
     template = "back_to_back.cu.j2"

@@ -15,7 +15,7 @@ from ait.codegen.cuda.cost import back_to_back_parts_seconds, region_operations
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.cuda.gemm_finish import Fragments, fragments_along_columns
 from ait.codegen.cuda.gemm_hopper import check_factors
-from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, TurningFamily, fitting
 from ait.codegen.gpu.lanes import read_by, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.symbolic import lower_bound, upper_bound
@@ -99,7 +99,7 @@ class Sizes:
         return middle.held_bytes_of(m, self.slots * _STEP, _STEP) + end.held_bytes_of(m, n)
 
 
-class BackToBackParts:
+class BackToBackParts(TurningFamily):
     """The kernel family; see family.py."""
 
     template = "back_to_back_parts.cu.j2"

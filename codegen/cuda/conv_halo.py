@@ -19,7 +19,7 @@ from ait.codegen.cuda.cost import halo_conv_seconds
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.conv import ConvProblem
 from ait.codegen.gpu.cost import stream_seconds
-from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, TurningFamily
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.symbolic import upper_bound
 from ait.passes.target import DeviceDescription
@@ -33,7 +33,7 @@ _BOX = 256
 _CONFIGS = [HaloConvConfig(rows, stages) for rows in (1, 2, 4, 8) for stages in (2, 3)]
 
 
-class HaloConv:
+class HaloConv(TurningFamily):
     """The kernel family; see family.py."""
 
     template = "conv_halo.cu.j2"

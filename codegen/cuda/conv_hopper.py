@@ -18,7 +18,7 @@ from ait.codegen.cuda.cost import hopper_conv_seconds
 from ait.codegen.cuda.limits import check_extent
 from ait.codegen.gpu.conv import ConvProblem
 from ait.codegen.gpu.cost import stream_seconds
-from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, TurningFamily
 from ait.codegen.gpu.lanes import aligned_to, read_by, shared_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
@@ -35,7 +35,7 @@ _FARTHEST_TAP = 255
 _LONGEST_STEP = 8
 
 
-class HopperConv:
+class HopperConv(TurningFamily):
     """The kernel family; see family.py."""
 
     template = "conv_hopper.cu.j2"

@@ -91,8 +91,6 @@ _GROUPS: Mapping[str, Mapping[type[KernelOp], GroupCapability]] = {
 }
 """What shares a launch with others of its kind, by architecture. A copy is a pointwise kernel."""
 
-_HOPPER = frozenset({"sm_90a"})
-
 
 def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
     """`products`: how those of f32 are made on tensor cores; None: they are not."""
@@ -103,28 +101,24 @@ def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
             {"sm_90a": [GemmHopper(products), GemmSm90()]},
             {"sm_90a": _TMA},
             {"sm_90a": NARROW_FACTORS},
-            backwards=_HOPPER,
         ),
         DualGemmOp: OpRow(
             _GEMM,
             [],
             {"sm_90a": [GemmHopper(products), _GEMV]},
             {"sm_90a": _TMA},
-            backwards=_HOPPER,
         ),
         GemmRowwiseOp: OpRow(
             replace(_GEMM, rows=ROWS),
             [],
             {"sm_90a": [GemmRowwiseHopper()]},
             {"sm_90a": _TMA},
-            backwards=_HOPPER,
         ),
         BackToBackGemmOp: OpRow(
             replace(_GEMM, rows=BACK_TO_BACK_ROWS),
             [],
             {"sm_90a": [BackToBackHopper(), BackToBackParts()]},
             {"sm_90a": _TMA},
-            backwards=_HOPPER,
         ),
         ConvOp: OpRow(
             _CONV,
@@ -136,7 +130,6 @@ def _rows(products: Products | None) -> Mapping[type[KernelOp], OpRow]:
             _ATTENTION,
             [TensorAttention(products), QueryAttention(), OwnAttention()],
             {"sm_90a": [HopperAttention()]},
-            backwards=_HOPPER,
         ),
         **SHARED,
         RowwiseOp: replace(

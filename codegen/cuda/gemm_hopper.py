@@ -34,6 +34,7 @@ from ait.codegen.gpu.family import (
     GroupCode,
     Refusal,
     TemplateValues,
+    TurningFamily,
     fitting,
 )
 from ait.codegen.gpu.lanes import read_by, shared_values
@@ -127,7 +128,7 @@ class Product:
     bs: tuple[FactorMap, ...]
 
 
-class GemmHopper:
+class GemmHopper(TurningFamily):
     """The kernel family; see family.py. `products`: how those of f32 are made; the family takes
     TF32 alone."""
 

@@ -14,7 +14,7 @@ from ait.codegen.cuda.cost import CLUSTERS, region_operations, wgmma_rows_second
 from ait.codegen.cuda.gemm_finish import Packs
 from ait.codegen.cuda.gemm_hopper import check_factors, ordered_columns, product_of
 from ait.codegen.gpu.cost import GemmShape
-from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, TurningFamily, fitting
 from ait.codegen.gpu.lanes import Lanes, Lines, Reach, fits, read_by, shared_values
 from ait.codegen.gpu.rows import row_kind
 from ait.codegen.kernel_view import KernelView
@@ -117,7 +117,7 @@ class RowLanes(Packs):
         return f"reinterpret_cast<{const}{operand.type}*>(columns + {offset})"
 
 
-class GemmRowwiseHopper:
+class GemmRowwiseHopper(TurningFamily):
     """The kernel family; see family.py."""
 
     template = "gemm_rowwise.cu.j2"

@@ -20,7 +20,7 @@ from ait.codegen.cuda.configs import InterleavedRowsAttr, InterleavedRowsConfig
 from ait.codegen.cuda.copy_pack import copies
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.cost import stream_seconds
-from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, fitting
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, TurningFamily, fitting
 from ait.codegen.gpu.lanes import PACK_BYTES, WIDTHS, Lanes, Reach, read_by, shared_values
 from ait.codegen.gpu.rows import row_kind
 from ait.codegen.kernel_view import KernelView
@@ -188,7 +188,7 @@ class InterleavedProblem:
             raise Refusal("the packs that are kept do not fit shared memory")
 
 
-class InterleavedRows:
+class InterleavedRows(TurningFamily):
     """The kernel family; see family.py."""
 
     template = "interleaved_rows.cu.j2"

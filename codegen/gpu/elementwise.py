@@ -9,7 +9,7 @@ from xdsl.ir import Attribute
 
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.dialect import ElementwiseAttr, ElementwiseConfig
-from ait.codegen.gpu.family import Candidate, Frame, GroupCode, TemplateValues
+from ait.codegen.gpu.family import Candidate, Frame, GroupCode, TemplateValues, TurningFamily
 from ait.codegen.gpu.steps import Walk, step_values
 from ait.codegen.gpu.transpose import lies_across
 from ait.codegen.kernel_view import KernelView
@@ -29,7 +29,7 @@ _UNDER_WAY = 16
 times as long, with more nothing is gained (H100)."""
 
 
-class Elementwise:
+class Elementwise(TurningFamily):
     """The kernel family; see family.py."""
 
     template = "elementwise.j2"

@@ -42,8 +42,6 @@ class OpRow:
     """What the families of a single architecture ask of accesses, to be fast."""
     narrow: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     """The types of 8 bits that a single architecture multiplies."""
-    backwards: frozenset[str] = frozenset()
-    """Architectures whose first families can begin with the last rows."""
 
     def families(self, architecture: str) -> Sequence[KernelFamily]:
         """Those that an architecture has."""
@@ -55,7 +53,6 @@ class OpRow:
             self.capability,
             aligned=self.aligned.get(architecture, self.capability.aligned),
             narrow_factors=self.narrow.get(architecture, frozenset()),
-            goes_backwards=self.capability.goes_backwards or architecture in self.backwards,
         )
 
 
@@ -64,8 +61,8 @@ _ELEMENTWISE = (Elementwise(), Transpose(), ShiftedTranspose())
 SHARED: Mapping[type[KernelOp], OpRow] = {
     PointwiseOp: OpRow(KernelCapability(), _ELEMENTWISE),
     CopyOp: OpRow(KernelCapability(max_ins=1, max_outs=1), _ELEMENTWISE),
-    RowwiseOp: OpRow(KernelCapability(goes_backwards=True), [Rowwise()]),
-    ReduceOp: OpRow(KernelCapability(alone=ALONE, goes_backwards=True), [Reduce()]),
+    RowwiseOp: OpRow(KernelCapability(), [Rowwise()]),
+    ReduceOp: OpRow(KernelCapability(alone=ALONE), [Reduce()]),
     GatherOp: OpRow(KernelCapability(), [Gather()]),
     PoolOp: OpRow(KernelCapability(), [Pool()]),
     ResizeOp: OpRow(KernelCapability(), [Resize()]),

@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 from xdsl.ir import Attribute
 
 from ait.codegen.kernel_view import KernelView
+from ait.dialects.kernel import KernelOp
 from ait.passes.target import DeviceDescription, SharedLaunch
 
 TemplateValues: TypeAlias = Mapping[str, object]
@@ -71,6 +72,16 @@ class KernelFamily(Protocol):
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
         """What the template is rendered with. Raises Refusal if the config does not fit the op."""
         ...
+
+
+class TurningFamily:
+    """A part of families whose kernels can begin with their last rows, and end with the first
+    (`Launch::backwards`): what was written last is in the cache. They go through `gpu::in_order`;
+    others ignore the direction of a launch."""
+
+    def goes_backwards(self, op: KernelOp) -> bool:
+        """Whether the family's kernel of an op can: all can, if a family does not say more."""
+        return True
 
 
 @dataclass(frozen=True)

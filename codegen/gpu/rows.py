@@ -17,7 +17,7 @@ from xdsl.ir import Attribute
 from ait.codegen.axes import Axis, Group
 from ait.codegen.gpu.cost import ALONE, stream_seconds
 from ait.codegen.gpu.dialect import Along, RowsAttr, RowsConfig
-from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, TurningFamily
 from ait.codegen.gpu.lanes import (
     PACK_BYTES,
     WIDTHS,
@@ -340,7 +340,7 @@ def power_of_two(number: int) -> int:
     return 1 << max(0, number - 1).bit_length()
 
 
-class _RowKernel:
+class _RowKernel(TurningFamily):
     """What the families have in common; see family.py."""
 
     config_type: type[Attribute] = RowsAttr

@@ -19,6 +19,7 @@ from ait.codegen.gpu.family import (
     Refusal,
     SharingFamily,
     TemplateValues,
+    TurningFamily,
 )
 from ait.codegen.gpu.group import group_values
 from ait.codegen.gpu.ranker import AnalyticRanker, Ranker
@@ -195,6 +196,11 @@ class GpuTarget:
         ranked = self.ranked(op)
         return ranked[0].seconds if ranked else None
 
+    def goes_backwards(self, op: KernelOp) -> bool:
+        """Whether the kernel of `op`'s config can begin with its last rows."""
+        family = self._family_of(op, op.config)
+        return isinstance(family, TurningFamily) and family.goes_backwards(op)
+
     def launch_share(self, op: KernelOp) -> object | None:
         """What `shared_launch` needs to know of `op`; None if it shares no launch."""
         try:
@@ -262,13 +268,16 @@ class GpuTarget:
         template, values = self._code(view)
         return template.render(values, view=view, **more)
 
+    def _family_of(self, op: KernelOp, config: Attribute | None) -> KernelFamily | None:
+        """The family whose config an op has, if it is one of the target."""
+        families = self._families.get(type(op), ())
+        return next((f for f in families if type(config) is f.config_type), None)
+
     def _family(self, view: KernelView) -> KernelFamily:
         """The family of an op's config. Raises CompileError if there is none."""
-        op, config = view.op, view.config
-        families = self._families.get(type(op), ())
-        family = next((f for f in families if type(config) is f.config_type), None)
-        if config is None or family is None:
-            raise CompileError(f"{op.name} has no config of {self.name}, but {config}")
+        family = self._family_of(view.op, view.config)
+        if family is None:
+            raise CompileError(f"{view.op.name} has no config of {self.name}, but {view.config}")
         return family
 
     def _code(self, view: KernelView) -> tuple[Template, TemplateValues]:

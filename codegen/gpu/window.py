@@ -13,7 +13,7 @@ from xdsl.ir import Attribute
 from ait.codegen.axes import Axis
 from ait.codegen.gpu.cost import ALONE, stream_seconds
 from ait.codegen.gpu.dialect import ElementwiseAttr, PoolAttr, PoolConfig
-from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues
+from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, TurningFamily
 from ait.codegen.gpu.lanes import PACK_BYTES, WIDTHS, aligned_to
 from ait.codegen.gpu.rows import power_of_two
 from ait.codegen.gpu.steps import FIRST, Walk, step_values, vector_of
@@ -90,7 +90,7 @@ def _values(
     }
 
 
-class Pool:
+class Pool(TurningFamily):
     """The kernel family; see family.py."""
 
     template = "pool.j2"
@@ -129,7 +129,7 @@ class Pool:
         }
 
 
-class Resize:
+class Resize(TurningFamily):
     """The kernel family; see family.py."""
 
     template = "resize.j2"

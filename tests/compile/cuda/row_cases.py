@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 from tests.compile.cuda.kernels import Case
 
@@ -333,6 +334,32 @@ OVERLAPPING_IMAGES = rowwise(
     maps=(_map(0, [2, 2, 32, 8], [512, 8, 16, 1]), _map(0, [2, 2, 32, 8], [16, 8, 16, 1])),
     config=_INTERLEAVED.format(2, 8, 16, 2, 1),
 )  # fmt: skip
+
+
+def half_over(name: str, sizes: Sequence[int], config: str, text: str) -> Case:
+    """What an op copies: three parts, each stored half over the one before it."""
+    x, half = f"tensor<3x{'x'.join(map(str, sizes))}xf16>", prod(sizes) // 2
+    out, strides = f"tensor<{half * 4}xf16>", [prod(sizes[i + 1 :]) for i in range(len(sizes))]
+    place = _map(0, [3, *sizes], [half, *strides])
+    return Case(
+        f"{name}_half_over",
+        {"x": x, "o": out},
+        f"kernel.{name} ins(%x : {x}) outs(%o {place} : {out}) {text} {FLOAT}",
+        config=config,
+    )
+
+
+HALF_OVER = [
+    half_over("pointwise", (1024,), "#plain.elementwise<vector = 4>", "body"),
+    half_over("pointwise", (4096,), "#plain.elementwise<vector = 4, steps = 2>", "body"),
+    half_over("resize", (8, 16, 8), "#plain.elementwise<vector = 2>",
+              "{mode = #kernel.resize_mode nearest, coordinates = #kernel.coordinates half_pixel}"
+              " epilogue"),
+    half_over("pool", (8, 16, 8), "#plain.pool<vector = 8, outputs = [1, 1], team = 1, teams = 64>",
+              "{kind = #kernel.pool_kind max, kernel = array<i64: 1, 1>,"
+              " strides = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>,"
+              " dilations = array<i64: 1, 1>} epilogue"),
+]  # fmt: skip
 
 
 def reduce(

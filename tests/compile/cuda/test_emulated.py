@@ -21,7 +21,13 @@ from tests.compile.cuda.cases import (
 )
 from tests.compile.cuda.conv_cases import CONV_POOLS, OWN_CONVS, STEM_CONVS, TENSOR_CONVS
 from tests.compile.cuda.kernels import Case, assert_close, call, emulated, on_host
-from tests.compile.cuda.row_cases import DIRECTIONS, OUT_OF_RANGE, OVERLAPPING_IMAGES, ROWS
+from tests.compile.cuda.row_cases import (
+    DIRECTIONS,
+    HALF_OVER,
+    OUT_OF_RANGE,
+    OVERLAPPING_IMAGES,
+    ROWS,
+)
 from tests.compile.cuda.whole_row_cases import BACK_TO_BACK, PARTS, WHOLE_ROWS
 
 pytestmark = pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
@@ -85,6 +91,21 @@ def test_what_goes_backwards_begins_with_the_last_row(case: Case, tmp_path: Path
         call(library, alone, case.extents())
         assert left["o"].tobytes() == alone["o"].tobytes()
     assert first["o"].tobytes() != last["o"].tobytes()
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("case", HALF_OVER, ids=lambda case: case.name)
+def test_parts_are_stored_in_the_order_of_the_direction(
+    case: Case, backwards: bool, tmp_path: Path
+) -> None:
+    operands = case.inputs()
+    call(on_host(case, tmp_path), operands, case.extents(), backwards)
+    parts = list(enumerate(operands["x"].reshape(3, -1)))
+    expected = np.zeros_like(operands["o"])
+    for number, part in reversed(parts) if backwards else parts:
+        begin = number * part.size // 2
+        expected[begin : begin + part.size] = part
+    assert operands["o"].tobytes() == expected.tobytes()
 
 
 def test_interleaved_rows_begin_with_the_last_image(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ait.passes.target import (
     Capabilities,
     DeviceDescription,
     KernelCapability,
-    NoSharedLaunches,
+    PlainKernels,
 )
 from ait.runtime.sources import Device
 
@@ -81,7 +81,7 @@ BODIES = {CopyOp: copy_body, PointwiseOp: pointwise_body, GemmOp: gemm_body}
 
 
 @dataclass(frozen=True)
-class NaiveTarget(NoSharedLaunches):
+class NaiveTarget(PlainKernels):
     """Plain C++ for the host."""
 
     name: str = "naive"

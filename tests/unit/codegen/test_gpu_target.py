@@ -1,9 +1,9 @@
-"""What a GPU target remembers of its families' answers."""
+"""What a GPU target remembers of its families' answers, and what it says of configs."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +16,10 @@ from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.passes.pipelines import run_pipeline
+from tests.compile.cuda.attention_cases import Heads, attention
+from tests.compile.cuda.cases import linear
+from tests.compile.cuda.conv_cases import Conv, conv
+from tests.compile.cuda.kernels import Case
 
 
 def kernels() -> list[KernelOp]:
@@ -70,3 +74,48 @@ def test_reasons_of_a_refusal_are_remembered_too(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(target, "_families", {type(op): families})
     assert target.refusal(op) == target.refusal(op) == "odd; wide"  # each reason once
     assert not target.candidates(op)
+
+
+_HEADS, _IMAGES = Heads(2, 4, 256, 256, 64), Conv(2, 16, 16, 64, 64)
+
+# By config, whether the kernel of one op goes backwards
+DIRECTIONS: dict[str, Mapping[str, bool]] = {
+    "gemm": {"WgmmaAttr": True, "GemmAttr": False, "MmaAttr": False, "OwnGemmAttr": False},
+    "conv": {"HopperConvAttr": True, "HaloConvAttr": True, "ConvAttr": False},
+    "attention": {"HopperAttentionAttr": True, "AttentionAttr": False},
+    "causal": {"HopperAttentionAttr": False, "AttentionAttr": False},
+    "pointwise": {"ElementwiseAttr": True},
+    "across": {"TransposeAttr": False},
+}
+
+
+def _case(kind: str, config: str) -> Case:
+    match kind:
+        case "gemm":
+            return linear(512, 256, 128, config=config)
+        case "conv":
+            return conv(kind, _IMAGES, config=config)
+        case "pointwise" | "across":
+            strides = [1, 256] if kind == "across" else [256, 1]
+            place = f"<offset 0, sizes [256, 256], strides {strides}>"
+            square, body = "tensor<256x256xf16>", "{^bb0(%p : f32): kernel.yield %p : f32}"
+            return Case(
+                kind,
+                {"x": square, "o": square},
+                f"kernel.pointwise ins(%x {place} : {square}) outs(%o : {square}) body {body}",
+                config=config,
+            )
+        case _:
+            return attention(kind, _HEADS, config=config, causal=kind == "causal")
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"), [(kind, config) for kind in DIRECTIONS for config in DIRECTIONS[kind]]
+)
+def test_the_config_says_whether_a_kernel_goes_backwards(kind: str, config: str) -> None:
+    op = _case(kind, config).kernel()
+    assert type(op.config).__name__ == config
+    target = make_target("cuda:sm_90a")
+    assert target.goes_backwards(op) == DIRECTIONS[kind][config]
+    op.config = None
+    assert not target.goes_backwards(op)

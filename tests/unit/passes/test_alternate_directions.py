@@ -28,14 +28,11 @@ class Turning(AnyTarget):
 
     def __init__(self, *fixed: type[KernelOp]):
         self.description = replace(AnyTarget.description, cache_bytes=1 << 20)
-        self.capabilities = replace(
-            AnyTarget.capabilities,
-            kernels={
-                kind: replace(row, goes_backwards=kind not in fixed)
-                for kind, row in AnyTarget.capabilities.kernels.items()
-            },
-            groups={},
-        )
+        self.capabilities = replace(AnyTarget.capabilities, groups={})
+        self._fixed = fixed
+
+    def goes_backwards(self, op: KernelOp) -> bool:
+        return not isinstance(op, self._fixed)
 
 
 class Chain(nn.Module):

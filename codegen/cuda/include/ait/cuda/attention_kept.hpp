@@ -125,7 +125,8 @@ __global__ void __launch_bounds__(HopperAttention<Kernel>::kThreads, Kernel::kBl
   const int steps = static_cast<int>((arguments.columns + Tiles::kColumns - 1) / Tiles::kColumns);
   // Calls `use(place, tiles)` for each of the block's runs.
   const auto each_run = [&](const auto& use) {
-    for (unsigned run = blockIdx.x; run < runs.all; run += gridDim.x) {
+    for (unsigned number = blockIdx.x; number < runs.all; number += gridDim.x) {
+      const unsigned run = gpu::in_order(number, runs.all, arguments.backwards);
       const unsigned head = run / runs.of_head;
       const int first = static_cast<int>(run % runs.of_head) * runs.tiles;
       gpu::AttentionPlace<Index> place;

@@ -74,6 +74,28 @@ struct HaloPixels {
   }
 };
 
+/// The tiles of all images in the order of their numbers, or the other way round.
+template <class Kernel>
+struct HaloTiles {
+  int rows, tiles_p, tiles;
+  bool backwards;
+
+  struct Tile {
+    int image, row;
+  };
+
+  explicit __device__ __forceinline__ HaloTiles(const typename Kernel::Arguments& arguments)
+      : rows(static_cast<int>(arguments.rows)),
+        tiles_p((rows + Kernel::kTileRows - 1) / Kernel::kTileRows),
+        tiles(tiles_p * static_cast<int>(arguments.images)),
+        backwards(arguments.backwards) {}
+
+  __device__ __forceinline__ Tile at(int number) const {
+    const int tile = gpu::in_order(number, tiles, backwards);
+    return {tile / tiles_p, tile % tiles_p * Kernel::kTileRows};
+  }
+};
+
 /// `Kernel` is generated. It has the types `Element`, `Index`, `Arguments` (with the numbers of images
 /// and of rows of the result) and `Extras`, the constants used here, and `read` and `finish` as in
 /// conv_hopper.hpp.
@@ -84,8 +106,7 @@ __global__ void __launch_bounds__(HaloConv<Kernel>::kThreads, 1)
   using Conv = HaloConv<Kernel>;
   using Index = typename Kernel::Index;
   constexpr int kTurnBarrier = 1;
-  const int tiles_p = static_cast<int>((arguments.rows + Kernel::kTileRows - 1) / Kernel::kTileRows);
-  const int tiles = tiles_p * static_cast<int>(arguments.images);
+  const HaloTiles<Kernel> order(arguments);
   const int warpgroup = static_cast<int>(threadIdx.x) / 128 - 1;
   if (threadIdx.x == 0) {
     prefetch_map(&image);
@@ -111,11 +132,12 @@ __global__ void __launch_bounds__(HaloConv<Kernel>::kThreads, 1)
       if constexpr (Kernel::kConstantWeights) gpu::wait_for_inputs();
       gpu::let_next_start();
       Ring<Conv::kStages> ring;
-      for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+      for (int number = blockIdx.x; number < order.tiles; number += gridDim.x) {
+        const auto tile = order.at(number);
         wait_barrier(Conv::empty(ring.stage), ring.parity ^ 1);
         arrive_expecting(Conv::full(ring.stage), Conv::kLoadedBytes);
         load_tile(Conv::stage(ring.stage), &image, Conv::full(ring.stage), 0, -Kernel::kLeft,
-                  tile % tiles_p * Kernel::kTileRows - Kernel::kTop, tile / tiles_p);
+                  tile.row - Kernel::kTop, tile.image);
         ring.next();
       }
     }
@@ -129,7 +151,8 @@ __global__ void __launch_bounds__(HaloConv<Kernel>::kThreads, 1)
   float sums[Conv::kBlocks][Conv::kN / 2];
   if (warpgroup == 1) arrive_threads(kTurnBarrier, 256);
   Ring<Conv::kStages> ring;
-  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+  for (int number = blockIdx.x; number < order.tiles; number += gridDim.x) {
+    const auto tile = order.at(number);
     wait_barrier(Conv::full(ring.stage), ring.parity);
     const std::uint64_t pixels =
         Conv::Factor::describe(Conv::stage(ring.stage)) + (before * Conv::kRowBytes >> 4);
@@ -155,12 +178,11 @@ __global__ void __launch_bounds__(HaloConv<Kernel>::kThreads, 1)
     wait_for_products<0>();
     if (threadIdx.x % 128 == 0) arrive(Conv::empty(ring.stage));
     ring.next();
-    const int row = tile % tiles_p * Kernel::kTileRows, rows = static_cast<int>(arguments.rows);
-    const Index first = (static_cast<Index>(tile / tiles_p) * rows + row) * Kernel::kColumns;
+    const Index first = (static_cast<Index>(tile.image) * order.rows + tile.row) * Kernel::kColumns;
 #pragma unroll
     for (int block = 0; block < Conv::kBlocks; ++block) {
       const HaloPixels<Kernel> places{first, before + block * 64,
-                                      std::min(Kernel::kTileRows + 0, rows - row)};
+                                      std::min(Kernel::kTileRows + 0, order.rows - tile.row)};
       Conv::Finish::rows(arguments, sums[block], Conv::slab(), 0, 0, places);
     }
   }

@@ -1,7 +1,8 @@
 // Convolution on Hopper (wgmma) as an implicit gemm: m = output pixels of all images, n = output
 // channels of a group, k = taps x input channels, channels innermost. One thread starts the copies of
 // pixels (TMA im2col) and weights (TMA); warpgroups multiply and finish. A block takes one tile after
-// the other; where tiles are few, the blocks of a cluster share the steps along k of one tile.
+// the other, from the last one on if it goes backwards; where tiles are few, the blocks of a cluster
+// share the steps along k of one tile.
 #pragma once
 
 #include <algorithm>
@@ -63,18 +64,30 @@ struct HopperConv {
   static __device__ __forceinline__ Barrier* empty(int index) { return full(kStages + index); }
 };
 
-/// A tile of a convolution's result: the first pixel and channel, the group.
+/// The tiles of a convolution's result: channels of a group first, then pixels, then groups.
 template <class Kernel>
-struct ConvTile {
-  typename Kernel::Index m;
-  int n, group;
+struct ConvTiles {
+  using Conv = HopperConv<Kernel>;
+  using Index = typename Kernel::Index;
+  int tiles_m, tiles;
 
-  __device__ __forceinline__ ConvTile(int tile, int tiles_m) {
-    using Conv = HopperConv<Kernel>;
-    n = tile % Conv::kTilesN * Conv::kN;
+  /// The first pixel and channel, the group.
+  struct Tile {
+    Index m;
+    int n, group;
+  };
+
+  explicit __device__ __forceinline__ ConvTiles(const typename Kernel::Arguments& arguments)
+      : tiles_m(static_cast<int>((arguments.m + Conv::kM - 1) / Conv::kM)),
+        tiles(tiles_m * Conv::kTilesN * Kernel::kGroups) {}
+
+  __device__ __forceinline__ bool has(int tile) const {
+    return static_cast<unsigned>(tile) < static_cast<unsigned>(tiles);
+  }
+  __device__ __forceinline__ Tile at(int tile) const {
     const int row = tile / Conv::kTilesN;
-    m = static_cast<typename Kernel::Index>(row % tiles_m) * Conv::kM;
-    group = row / tiles_m;
+    return {static_cast<Index>(row % tiles_m) * Conv::kM, tile % Conv::kTilesN * Conv::kN,
+            row / tiles_m};
   }
 };
 
@@ -82,11 +95,12 @@ struct ConvTile {
 template <class Kernel>
 __device__ __forceinline__ void load_conv(const typename Kernel::Arguments& arguments,
                                           const CUtensorMap* image, const CUtensorMap* weights,
-                                          int first_tile, int tile_step, int tiles, int tiles_m,
-                                          int first_step, int end_step) {
+                                          const ConvTiles<Kernel>& order, int first_tile,
+                                          int tile_step, int first_step, int end_step) {
   using Conv = HopperConv<Kernel>;
+  using Tile = typename ConvTiles<Kernel>::Tile;
   constexpr int kTaps = Kernel::kTapsH * Kernel::kTapsW;
-  const auto load_weights = [&](const ConvTile<Kernel>& tile, int stage, int step) {
+  const auto load_weights = [&](const Tile& tile, int stage, int step) {
     const int chunk = step % Conv::kChannelSteps, tap = step / Conv::kChannelSteps;
     static_assert(kTaps > 0);
     arrive_expecting(Conv::full(stage), Conv::kBytesA + Conv::kBytesB);
@@ -97,8 +111,8 @@ __device__ __forceinline__ void load_conv(const typename Kernel::Arguments& argu
   // Constant weights need not wait for the kernel before this one.
   int ahead = 0;
   if constexpr (Kernel::kConstantWeights) {
-    if (first_tile < tiles) {
-      const ConvTile<Kernel> tile(first_tile, tiles_m);
+    if (order.has(first_tile)) {
+      const Tile tile = order.at(first_tile);
       for (; ahead < Conv::kStages && first_step + ahead < end_step; ++ahead) {
         load_weights(tile, ahead, first_step + ahead);
       }
@@ -107,8 +121,8 @@ __device__ __forceinline__ void load_conv(const typename Kernel::Arguments& argu
   gpu::wait_for_inputs();
   gpu::let_next_start();
   Ring<Conv::kStages> ring;
-  for (int index = first_tile; index < tiles; index += tile_step) {
-    const ConvTile<Kernel> tile(index, tiles_m);
+  for (int index = first_tile; order.has(index); index += tile_step) {
+    const Tile tile = order.at(index);
     const Pixel pixel = Kernel::pixel(arguments, tile.m);
     const int w = pixel.column * Kernel::kStrideW - Kernel::kLeft;
     const int h = pixel.row * Kernel::kStrideH - Kernel::kTop;
@@ -178,7 +192,7 @@ template <class Kernel>
 __device__ __forceinline__ void finish_conv(
     const typename Kernel::Arguments& arguments,
     const float (&sums)[HopperConv<Kernel>::kBlocks][HopperConv<Kernel>::kN / 2],
-    const ConvTile<Kernel>& tile, typename Kernel::Index m) {
+    const typename ConvTiles<Kernel>::Tile& tile, typename Kernel::Index m) {
   using Conv = HopperConv<Kernel>;
   using Index = typename Kernel::Index;
 #pragma unroll
@@ -224,7 +238,8 @@ __device__ __forceinline__ float4 partial_sums(const float* partial, int block) 
 /// in the order of the blocks.
 template <class Kernel>
 __device__ __forceinline__ void finish_partials(const typename Kernel::Arguments& arguments,
-                                                const ConvTile<Kernel>& tile, int rank) {
+                                                const typename ConvTiles<Kernel>::Tile& tile,
+                                                int rank) {
   using Conv = HopperConv<Kernel>;
   using Index = typename Kernel::Index;
   constexpr int kPack = Kernel::kPack, kPerRow = Conv::kN / kPack;
@@ -277,9 +292,10 @@ __global__ void __launch_bounds__(HopperConv<Kernel>::kThreads, 1)
   constexpr int kTurnBarrier = 1;
   const int warpgroup = static_cast<int>(threadIdx.x) / 128 - 1;
   const int rank = Conv::kSplit > 1 ? cluster_rank() : 0;
-  const int tiles_m = static_cast<int>((arguments.m + Conv::kM - 1) / Conv::kM);
-  const int tiles = tiles_m * Conv::kTilesN * Kernel::kGroups;
-  const int first_tile = blockIdx.x / Conv::kSplit, tile_step = gridDim.x / Conv::kSplit;
+  const ConvTiles<Kernel> order(arguments);
+  const int number = blockIdx.x / Conv::kSplit, clusters = gridDim.x / Conv::kSplit;
+  const int first_tile = gpu::in_order(number, order.tiles, arguments.backwards);
+  const int tile_step = arguments.backwards ? -clusters : clusters;
   const int first_step = Conv::kSteps * rank / Conv::kSplit;
   const int end_step = Conv::kSteps * (rank + 1) / Conv::kSplit;
   if (threadIdx.x == 0) {
@@ -297,8 +313,8 @@ __global__ void __launch_bounds__(HopperConv<Kernel>::kThreads, 1)
     if constexpr (Conv::kWarpgroups == 2) give_registers<40>();
     if constexpr (Conv::kWarpgroups == 3) give_registers<32>();
     if (threadIdx.x == 0) {
-      load_conv<Kernel>(arguments, &image, &weights, first_tile, tile_step, tiles, tiles_m,
-                        first_step, end_step);
+      load_conv<Kernel>(arguments, &image, &weights, order, first_tile, tile_step, first_step,
+                        end_step);
     }
     __syncwarp();
   } else {
@@ -315,9 +331,9 @@ __global__ void __launch_bounds__(HopperConv<Kernel>::kThreads, 1)
     } else if constexpr (Conv::kTurns) {
       // The other warpgroup multiplies while this one finishes its tile.
       if (warpgroup == 1) arrive_threads(kTurnBarrier, 256);
-      for (int turn = warpgroup, index = first_tile + warpgroup * tile_step; index < tiles;
+      for (int turn = warpgroup, index = first_tile + warpgroup * tile_step; order.has(index);
            turn += 2, index += 2 * tile_step) {
-        const ConvTile<Kernel> tile(index, tiles_m);
+        const auto tile = order.at(index);
         Ring<Conv::kStages> ring(turn * Conv::kSteps);
         sync_threads(kTurnBarrier + warpgroup, 256);
         multiply_conv<Kernel>(sums, ring, Conv::kSteps, 0,
@@ -326,8 +342,8 @@ __global__ void __launch_bounds__(HopperConv<Kernel>::kThreads, 1)
       }
     } else {
       Ring<Conv::kStages> ring;
-      for (int index = first_tile; index < tiles; index += tile_step) {
-        const ConvTile<Kernel> tile(index, tiles_m);
+      for (int index = first_tile; order.has(index); index += tile_step) {
+        const auto tile = order.at(index);
         multiply_conv<Kernel>(sums, ring, Conv::kSteps, warpgroup, [] {});
         finish_conv<Kernel>(arguments, sums, tile, tile.m + warpgroup * Conv::kRows);
       }
@@ -336,7 +352,7 @@ __global__ void __launch_bounds__(HopperConv<Kernel>::kThreads, 1)
   if constexpr (Conv::kSplit > 1) {
     sync_cluster();
     if (warpgroup >= 0) {
-      finish_partials<Kernel>(arguments, ConvTile<Kernel>(first_tile, tiles_m), rank);
+      finish_partials<Kernel>(arguments, order.at(first_tile), rank);
     }
     // Others may still read this block's shared memory.
     sync_cluster();
