@@ -34,7 +34,7 @@ from ait.errors import CompileError
 from ait.ir.context import make_context
 from ait.ir.interpreter.evaluate import prepared_weights
 from ait.ir.program import Program, inputs_of
-from ait.passes.pipelines import PassRun, run_pipeline
+from ait.passes.pipelines import PassRun, paused_collector, run_pipeline
 from ait.passes.remarks import Remark, collect_remarks
 from ait.passes.target import with_mode
 from ait.runtime import sources as runtime
@@ -169,7 +169,8 @@ def compile_program(
     options = options or CompileOptions()
     if options.f32_products != "tf32x3":
         target = with_mode(target, options.f32_products)
-    return _Compilation(program, code_target(target), Path(output), options).run()
+    with paused_collector():
+        return _Compilation(program, code_target(target), Path(output), options).run()
 
 
 def library_toolchain(target: Target, sanitize: bool = False) -> Toolchain:
@@ -205,13 +206,15 @@ class _Compilation:
         # A missing compiler should not be found after minutes of other work.
         with self._phase("toolchain"):
             toolchain = library_toolchain(self.target, self.options.sanitize)
+            tuner = self._tuner(toolchain)
+            tuner.look_for_device()
         with self._phase("passes"):
             lowered = self._lower()
         with self._phase("tune"):
-            self._tune(lowered, toolchain)
+            self.report.tuning = tuner.tune(lowered.module)
         with self._phase("plan"):
             plan = make_plan(lowered.module, self.options.freeze)
-            self._count(plan, lowered)
+            self._count(plan)
         with self._phase("weights"):
             weights = self._weights(plan, lowered)
         with self._phase("emit"):
@@ -239,7 +242,7 @@ class _Compilation:
         self.report.remarks = [replace(remark, op=None) for remark in remarks]
         return lowered
 
-    def _tune(self, lowered: Program, toolchain: Toolchain) -> None:
+    def _tuner(self, toolchain: Toolchain) -> Tuner:
         sizes = self.options.tune_at
         ports = inputs_of(self.program.main)
         names = {s.name for port in ports for s in symbols_of(dims_of(port.type))}
@@ -247,8 +250,7 @@ class _Compilation:
         if unknown:
             raise CompileError(f"tune_at: the model has no dynamic dim '{unknown[0]}'")
         build = self._build_options()
-        tuner = Tuner(self.target, toolchain, self.options.tune, sizes, build=build)
-        self.report.tuning = tuner.tune(lowered.module)
+        return Tuner(self.target, toolchain, self.options.tune, sizes, build=build)
 
     def _build_options(self) -> BuildOptions:
         return BuildOptions(
@@ -265,7 +267,7 @@ class _Compilation:
             if self.recorder is not None:
                 self.recorder.lowered(module)
 
-    def _count(self, plan: ModelPlan, lowered: Program) -> None:
+    def _count(self, plan: ModelPlan) -> None:
         report = self.report
         report.launches = len(plan.main.calls)
         report.kernels = len(distinct_kernels(plan.main.calls))

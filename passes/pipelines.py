@@ -116,7 +116,7 @@ def make_pass(name: str, target: str) -> ModulePass:
 
 
 @contextmanager
-def _paused_collector() -> Generator[None]:
+def paused_collector() -> Generator[None]:
     """Without Python's cycle collector: it would walk the whole IR again and again, to find that
     nearly all of it is alive. What passes leave behind is collected afterwards."""
     enabled = gc.isenabled()
@@ -143,7 +143,7 @@ def run_pipeline(
     """
     context = context or Context()
     runs: list[PassRun] = []
-    with _paused_collector():
+    with paused_collector():
         for name in expand(names):
             module_pass = make_pass(name, target)
             start = time.perf_counter()

@@ -14,6 +14,7 @@ version that had other configs or another model, which may be better than all th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -152,13 +153,22 @@ class Tuner:
         self.stores = stores if stores is not None else [user_store(), *shipped(target)]
         self.build = build or BuildOptions()
         self.report = TuningReport()
+        self._device: Future[str | None] | None = None
+
+    def look_for_device(self) -> None:
+        """Begins to look for the device in a thread, so that `tune` need not wait for it: a driver
+        takes a while to start."""
+        if self.level > 0 and self._device is None:
+            thread = ThreadPoolExecutor(max_workers=1)
+            self._device = thread.submit(self.target.present_device)
+            thread.shutdown(wait=False)  # it ends with its work
 
     def tune(self, module: ModuleOp) -> TuningReport:
         """Sets the configs of a module's kernels after select-config."""
         if self.level == 0:
             return self.report
         kernels = self._kernels([module])
-        device = self.target.present_device() if kernels else None
+        device = self._present_device() if kernels else None
         times = {kernel.problem: self._known(kernel, device) for kernel in kernels}
         known = {problem for problem, found in times.items() if found.seconds}
         if device is not None:
@@ -209,6 +219,9 @@ class Tuner:
             )
             for trial, outcome in zip(trials, outcomes, strict=True)
         ]
+
+    def _present_device(self) -> str | None:
+        return self.target.present_device() if self._device is None else self._device.result()
 
     @property
     def _release(self) -> str:
