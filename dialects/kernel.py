@@ -24,6 +24,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import auto
+from functools import lru_cache
 from typing import ClassVar, TypeAlias, cast
 
 from xdsl.dialects.builtin import (
@@ -311,6 +312,7 @@ class DestinationPassing(MemoryEffect):
         return reads | {EffectInstance(MemoryEffectKind.WRITE, value) for value in op.outs}
 
 
+_SEGMENTS = AttrSizedOperandSegments.attribute_name
 BACKWARDS = "backwards"
 """The attribute of kernels that begin with the last rows."""
 
@@ -347,16 +349,20 @@ class KernelOp(IRDLOperation, ABC):
         properties: dict[str, Attribute | None] | None = None,
         attributes: dict[str, Attribute] | None = None,
     ):
-        super().__init__(
-            operands=[list(ins), list(outs)],
-            result_types=[_tensor_types(outs)],
+        # What xDSL's builder makes of an op's parts: passes make thousands, and know the parts.
+        given = {name: value for name, value in (properties or {}).items() if value is not None}
+        Operation.__init__(
+            self,
+            operands=(*ins, *outs),
+            result_types=_tensor_types(outs),
             properties={
                 "in_maps": maps_attr(in_maps),
                 "out_maps": maps_attr(out_maps),
-                **(properties or {}),
+                **given,
+                _SEGMENTS: _segments(len(ins), len(outs)),
             },
             attributes=attributes or {},
-            regions=list(regions),
+            regions=regions,
         )
 
     @property
@@ -395,7 +401,7 @@ class KernelOp(IRDLOperation, ABC):
 
     @property
     def on_buffers(self) -> bool:
-        return all(isinstance(value.type, MemRefType) for value in (*self.ins, *self.outs))
+        return all(isinstance(value.type, MemRefType) for value in self.operands)
 
     # Verification
 
@@ -531,16 +537,20 @@ class KernelOp(IRDLOperation, ABC):
                 **own,
                 "in_maps": maps_attr(in_maps),
                 "out_maps": maps_attr(out_maps),
-                "operandSegmentSizes": DenseArrayBase.from_list(
-                    i32, [len(in_values), len(out_values)]
-                ),
+                _SEGMENTS: _segments(len(in_values), len(out_values)),
             },
             attributes=rest,
             regions=regions,
         )
 
 
-_COMMON_PROPERTIES = frozenset({"in_maps", "out_maps", "config", "operandSegmentSizes"})
+_COMMON_PROPERTIES = frozenset({"in_maps", "out_maps", "config", _SEGMENTS})
+
+
+@lru_cache(maxsize=1024)
+def _segments(ins: int, outs: int) -> Attribute:
+    """How many operands are `ins`, and how many `outs`."""
+    return DenseArrayBase.from_list(i32, [ins, outs])
 
 
 def _tensor_types(values: Sequence[SSAValue]) -> list[Attribute]:

@@ -61,7 +61,7 @@ from ait.passes.regions import (
 )
 from ait.passes.remarks import describe, remark
 from ait.passes.rewriting import erase_unused, rewrite_all
-from ait.passes.stages import Stage, stage_of
+from ait.passes.stages import Stage, as_stage, is_stage, stage_of
 from ait.passes.target import KernelCapability, TargetInfo, find_target
 
 NAME = "fuse-vertical"
@@ -265,9 +265,9 @@ class FuseIntoProducer(RewritePattern):
         self.target = target
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
-        stage = stage_of(op)
-        if stage is None or any(result.owner is not op for result in op.results):
+        if not is_stage(op) or not any(isinstance(v.owner, KernelOp) for v in op.ins):
             return
+        stage = as_stage(op)
         for value in _producers(stage):
             try:
                 joint = joint_of(stage, value)
@@ -374,11 +374,12 @@ class FuseIntoConsumer(RewritePattern):
         if not isinstance(op, KernelOp) or not op.regions:
             return
         for index, value in enumerate(op.ins):
-            stage = stage_of(value.owner) if isinstance(value.owner, Operation) else None
-            if stage is None or not _can_compute(op, index):
+            owner = value.owner
+            if not is_stage(owner) or (self.literals_only and owner.ins):
                 continue
-            if self.literals_only and stage.reads:
+            if not _can_compute(op, index):
                 continue
+            stage = as_stage(owner)
             try:
                 fused = fuse_prologue(op, index, stage, self.target)
             except Refusal as reason:
@@ -407,7 +408,7 @@ class StoreBeside(RewritePattern):
         if index is None:
             return
         value = op.ins[index]
-        stage = stage_of(value.owner) if isinstance(value.owner, Operation) else None
+        stage = stage_of(value.owner)
         if stage is None or stage.op.parent is not op.parent or value.has_one_use():
             return
         try:
@@ -598,7 +599,7 @@ class CountSummands(RewritePattern):
         if not isinstance(op, ReduceOp) or op.kind.data is not ReduceKind.SUM:
             return
         owner = op.ins[0].owner
-        stage = stage_of(owner) if isinstance(owner, Operation) else None
+        stage = stage_of(owner)
         if op.value_type != i64 or len(op.reduced_ins) != 1 or stage is None or stage.reads:
             return
         codes = stage.body, op.prologue
@@ -756,6 +757,7 @@ class FuseVerticalPass(ModulePass):
             [FuseBackToBack(target, NAME)],
             [DropUnusedResults(), MergeEqualOperands()],
         )
+        erase_unused(op)  # what nothing reads must not count as a use of what it reads
         for patterns in groups:
-            rewrite_all(op, *patterns)
-            erase_unused(op)  # what nothing reads must not count as a use of what it reads
+            if rewrite_all(op, *patterns):
+                erase_unused(op)

@@ -12,8 +12,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriterListener, RewritePattern
 from xdsl.rewriter import InsertPoint, Rewriter
-from xdsl.transforms.dead_code_elimination import is_trivially_dead
-from xdsl.utils.worklist import Worklist
+from xdsl.transforms.dead_code_elimination import would_be_trivially_dead
 
 from ait.dialects.functions import functions_of
 
@@ -23,12 +22,14 @@ def rewrite_each(module: ModuleOp, *patterns: RewritePattern) -> None:
     _Rewriting(module, patterns, again=False).sweep()
 
 
-def rewrite_all(module: ModuleOp, *patterns: RewritePattern) -> None:
+def rewrite_all(module: ModuleOp, *patterns: RewritePattern) -> bool:
     """Like `rewrite_each`, also to new ops and to those around rewritten ones, until none of the
-    patterns rewrites any op."""
+    patterns rewrites any op. Returns whether one was rewritten."""
     rewriting = _Rewriting(module, patterns, again=True)
+    rewritten = False
     while rewriting.sweep():
-        pass
+        rewritten = True
+    return rewritten
 
 
 def erase_unused(module: ModuleOp) -> None:
@@ -41,7 +42,7 @@ def _erase_unused(block: Block) -> None:
     op = block.last_op
     while op is not None:
         before = op.prev_op
-        if is_trivially_dead(op):
+        if _is_unused(op):
             Rewriter.erase_op(op)
         else:
             for region in op.regions:
@@ -50,11 +51,19 @@ def _erase_unused(block: Block) -> None:
         op = before
 
 
+def _is_unused(op: Operation) -> bool:
+    """Whether nothing would be lost with an op. Most have readers, which is seen at once."""
+    for result in op.results:
+        if result.first_use is not None:
+            return False
+    return would_be_trivially_dead(op)
+
+
 class EraseUnused(RewritePattern):
     """An op without effects whose results nothing reads -> nothing, among other patterns."""
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
-        if is_trivially_dead(op):
+        if _is_unused(op):
             rewriter.erase(op)
 
 
@@ -64,28 +73,31 @@ class _Rewriting:
     def __init__(self, module: ModuleOp, patterns: tuple[RewritePattern, ...], again: bool):
         self._module = module
         self._patterns = patterns
-        self._pending = Worklist[Operation]()
+        # The last one is the next. By identity: the hash of an xDSL op is a function in Python.
+        self._pending: dict[int, Operation] = {}
         self._rewriter: PatternRewriter | None = None
-        push = [self._pending.push] if again else []
+        push = [self._push] if again else []
         self._listener = PatternRewriterListener(
             operation_insertion_handler=[*push],
             operation_modification_handler=[*push],
             operation_replacement_handler=[self._push_readers] if again else [],
             operation_removal_handler=[
                 *([self._push_lone_operands] if again else []),
-                self._pending.remove,
+                self._remove,
             ],
         )
 
     def sweep(self) -> bool:
         """Visits all ops; returns whether one was rewritten."""
+        pending = self._pending
         for function in reversed(functions_of(self._module)):
             for block in reversed(function.body.blocks):
                 for op in reversed(block.ops):
-                    self._pending.push(op)
+                    pending[id(op)] = op
         rewritten = False
-        while self._pending:
-            rewritten |= self._visit(self._pending.pop())
+        while pending:
+            _, op = pending.popitem()
+            rewritten |= self._visit(op)
         return rewritten
 
     def _visit(self, op: Operation) -> bool:
@@ -108,17 +120,25 @@ class _Rewriting:
         rewriter.has_done_action = False
         rewriter.current_operation = op
         rewriter.insertion_point = InsertPoint.before(op)
-        rewriter.name_hint = None
+        if rewriter.name_hint is not None:
+            rewriter.name_hint = None
         return rewriter
+
+    def _push(self, op: Operation) -> None:
+        """Visits an op next, if it is not to be visited anyway."""
+        self._pending.setdefault(id(op), op)
+
+    def _remove(self, op: Operation) -> None:
+        self._pending.pop(id(op), None)
 
     def _push_readers(self, op: Operation, _: Any) -> None:
         for result in op.results:
             for use in result.uses:
-                self._pending.push(use.operation)
+                self._push(use.operation)
 
     def _push_lone_operands(self, op: Operation) -> None:
         """What computes an operand that only the erased `op` read, once more."""
         for operand in op.operands:
             owner = operand.owner
             if operand.has_one_use() and isinstance(owner, Operation) and owner.parent:
-                self._pending.push(owner)
+                self._push(owner)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias, TypeGuard
 
 from xdsl.ir import Attribute, Operation, Region, SSAValue
 
@@ -16,6 +17,8 @@ from ait.dialects.kernel import CopyOp, PointwiseOp
 from ait.dialects.symbolic import Dim
 from ait.passes.lowering.launch import Read
 from ait.passes.regions import identity_region
+
+StageOp: TypeAlias = PointwiseOp | CopyOp
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,21 @@ class Stage:
         return not isinstance(self.op, PointwiseOp)
 
 
-def stage_of(op: Operation) -> Stage | None:
-    """The stage that `op` is; None for any other op."""
-    if isinstance(op, PointwiseOp | CopyOp):
-        reads = tuple(Read(v, m) for v, m in zip(op.ins, op.in_access, strict=True))
-        body = op.body if isinstance(op, PointwiseOp) else _copy_body(reads[0].compute_type)
-        return Stage(op, reads, op.domain, op.out_access, tuple(op.outs), body)
-    return None
+def is_stage(op: object) -> TypeGuard[StageOp]:
+    """Whether `op` is a stage; of a value's owner, which may be a block."""
+    return isinstance(op, StageOp)
+
+
+def as_stage(op: StageOp) -> Stage:
+    """The stage that `op` is."""
+    reads = tuple(Read(v, m) for v, m in zip(op.ins, op.in_access, strict=True))
+    body = op.body if isinstance(op, PointwiseOp) else _copy_body(reads[0].compute_type)
+    return Stage(op, reads, op.domain, op.out_access, tuple(op.outs), body)
+
+
+def stage_of(op: object) -> Stage | None:
+    """The stage that `op` is; None for anything else."""
+    return as_stage(op) if is_stage(op) else None
 
 
 def _copy_body(of_type: Attribute) -> Region:

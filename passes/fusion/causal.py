@@ -98,7 +98,7 @@ class Score:
         for _ in range(_MOST_STAGES):
             for position, source in enumerate(score.reads):
                 owner = source.base.owner
-                stage = stage_of(owner) if isinstance(owner, Operation) else None
+                stage = stage_of(owner)
                 if stage is None or stage.op.parent is not op.parent:
                     continue
                 computing = score.computing(position, stage)

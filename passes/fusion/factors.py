@@ -95,7 +95,7 @@ def _preparations(value: SSAValue, of_narrow: bool) -> Iterator[Preparation]:
     `of_narrow`: as a step of what is made of numbers of 8 bits. Sums of their products are far from
     the limits of f32, however they are scaled, and what a step is rounded to may be left out.
     """
-    stage = stage_of(value.owner) if isinstance(value.owner, Operation) else None
+    stage = stage_of(value.owner)
     if stage is None or len(stage.results) != 1:
         return
     out = stage.out_access[0]

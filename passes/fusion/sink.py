@@ -27,7 +27,7 @@ from ait.passes.fusion.rebuild import rebuilt, split_domain
 from ait.passes.lowering.launch import Read, read
 from ait.passes.pieces import through_pieces
 from ait.passes.remarks import remark
-from ait.passes.stages import Stage, stage_of
+from ait.passes.stages import Stage, is_stage, stage_of
 from ait.passes.target import TargetInfo
 
 MOST_PARTS = 4
@@ -121,7 +121,7 @@ def _kernels_of(op: KernelOp, parts: Sequence[Part]) -> list[tuple[int, ...]]:
     all of them; a tensor that is written to several places would have to be copied there.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
-    read_by_code = all(stage_of(use.operation) is not None for r in op.res for use in r.uses)
+    read_by_code = all(is_stage(use.operation) for r in op.res for use in r.uses)
     for number, part in enumerate(parts):
         key = part.same_value() if read_by_code else (number,)
         groups.setdefault(key, []).append(number)
@@ -188,7 +188,7 @@ def users_of(assembled: AssembleOp) -> list[KernelOp]:
         raise CannotSink("what is assembled is partly filled")
     if len(set(assembled.pieces)) > MOST_PARTS:
         raise CannotSink(f"it would become more than {MOST_PARTS} kernels")
-    stages = [user for user in users if isinstance(user, KernelOp) and stage_of(user) is not None]
+    stages: list[KernelOp] = [user for user in users if is_stage(user)]
     if len(stages) < len(users):
         raise CannotSink("the assembled tensor has other users")
     return stages
@@ -304,7 +304,7 @@ class SinkThroughAssemble(FusionPattern):
         if not op.result.uses:
             rewriter.erase(op)
             return
-        readers = [u.operation for u in op.result.uses if stage_of(u.operation) is not None]
+        readers = [u.operation for u in op.result.uses if is_stage(u.operation)]
         if not readers:
             return
         try:
