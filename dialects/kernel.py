@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import auto
 from functools import lru_cache
-from typing import ClassVar, TypeAlias, cast
+from typing import ClassVar, TypeAlias, TypeVar, cast
 
 from xdsl.dialects.builtin import (
     I64,
@@ -312,6 +312,8 @@ class DestinationPassing(MemoryEffect):
         return reads | {EffectInstance(MemoryEffectKind.WRITE, value) for value in op.outs}
 
 
+_COUNT_BYTES = i32.size
+_Kernel = TypeVar("_Kernel", bound="KernelOp")
 _SEGMENTS = AttrSizedOperandSegments.attribute_name
 BACKWARDS = "backwards"
 """The attribute of kernels that begin with the last rows."""
@@ -544,6 +546,29 @@ class KernelOp(IRDLOperation, ABC):
         )
 
 
+def kernel_op_definition(cls: type[_Kernel]) -> type[_Kernel]:
+    """`irdl_op_definition` for the structured ops. A compile asks for their operands tens of
+    thousands of times: this says where they end without taking an attribute apart each time."""
+    defined = irdl_op_definition(cls)
+    setattr(defined, "ins", property(_ins))  # noqa: B010 - it replaces the accessor that was made
+    setattr(defined, "outs", property(_outs))  # noqa: B010
+    return defined
+
+
+def _ins(op: KernelOp) -> Sequence[SSAValue]:
+    return op.operands[: _count_of_ins(op)]
+
+
+def _outs(op: KernelOp) -> Sequence[SSAValue]:
+    return op.operands[_count_of_ins(op) :]
+
+
+def _count_of_ins(op: KernelOp) -> int:
+    segments = op.properties[_SEGMENTS]
+    assert isinstance(segments, DenseArrayBase)
+    return int.from_bytes(segments.data.data[:_COUNT_BYTES], "little")
+
+
 _COMMON_PROPERTIES = frozenset({"in_maps", "out_maps", "config", _SEGMENTS})
 
 
@@ -595,14 +620,14 @@ def _parse_operands(parser: Parser, keyword: str) -> tuple[list[SSAValue], list[
     return values, maps
 
 
-@irdl_op_definition
+@kernel_op_definition
 class CopyOp(KernelOp):
     """Moves data: `out[i] = in[i]`. What is left of these after fusion is pure data movement."""
 
     name = "kernel.copy"
 
 
-@irdl_op_definition
+@kernel_op_definition
 class PointwiseOp(KernelOp):
     """`outs[i] = body(ins[i])` for each index of the domain."""
 
@@ -658,7 +683,7 @@ class ProductOp(KernelOp, ABC):
             raise VerifyException(f"groups {list(ranks)} do not fit {_text(self.domain)}")
 
 
-@irdl_op_definition
+@kernel_op_definition
 class GemmOp(ProductOp):
     """`outs[b, m, n] = epilogue(sum over k of a[b, m, k] * b[b, k, n], extras[b, m, n])`.
 
@@ -673,7 +698,7 @@ class GemmOp(ProductOp):
     COMPUTED_ARGUMENTS: ClassVar[int] = 1
 
 
-@irdl_op_definition
+@kernel_op_definition
 class DualGemmOp(ProductOp):
     """Two gemms of one left factor with one epilogue, such as a linear and its gate:
     `outs[b, m, n] = epilogue(sum over k of a[b, m, k] * b[b, k, n],
@@ -688,7 +713,7 @@ class DualGemmOp(ProductOp):
     COMPUTED_ARGUMENTS: ClassVar[int] = 2
 
 
-@irdl_op_definition
+@kernel_op_definition
 class GemmRowwiseOp(ProductOp):
     """A gemm and a row operation over all of its columns, such as a linear and its softmax or norm.
 
@@ -751,7 +776,7 @@ class MiddleOp(KernelOp, ABC):
         return [f32] if index == 0 else super().region_results(index)
 
 
-@irdl_op_definition
+@kernel_op_definition
 class BackToBackGemmOp(MiddleOp):
     """Two gemms, the first of which computes the left factor of the second:
     `t[b, m, l] = middle(sum over k of a[b, m, k] * b[b, k, l], middle extras[b, m, l])`,
@@ -830,7 +855,7 @@ class BackToBackGemmOp(MiddleOp):
         super()._verify_maps()
 
 
-@irdl_op_definition
+@kernel_op_definition
 class ConvOp(KernelOp):
     """Convolution (cross-correlation) of x [N, H, W, C] with weights [O..., R, S, C / groups].
 
@@ -874,7 +899,7 @@ class ConvOp(KernelOp):
         _verify_convolution(self, self.channel_dims)
 
 
-@irdl_op_definition
+@kernel_op_definition
 class ConvPoolOp(MiddleOp):
     """A convolution and a pool of its result, such as a network's first layers:
     `t[n, h, w, o] = middle(the sums of kernel.conv, middle extras[n, h, w, o])`,
@@ -975,7 +1000,7 @@ def _verify_convolution(op: KernelOp, channels: Sequence[Dim]) -> None:
         )
 
 
-@irdl_op_definition
+@kernel_op_definition
 class AttentionOp(KernelOp):
     """`outs[b, h, i, :] = softmax over j of score(q[b, h, i] . k[b, g, j], extras[b, h, i, j])
     @ v[b, g, j, :]`, where g = h * Hkv // H (grouped-query attention).
@@ -1016,7 +1041,7 @@ class AttentionOp(KernelOp):
             raise VerifyException(f"the result ranges over {_text(self.domain)}")
 
 
-@irdl_op_definition
+@kernel_op_definition
 class RowwiseOp(KernelOp):
     """Normalises rows: the domain is rows + cols, the last `reduced` dims being one row.
 
@@ -1044,7 +1069,7 @@ class RowwiseOp(KernelOp):
             raise VerifyException(f"reduced must be 1 to {len(self.domain)}")
 
 
-@irdl_op_definition
+@kernel_op_definition
 class ReduceOp(KernelOp):
     """`outs[i] = epilogue(kind over j of prologue(ins[i, j]), extras[i])`.
 
@@ -1106,7 +1131,7 @@ class ReduceOp(KernelOp):
             )
 
 
-@irdl_op_definition
+@kernel_op_definition
 class GatherOp(KernelOp):
     """`outs[i, f] = epilogue(table[indices[i], f], extras[i, f])`.
 
@@ -1134,7 +1159,7 @@ class GatherOp(KernelOp):
             raise VerifyException("a gather needs a table and indices")
 
 
-@irdl_op_definition
+@kernel_op_definition
 class PoolOp(KernelOp):
     """Pools windows of x [N, H, W, C]: `outs[n, p, q, c] = epilogue(kind of the window, extras)`.
 
@@ -1165,7 +1190,7 @@ class PoolOp(KernelOp):
             _verify_windows(self)
 
 
-@irdl_op_definition
+@kernel_op_definition
 class ResizeOp(KernelOp):
     """Resamples x [N, H, W, C] to [N, P, Q, C]; nearest rounds the coordinate half down, as ONNX's
     `round_prefer_floor`, or, with asymmetric coordinates, takes its floor. Edges are clamped."""
