@@ -55,6 +55,8 @@ class DimPrinter:
 
     def expression(self, dim: Dim) -> str:
         """The C++ of `dim`: `dim_batch_seq * 384 + 128`."""
+        if isinstance(dim, int):
+            return str(dim)
         return sum_of(
             (coefficient, self._name(monomial) if monomial else "")
             for monomial, coefficient in _terms(dim)
@@ -66,6 +68,8 @@ class DimPrinter:
 
     def names(self, dim: Dim) -> tuple[str, ...]:
         """The extents that `dim` needs, which are among the collected ones from then on."""
+        if isinstance(dim, int):
+            return ()
         return tuple(self._name(monomial) for monomial, _ in _terms(dim) if monomial)
 
     def _name(self, monomial: Monomial) -> str:

@@ -164,7 +164,7 @@ class KernelView:
             for name, dims in sizes.items()
         }
         self.groups: dict[str, Group] = {name: self._group(name) for name in sizes}
-        shared = _shared_memory([*op.ins, *op.outs], len(op.ins))
+        shared = _shared_memory(op.operands, len(op.ins))
         names = self._operand_names()
         self.operands: tuple[Operand, ...] = tuple(
             self._operand(i, names[i], walk, shared[i])
@@ -354,7 +354,7 @@ class KernelView:
         return [*leading, *extras, *outs]
 
     def _operand(self, index: int, name: str, walk: Walk, shared: tuple[int, ...]) -> Operand:
-        value = [*self.op.ins, *self.op.outs][index]
+        value = self.op.operands[index]
         element = element_type(element_of(value))
         constant = isinstance(value.owner, GetGlobalOp)
         return self._walked(index, name, element, walk, index >= len(self.op.ins), constant, shared)
@@ -383,7 +383,9 @@ class KernelView:
             index, name, element, is_output, is_constant, shared, base, offset, axes, strides,
             self._printer,
         )  # fmt: skip
-        return replace(operand, is_wide=index < 0 and _farthest(operand) >= _INT32_LIMIT)
+        if index < 0 and _farthest(operand) >= _INT32_LIMIT:
+            return replace(operand, is_wide=True)
+        return operand
 
 
 def _shared_memory(values: Sequence[SSAValue], ins: int) -> list[tuple[int, ...]]:

@@ -6,8 +6,10 @@ shown to hold is refused, and goes to the mma.sync kernel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from itertools import product
 from math import ceil
 from typing import cast
 
@@ -48,7 +50,7 @@ class HopperConv(TurningFamily):
         shape = problem.gemm_shape
         return [
             Candidate(
-                HopperConvAttr(config),
+                _attribute(config),
                 hopper_conv_seconds(shape, device, config, _steps(problem, config), moved),
             )
             for config in _configs(problem, pack, device.shared_bytes)
@@ -161,21 +163,30 @@ _TILES: Mapping[Schedule, Sequence[tuple[int, int, int]]] = {
 }
 _SPLITS = (1, 2, 3, 4, 6, 8)
 _MOST_STAGES = 8
+_MOST_CONFIGS = 1024
+"""That are remembered."""
+
+_attribute = lru_cache(maxsize=_MOST_CONFIGS)(HopperConvAttr)
 
 
-def _configs(problem: ConvProblem, pack: int, shared_bytes: int) -> Sequence[HopperConvConfig]:
+@lru_cache(maxsize=8)
+def _every_config(shared_bytes: int) -> Sequence[HopperConvConfig]:
+    """Those that a device with so much memory for a block runs, with the stages it has room for."""
     found: list[HopperConvConfig] = []
     for schedule, tiles in _TILES.items():
         for m, n, warpgroups in tiles:
-            for k in (64, 32, 16):
-                for split in _SPLITS:
-                    config = HopperConvConfig((m, n, k), warpgroups, schedule, 2, split)
-                    if config.problems() or not _is_sensible(problem, config, pack):
-                        continue
-                    stages = config.most_stages(shared_bytes)
-                    if stages >= 2:
-                        found.append(replace(config, stages=min(stages, _MOST_STAGES)))
-    return found
+            for k, split in product((64, 32, 16), _SPLITS):
+                config = HopperConvConfig((m, n, k), warpgroups, schedule, 2, split)
+                if config.problems():
+                    continue
+                stages = config.most_stages(shared_bytes)
+                if stages >= 2:
+                    found.append(replace(config, stages=min(stages, _MOST_STAGES)))
+    return tuple(found)
+
+
+def _configs(problem: ConvProblem, pack: int, shared_bytes: int) -> Iterator[HopperConvConfig]:
+    return (c for c in _every_config(shared_bytes) if _is_sensible(problem, c, pack))
 
 
 def _is_sensible(problem: ConvProblem, config: HopperConvConfig, pack: int) -> bool:

@@ -316,7 +316,8 @@ def wgmma_group_seconds(works: Sequence[WgmmaWork], device: DeviceDescription) -
     the cache than those that all blocks read, since memory fills it meanwhile.
     """
     config, factors = works[0].config, works[0].factors
-    members = list(Counter(works).items())  # experts are one and the same work
+    # Experts are one and the same work.
+    members = list(Counter(works).items()) if len(works) > 1 else [(works[0], 1)]
     tiles = sum(work.tiles * count for work, count in members)
     blocks = tiles * config.split
     units = _units_for(config.split, device)

@@ -141,27 +141,37 @@ class Fragments(Lanes):
 
     def held_bytes(self, config: WgmmaConfig) -> int:
         """Shared memory of a block for what is read, and for results on their way."""
-        return self._held_bytes(config.warpgroups, config.tile[1], self._chunk(config))
+        return self._held_bytes(config.warpgroups, config.tile[1], self._chunk(config), self.ring)
 
     def held_bytes_of(self, rows: int, columns: int, chunk: int | None = None) -> int:
         """The same of a block of so many rows, 64 a warpgroup. `chunk`: the columns of a slot, if
         not those of a tile whose sums all wait."""
-        return self._held_bytes(rows // 64, columns, chunk or self._chunk_of(columns, columns))
+        chunk = chunk or self._chunk_of(columns, columns)
+        return self._held_bytes(rows // 64, columns, chunk, self.ring)
 
-    def _held_bytes(self, warpgroups: int, columns: int, chunk: int) -> int:
+    def _held_bytes(self, warpgroups: int, columns: int, chunk: int, ring: int) -> int:
         slot = _ROWS * chunk * 2
-        tiles = len(self.tiles) * self.ring * slot
+        tiles = len(self.tiles) * ring * slot
         lines = -(-self.line_bytes * columns // 128) * 128
         each = max(len(self.outs), 1) * slot + max(tiles, 128) + max(lines, 128)
         return warpgroups * _WARPS * each
 
     def rings(self, config: WgmmaConfig) -> Iterator[Fragments]:
         """The same with each size of ring that is worth trying, the largest first."""
-        slots = config.part_rows // 64 * (config.tile[1] // self._chunk(config))
-        for ring in (
-            sorted({min(ring, slots) for ring in _RINGS}, reverse=True) if self.tiles else [1]
-        ):
+        for ring in self._ring_sizes(config):
             yield replace(self, ring=ring)
+
+    def held_bytes_of_rings(self, config: WgmmaConfig) -> list[int]:
+        """`held_bytes` of each of `rings`."""
+        columns, chunk = config.tile[1], self._chunk(config)
+        rings = self._ring_sizes(config)
+        return [self._held_bytes(config.warpgroups, columns, chunk, ring) for ring in rings]
+
+    def _ring_sizes(self, config: WgmmaConfig) -> list[int]:
+        if not self.tiles:
+            return [1]
+        slots = config.part_rows // 64 * (config.tile[1] // self._chunk(config))
+        return sorted({min(ring, slots) for ring in _RINGS}, reverse=True)
 
     def _chunk(self, config: WgmmaConfig) -> int:
         """Columns of a slot: wide ones need registers, which many sums leave none of."""

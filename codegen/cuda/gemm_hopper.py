@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from math import gcd
 from typing import cast
 
@@ -79,6 +79,10 @@ _MOST_SUMS_OF_THREE = 64 * 192
 _MOST_SUMS_IN_PACKS = 128 * 128
 _SWAPPED_ROWS = 256
 """Up to so many rows the transposed product is worth considering."""
+_MOST_CONFIGS = 4096
+"""That are remembered: the products of a model are offered much the same ones."""
+
+_attribute = lru_cache(maxsize=_MOST_CONFIGS)(WgmmaAttr)
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ class GemmHopper(TurningFamily):
             return wgmma_seconds(shape, device, config, factors, operations, _adds_parts(view))
 
         configs = _configs(view, shape, factors, device)
-        return fitting(configs, WgmmaAttr, seconds, "no tile fits")
+        return fitting(configs, _attribute, seconds, "no tile fits")
 
     def frame(self, view: KernelView, config: Attribute) -> Frame:
         """Tiles of one size go through one ring. The stages count too, but `together` sees to
@@ -536,14 +540,24 @@ def _staged(
     tiles = shape.batch * -(-shape.m // m) * -(-shape.n // n)
     if split > 1 and tiles > 4 * device.units:
         return
-    stage, inbox = replace(one, stages=1).ring_bytes(factors), one.inbox_bytes(factors)
-    helds: list[int] = []
+    helds: tuple[int, ...] = ()
     if fragments is not None and fragments.suits(one):
-        helds = [ring.held_bytes(one) for ring in fragments.rings(one)]
+        helds = tuple(fragments.held_bytes_of_rings(one))
     if _sums(one, factors) <= _MOST_SUMS_IN_PACKS:
-        helds.append(0)
+        helds = (*helds, 0)
+    yield from _deepened(one, factors, device.shared_bytes, helds)
+
+
+@lru_cache(maxsize=_MOST_CONFIGS)
+def _deepened(
+    one: WgmmaConfig, factors: int, shared_bytes: int, helds: Sequence[int]
+) -> Sequence[WgmmaConfig]:
+    """`one` with the stages that `_staged` is about. `helds`: the bytes that each way to end a tile
+    needs, the best one first."""
+    found: list[WgmmaConfig] = []
+    stage, inbox = replace(one, stages=1).ring_bytes(factors), one.inbox_bytes(factors)
     for blocks in (1, 2) if one.warpgroups == 1 else (1,):
-        room = device.shared_bytes // blocks - 2048
+        room = shared_bytes // blocks - 2048
         fitting = ((room - inbox - held) // stage for held in helds)
         stages = next((s for s in fitting if s >= _FEW_STAGES), 0)
         if stages == 0 and 0 in helds:
@@ -551,4 +565,5 @@ def _staged(
         most = _MOST_STAGES if blocks == 1 else _MOST_STAGES // 2
         config = replace(one, stages=min(stages, most))
         if stages > 0 and not config.problems():
-            yield config
+            found.append(config)
+    return tuple(found)
