@@ -16,19 +16,22 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ninja
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ait.codegen.cache import GIB, ObjectCache, digest_of, file_digest
 from ait.errors import CompileError, ToolchainError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 # Variables that change what a compiler does without being on its command line.
 _COMPILER_ENVIRONMENT = (
@@ -502,17 +505,26 @@ class _Advance:
 
 @contextlib.contextmanager
 def _progress(total: int, wanted: bool | None) -> Generator[_Advance]:
-    console = Console(stderr=True)
-    if not (console.is_terminal if wanted is None else wanted):
+    if not (sys.stderr.isatty() if wanted is None else wanted):
         yield _Advance(None, total)
         return
+    # Imported where there is a bar: it takes as long as all else of the module.
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield _Advance(bar, total)
 
 
