@@ -20,7 +20,7 @@ from xdsl.interpreter import (
     impl,
     register_impls,
 )
-from xdsl.ir import Region
+from xdsl.ir import Attribute, Region
 from xdsl.utils.exceptions import InterpretationError
 
 from ait.dialects import kernel
@@ -79,9 +79,8 @@ class Launch:
         """Writes the values to the destinations; returns the results, of tensors only."""
         self._check_destinations()
         outs = self.args[len(self.op.ins) :]
-        # Copied first: a value may be a view of an operand that the first store changes.
         stored = [
-            convert(np.array(value), element_of(out))
+            _converted(value, element_of(out))
             for value, out in zip(values, self.op.outs, strict=True)
         ]
         results: list[Array] = []
@@ -110,6 +109,13 @@ class Launch:
                     continue
                 if _clash(out, access, storage, other):
                     raise InterpretationError(f"out {i} overwrites what in {j} still reads")
+
+
+def _converted(value: Array, element: Attribute) -> Array:
+    """The value as it is stored, in memory of its own: a view of an operand would change with the
+    first store."""
+    stored = convert(value, element)
+    return np.array(stored) if np.may_share_memory(stored, value) else stored
 
 
 def _storage(value: Array) -> Array:
