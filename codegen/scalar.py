@@ -318,6 +318,8 @@ def is_supported(op: Operation) -> bool:
     if type(op) not in SCALAR_OPS:
         return False
     types = [*op.operand_types, *op.result_types]
+    if all(t is f32 for t in types):  # most are
+        return True
     if any(isinstance(t, _REDUCED_FLOATS) for t in types):
         return isinstance(op, _ON_REDUCED_FLOATS)
     return all(t in ELEMENT_TYPES for t in types)

@@ -219,7 +219,7 @@ class YieldOp(IRDLOperation):
     assembly_format = "($values^ `:` type($values))? attr-dict"
 
     def __init__(self, *values: SSAValue):
-        super().__init__(operands=[list(values)])
+        Operation.__init__(self, operands=values)
 
 
 @irdl_op_definition

@@ -14,7 +14,7 @@ of a dense memref) that has a dynamic dim:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import product
 from math import gcd
 from operator import mul
@@ -633,6 +633,8 @@ class DimsAttr(MemRefLayoutAttr, Data[tuple[Dim, ...]]):
 ShapedType: TypeAlias = TensorType[Attribute] | MemRefType[Attribute]
 
 _NONE = NoneAttr()
+_MOST_TYPES = 4096
+"""That are remembered: xDSL verifies each that is made, and a model has few."""
 
 
 def _extent(dim: Dim) -> int:
@@ -641,16 +643,24 @@ def _extent(dim: Dim) -> int:
 
 def tensor_type(element: Attribute, dims: Sequence[Dim]) -> TensorType[Attribute]:
     """The tensor type of these dims; only a dynamic one gets an encoding."""
+    return _tensor_type(element, tuple(dims))
+
+
+@lru_cache(maxsize=_MOST_TYPES)
+def _tensor_type(element: Attribute, dims: tuple[Dim, ...]) -> TensorType[Attribute]:
     shape = [_extent(dim) for dim in dims]
-    encoding = DimsAttr(tuple(dims)) if DYNAMIC_INDEX in shape else _NONE
-    return TensorType(element, shape, encoding)
+    return TensorType(element, shape, DimsAttr(dims) if DYNAMIC_INDEX in shape else _NONE)
 
 
 def memref_type(element: Attribute, dims: Sequence[Dim]) -> MemRefType[Attribute]:
     """The type of a dense row-major buffer of these dims."""
+    return _memref_type(element, tuple(dims))
+
+
+@lru_cache(maxsize=_MOST_TYPES)
+def _memref_type(element: Attribute, dims: tuple[Dim, ...]) -> MemRefType[Attribute]:
     shape = [_extent(dim) for dim in dims]
-    layout = DimsAttr(tuple(dims)) if DYNAMIC_INDEX in shape else _NONE
-    return MemRefType(element, shape, layout)
+    return MemRefType(element, shape, DimsAttr(dims) if DYNAMIC_INDEX in shape else _NONE)
 
 
 def dims_of(value: Attribute | SSAValue) -> tuple[Dim, ...]:

@@ -671,8 +671,10 @@ class MergeEqualOperands(RewritePattern):
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, PointwiseOp):
             return
+        used = [a.first_use is not None for a in op.body.block.args]
+        if all(used) and len(set(map(id, op.ins))) == len(used):
+            return
         reads = [Read(v, m) for v, m in zip(op.ins, op.in_access, strict=True)]
-        used = [bool(a.uses) for a in op.body.block.args]
         unique = list(dict.fromkeys(r for r, u in zip(reads, used, strict=True) if u))
         if len(unique) == len(reads):
             return

@@ -265,7 +265,8 @@ def product_of(view: KernelView, config: WgmmaConfig) -> Product:
 
 def _products_of(view: KernelView) -> Callable[[WgmmaConfig], Product]:
     """`product_of` of one op for many configs: how factors come depends on their tiles alone."""
-    tiled = cache(partial(_tiled_product, view))
+    factor = cache(partial(_factor, view))
+    tiled = cache(partial(_tiled_product, view, factor))
 
     def product(config: WgmmaConfig) -> Product:
         _check_config(view, config)
@@ -293,19 +294,23 @@ def _check_config(view: KernelView, config: WgmmaConfig) -> None:
         raise Refusal("the sums of a split do not fit shared memory")
 
 
-def _tiled_product(view: KernelView, m: int, n: int, swapped: bool) -> Product:
-    """The op's product in tiles of m x n, its factors swapped or not. Raises Refusal if TMA cannot
-    bring them."""
-    left, *rights = view.ins[: 1 + _factors(view)]
+def _tiled_product(
+    view: KernelView, factor: Callable[[int, str, int], FactorMap], m: int, n: int, swapped: bool
+) -> Product:
+    """The op's product in tiles of m x n, its factors swapped or not. `factor`: `_factor` of the
+    op. Raises Refusal if TMA cannot bring them."""
     if swapped:
-        if len(rights) > 1:
+        if _factors(view) > 1:
             raise Refusal("two right factors cannot be the rows")
-        a = factor_map(view, rights[0], "n", "row", m, "the right factor")
-        b = factor_map(view, left, "m", "column", n, "the left factor")
-        return Product("n", "m", a, (b,))
-    a = factor_map(view, left, "m", "row", m, "the left factor")
-    bs = tuple(factor_map(view, right, "n", "column", n, "the right factor") for right in rights)
-    return Product("m", "n", a, bs)
+        return Product("n", "m", factor(1, "row", m), (factor(0, "column", n),))
+    a = factor(0, "row", m)
+    return Product("m", "n", a, tuple(factor(1 + i, "column", n) for i in range(_factors(view))))
+
+
+def _factor(view: KernelView, position: int, variable: str, tile: int) -> FactorMap:
+    """How the factor at `position` among the ins comes as the rows or columns of a tile."""
+    outer, what = ("n", "the right factor") if position else ("m", "the left factor")
+    return factor_map(view, view.ins[position], outer, variable, tile, what)
 
 
 _ARGUMENTS = {"row": "rows", "column": "columns", "k": "depth"}
