@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 import ait
 from ait.codegen.build import SourceFile
@@ -18,6 +18,7 @@ from ait.codegen.expressions import dim_over_symbols
 from ait.codegen.group_view import LaunchView
 from ait.codegen.operand import Operand
 from ait.codegen.plan import Call, Function, Memory, ModelPlan, Pointer, Port, Role
+from ait.codegen.rendering import environment
 from ait.codegen.target import Target
 from ait.codegen.weights import StoredWeight, has_blob
 from ait.dialects.symbolic import Dim, bounds, to_text
@@ -193,16 +194,10 @@ def _total(dims: Iterable[Dim]) -> str:
 
 @cache
 def _templates() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("ait.codegen"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["string_literal"] = string_literal
-    environment.filters["comment"] = comment
-    return environment
+    templates = environment("ait.codegen")
+    templates.filters["string_literal"] = string_literal
+    templates.filters["comment"] = comment
+    return templates
 
 
 def string_literal(text: str) -> str:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from xdsl.ir import Attribute
 
 from ait.codegen.build import Toolchain
@@ -35,6 +35,7 @@ from ait.codegen.cpu.statements import (
 )
 from ait.codegen.group_view import LaunchView
 from ait.codegen.kernel_view import KernelView
+from ait.codegen.rendering import environment
 from ait.codegen.scalar import float_literal
 from ait.dialects.kernel import (
     AttentionOp,
@@ -196,15 +197,9 @@ class CpuTarget(PlainKernels):
 
 
 def _templates() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("ait.codegen.cpu"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    cast(dict[str, object], environment.filters)["code"] = code
-    cast(dict[str, object], environment.globals).update(
+    templates = environment("ait.codegen.cpu")
+    cast(dict[str, object], templates.filters)["code"] = code
+    cast(dict[str, object], templates.globals).update(
         axis=axis,
         base=base,
         has_dense_filters=has_dense_filters,
@@ -213,7 +208,7 @@ def _templates() -> Environment:
         row_loop=row_loop,
         unit_stride=unit_stride,
     )
-    return environment
+    return templates
 
 
 @dataclass(frozen=True)

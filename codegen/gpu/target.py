@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import cast
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from xdsl.ir import Attribute
 
 from ait.codegen.build import Toolchain
@@ -25,6 +25,7 @@ from ait.codegen.gpu.group import group_values
 from ait.codegen.gpu.ranker import AnalyticRanker, Ranker
 from ait.codegen.group_view import GroupView, LaunchView
 from ait.codegen.kernel_view import KernelView
+from ait.codegen.rendering import environment
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
 from ait.passes.target import Capabilities, DeviceDescription, SharedLaunch
@@ -110,11 +111,7 @@ class GpuTarget:
         self._ranker = ranker or AnalyticRanker()
         self._shares: dict[str, _Share | None] = {}
         self.timings = Path(str(resources.files(package))) / _TIMINGS
-        self._templates = Environment(
-            loader=ChoiceLoader([PackageLoader(package), PackageLoader("ait.codegen.gpu")]),
-            undefined=StrictUndefined,
-            keep_trailing_newline=True,
-        )
+        self._templates = environment(package, "ait.codegen.gpu", trimmed=False)
 
     def toolchain(self) -> Toolchain:
         """The compilers and the linker. Raises ToolchainError where one is missing."""

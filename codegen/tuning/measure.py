@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from ait.codegen.build import (
     BuildOptions,
@@ -29,6 +29,7 @@ from ait.codegen.build import (
     build_library,
 )
 from ait.codegen.kernel_view import KernelView
+from ait.codegen.rendering import environment
 from ait.codegen.scalar import element_type
 from ait.codegen.target import Target
 from ait.codegen.tuning import worker
@@ -150,13 +151,7 @@ def _runtime_sources(target: Target) -> list[SourceFile]:
 
 @cache
 def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("ait.codegen.tuning"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    return environment("ait.codegen.tuning")
 
 
 # Running --------------------------------------------------------------------------------------
