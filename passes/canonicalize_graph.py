@@ -12,14 +12,13 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
     PatternRewriter,
-    RewritePattern,
 )
 
 from ait.dialects import graph
 from ait.dialects.graph import GraphOp
 from ait.dialects.symbolic import dims_of
 from ait.passes.repeats import ConcatOfPickedParts, ConcatOfRepeatedPart, GatherOfKnownIndices
-from ait.passes.rewriting import erase_unused, rewrite_all
+from ait.passes.rewriting import OpPattern, erase_unused, rewrite_all
 
 
 def _same_type(op: GraphOp) -> bool:
@@ -43,8 +42,10 @@ IDENTITIES: Mapping[type, Callable[[Any], bool]] = {
 """When an op gives its operand back."""
 
 
-class RemoveIdentities(RewritePattern):
+class RemoveIdentities(OpPattern):
     """`graph.permute %x {permutation = [0, 1]}` -> `%x`, and the like."""
+
+    roots = tuple(IDENTITIES)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         is_identity = IDENTITIES.get(type(op))
@@ -52,8 +53,10 @@ class RemoveIdentities(RewritePattern):
             rewriter.replace(op, [], [op.operands[0]])
 
 
-class ComposeMovement(RewritePattern):
+class ComposeMovement(OpPattern):
     """permute of permute -> permute; reshape of reshape -> reshape."""
+
+    roots = (graph.ReshapeOp, graph.PermuteOp)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         inner = op.operands[0].owner if op.operands else None
@@ -67,8 +70,10 @@ class ComposeMovement(RewritePattern):
         rewriter.replace(op, new)
 
 
-class ReshapeUnitPermute(RewritePattern):
+class ReshapeUnitPermute(OpPattern):
     """A permute that only moves dims of size 1 -> a reshape."""
+
+    roots = (graph.PermuteOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, graph.PermuteOp):

@@ -10,12 +10,12 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp, TensorType, f32
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter
 
 from ait.dialects import graph
 from ait.dialects.symbolic import Dim, dims_of, element_of, floordiv
 from ait.passes.remarks import describe, remark
-from ait.passes.rewriting import rewrite_each
+from ait.passes.rewriting import OpPattern, rewrite_each
 
 NAME = "fold-batch-norm"
 
@@ -75,9 +75,11 @@ def _is_constant(value: SSAValue) -> bool:
     return isinstance(value.owner, graph.GetParameterOp | graph.ConstantOp)
 
 
-class FoldIntoConvolution(RewritePattern):
+class FoldIntoConvolution(OpPattern):
     """batch_norm(conv2d(x, w, b)) -> conv2d(x, w * s, (b - mean) * s + beta), s = gamma / std;
     transposed convolutions likewise."""
+
+    roots = (graph.BatchNormOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, graph.BatchNormOp) or not isinstance(op.x.owner, Convolution):

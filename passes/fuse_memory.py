@@ -20,14 +20,16 @@ from ait.passes.lowering.launch import read
 from ait.passes.origins import keep_names
 from ait.passes.pieces import joined, pieces_of
 from ait.passes.remarks import remark
-from ait.passes.rewriting import erase_unused, rewrite_each
+from ait.passes.rewriting import OpPattern, erase_unused, rewrite_each
 from ait.passes.target import TargetInfo, find_target
 
 NAME = "fuse-memory"
 
 
-class FoldViews(RewritePattern):
+class FoldViews(OpPattern):
     """A kernel that reads a view -> the kernel reads the view's base through a composed map."""
+
+    roots = (KernelOp,)
 
     def __init__(self, target: TargetInfo):
         self.target = target
@@ -51,8 +53,10 @@ def replace_keeping_names(op: KernelOp, new: KernelOp, rewriter: PatternRewriter
     rewriter.replace(op, new, list(new.res))
 
 
-class CopyRemainingViews(RewritePattern):
+class CopyRemainingViews(OpPattern):
     """A view that something reads directly -> a copy into a dense tensor."""
+
+    roots = (ViewOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, ViewOp) or not op.result.uses:
@@ -66,11 +70,13 @@ class CopyRemainingViews(RewritePattern):
         rewriter.replace(op, [empty, copy], [copy.res[0]])
 
 
-class AssembleCopies(RewritePattern):
+class AssembleCopies(OpPattern):
     """kernel.copy of all of an assembled tensor -> an assembled tensor of that one piece.
 
     The pieces can then be written where the copy would have put them.
     """
+
+    roots = (CopyOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, CopyOp) or op.on_buffers:
@@ -93,8 +99,10 @@ class AssembleCopies(RewritePattern):
         rewriter.replace(op, [view, assembled], [assembled.result])
 
 
-class JoinPieces(RewritePattern):
+class JoinPieces(OpPattern):
     """Pieces that are neighbours in one tensor -> one piece."""
+
+    roots = (AssembleOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, AssembleOp):

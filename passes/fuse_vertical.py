@@ -60,7 +60,7 @@ from ait.passes.regions import (
     through_storage,
 )
 from ait.passes.remarks import describe, remark
-from ait.passes.rewriting import erase_unused, rewrite_all
+from ait.passes.rewriting import OpPattern, erase_unused, rewrite_all
 from ait.passes.stages import Stage, as_stage, is_stage, stage_of
 from ait.passes.target import KernelCapability, TargetInfo, find_target
 
@@ -258,8 +258,10 @@ def _leading_regions(producer: KernelOp, added: Sequence[Read]) -> list[Region]:
     return regions
 
 
-class FuseIntoProducer(RewritePattern):
+class FuseIntoProducer(OpPattern):
     """kernel A; pointwise B of A's result -> A with B's code in its epilogue."""
+
+    roots = (PointwiseOp, CopyOp)
 
     def __init__(self, target: TargetInfo):
         self.target = target
@@ -360,11 +362,13 @@ _CHEAP_OPS = 4
 """A stage of at most so many ops, none of them a function of `math`, may be computed again."""
 
 
-class FuseIntoConsumer(RewritePattern):
+class FuseIntoConsumer(OpPattern):
     """pointwise A; a kernel B whose region code reads A's result -> B that computes A itself.
 
     With `literals_only`, only what reads nothing is fused: constants and indices.
     """
+
+    roots = (KernelOp,)
 
     def __init__(self, target: TargetInfo, literals_only: bool = False):
         self.target = target
@@ -394,9 +398,11 @@ class FuseIntoConsumer(RewritePattern):
             return
 
 
-class StoreBeside(RewritePattern):
+class StoreBeside(OpPattern):
     """pointwise A, whose result others read too; rows B of A's result -> B that computes A itself
     and stores A's result beside its own."""
+
+    roots = (RowwiseOp,)
 
     def __init__(self, target: TargetInfo):
         self.target = target
@@ -589,11 +595,13 @@ def _argument_position(op: KernelOp, region: int, index: int) -> int | None:
 # Sums of one number -----------------------------------------------------------------------------
 
 
-class CountSummands(RewritePattern):
+class CountSummands(OpPattern):
     """A sum of integers that are all one number -> that number times the extent.
 
     A sum of ones is how a graph says the value of a dim.
     """
+
+    roots = (ReduceOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, ReduceOp) or op.kind.data is not ReduceKind.SUM:
@@ -632,8 +640,10 @@ class CountSummands(RewritePattern):
 # Clean-up ---------------------------------------------------------------------------------------
 
 
-class DropUnusedResults(RewritePattern):
+class DropUnusedResults(OpPattern):
     """A kernel op whose result nobody reads does not compute it."""
+
+    roots = (KernelOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, KernelOp) or op.on_buffers:
@@ -665,8 +675,10 @@ class DropUnusedResults(RewritePattern):
         rewriter.replace(op, trimmed, results)
 
 
-class MergeEqualOperands(RewritePattern):
+class MergeEqualOperands(OpPattern):
     """An operand that is read twice through one map is one operand."""
+
+    roots = (PointwiseOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, PointwiseOp):

@@ -14,7 +14,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter
 
 from ait.dialects import graph
 from ait.dialects.graph import GetParameterOp, GraphOp
@@ -31,7 +31,7 @@ from ait.passes.cost import SURE_GAIN, copy_seconds, microseconds
 from ait.passes.origins import joined_location
 from ait.passes.plan_memory import bytes_of
 from ait.passes.remarks import describe, remark
-from ait.passes.rewriting import erase_unused, rewrite_each
+from ait.passes.rewriting import OpPattern, erase_unused, rewrite_each
 from ait.passes.target import TargetInfo, find_target
 
 NAME = "join-products"
@@ -86,8 +86,10 @@ _KINDS: Mapping[type[GraphOp], _Kind] = {
 }
 
 
-class _Join(RewritePattern):
+class _Join(OpPattern):
     """add(product(a, u), product(b, v)) -> product(concat(a, b), concat(u, v))."""
+
+    roots = (graph.AddOp,)
 
     def __init__(self, target: TargetInfo):
         self.target = target

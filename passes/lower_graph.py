@@ -9,14 +9,14 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter
 
 from ait.dialects.accessor import MaterializeOp
 from ait.dialects.kernel import CopyOp
 from ait.dialects.symbolic import dims_of, element_of
 from ait.passes.lowering import contraction, elementwise, images, rows
 from ait.passes.lowering.launch import Lowered, Rule, Write, launch, read
-from ait.passes.rewriting import erase_unused, rewrite_each
+from ait.passes.rewriting import OpPattern, erase_unused, rewrite_each
 
 
 def lower_materialize(op: MaterializeOp) -> Lowered:
@@ -35,8 +35,10 @@ RULES: Mapping[type, Rule] = {
 """The rule of every op that computes or copies."""
 
 
-class LowerGraphOp(RewritePattern):
+class LowerGraphOp(OpPattern):
     """graph.op -> kernel.empty + kernel.op, by the table of rules; accessor.materialize too."""
+
+    roots = tuple(RULES)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         rule = RULES.get(type(op))

@@ -13,7 +13,6 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
     PatternRewriter,
-    RewritePattern,
 )
 from xdsl.rewriter import InsertPoint
 
@@ -23,7 +22,7 @@ from ait.dialects.symbolic import Dim, dim_product, dims_of, element_of, tensor_
 from ait.passes.lowering.launch import Read, read
 from ait.passes.pieces import Piece, flattened, joined, through_pieces
 from ait.passes.regions import integer
-from ait.passes.rewriting import erase_unused, rewrite_each
+from ait.passes.rewriting import OpPattern, erase_unused, rewrite_each
 
 Maps: TypeAlias = Iterator[AccessMap]
 
@@ -79,11 +78,13 @@ VIEWS: Mapping[type, Callable[..., list[AccessMap | None]]] = {
 it (a reshape of a permuted tensor), when the operand must be materialized first."""
 
 
-class LowerToView(RewritePattern):
+class LowerToView(OpPattern):
     """A movement op -> accessor.view of the operand's base.
 
     A view of an assembled tensor that lies inside one piece is a view of that piece.
     """
+
+    roots = tuple(VIEWS)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         rule = VIEWS.get(type(op))
@@ -139,12 +140,14 @@ def place_pieces(
     return kept, maps
 
 
-class LowerConcat(RewritePattern):
+class LowerConcat(OpPattern):
     """graph.concat -> accessor.assemble.
 
     Pieces that are concats themselves are taken apart, neighbours in one tensor are one piece, and
     a concat of all parts of a tensor is that tensor.
     """
+
+    roots = (graph.ConcatOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, graph.ConcatOp):
@@ -181,8 +184,10 @@ def _values(pieces: Sequence[Piece], op: Operation) -> tuple[list[Operation], li
     return views, values
 
 
-class LowerPad(RewritePattern):
+class LowerPad(OpPattern):
     """graph.pad -> accessor.assemble of one piece, the rest filled."""
+
+    roots = (graph.PadOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, graph.PadOp):
@@ -207,8 +212,10 @@ def _literal(value: float | int, element: Attribute) -> FloatAttr | IntegerAttr:
     return FloatAttr(float(value), element)
 
 
-class ComposeViews(RewritePattern):
+class ComposeViews(OpPattern):
     """A view of a view -> one view of the base."""
+
+    roots = (ViewOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, ViewOp) or not isinstance(op.base.owner, ViewOp):
@@ -219,8 +226,10 @@ class ComposeViews(RewritePattern):
             rewriter.replace(op, ViewOp(inner.base, composed))
 
 
-class CopyReturnedViews(RewritePattern):
+class CopyReturnedViews(OpPattern):
     """A view that is returned -> a copy of it, which its producer can then write itself."""
+
+    roots = (ReturnOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, ReturnOp):

@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, i1
 from xdsl.ir import Attribute, Operation, SSAValue
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter
 
 from ait.dialects import graph
 from ait.dialects.graph import GraphOp
 from ait.dialects.symbolic import dims_of, element_of, tensor_type
 from ait.passes.lower_movement import VIEWS
 from ait.passes.remarks import remark
+from ait.passes.rewriting import OpPattern
 
 # Code of masks --------------------------------------------------------------------------------
 
@@ -108,12 +109,14 @@ def triangle_of(table: Table) -> Triangle | None:
     return Triangle(diagonal, lower, upper) if np.array_equal(matrices, wanted) else None
 
 
-class RaiseTriangles(RewritePattern):
+class RaiseTriangles(OpPattern):
     """A literal of two values on either side of a diagonal -> a comparison of rows and columns.
 
     Only where code reads it, which then does not read a table, and where attention sees in it that
     it is causal.
     """
+
+    roots = (graph.ConstantOp,)
 
     def __init__(self, pass_name: str):
         self.pass_name = pass_name

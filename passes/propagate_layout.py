@@ -12,14 +12,13 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
     PatternRewriter,
-    RewritePattern,
 )
 
 from ait.dialects import graph
 from ait.dialects.graph import ElementwiseOp, GraphOp
 from ait.dialects.graph.windows import channel_axis
 from ait.dialects.symbolic import Dim, dim_product, dims_of, floordiv, provably_le
-from ait.passes.rewriting import EraseUnused, rewrite_all, rewrite_each
+from ait.passes.rewriting import EraseUnused, OpPattern, rewrite_all, rewrite_each
 from ait.passes.target import find_target
 
 TO_LAST = (0, 2, 3, 1)
@@ -59,8 +58,10 @@ _WEIGHTS: Mapping[type, Callable[[Any], list[Operation]]] = {
 """Image ops with weights, which must be channels-last as well, and the ops that make them so."""
 
 
-class RunChannelsLast(RewritePattern):
+class RunChannelsLast(OpPattern):
     """conv2d {nchw} -> permute, conv2d {nhwc}, permute back; pooling and resize likewise."""
+
+    roots = _IMAGES
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, _IMAGES):
@@ -147,11 +148,13 @@ def _permuted_operands(op: GraphOp) -> int:
     return 1 if isinstance(op, graph.BatchNormOp | graph.GroupNormOp) else len(op.operands)
 
 
-class SinkPermute(RewritePattern):
+class SinkPermute(OpPattern):
     """f(permute(x), permute(y)) -> permute(f(x, y)), for what works on each element or dim alone.
 
     The dims of other operands that are not 1 must keep their order, so that a reshape moves them.
     """
+
+    roots = (GraphOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         rule = SINKS.get(type(op))
@@ -206,8 +209,10 @@ class SinkPermute(RewritePattern):
         return reshaped.result
 
 
-class ReducePermuted(RewritePattern):
+class ReducePermuted(OpPattern):
     """A reduction of a permuted tensor -> of the tensor itself, if the kept dims stay in order."""
+
+    roots = _REDUCTIONS
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, _REDUCTIONS) or not isinstance(op.x.owner, graph.PermuteOp):
@@ -220,8 +225,10 @@ class ReducePermuted(RewritePattern):
         rewriter.replace(op, op.clone_onto([op.x.owner.x], axes=axes))
 
 
-class CancelPermutes(RewritePattern):
+class CancelPermutes(OpPattern):
     """permute of permute -> one, or none."""
+
+    roots = (graph.PermuteOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, graph.PermuteOp) or not isinstance(op.x.owner, graph.PermuteOp):
@@ -234,12 +241,14 @@ class CancelPermutes(RewritePattern):
             rewriter.replace(op, graph.PermuteOp(inner.x, combined))
 
 
-class CancelAroundReshape(RewritePattern):
+class CancelAroundReshape(OpPattern):
     """permute, reshape, permute -> reshape, permute, if the reshape takes dims together, or apart,
     that lie side by side before the first permute as well.
 
     An image that becomes a sequence of pixels, `x.flatten(2).transpose(1, 2)`, is one.
     """
+
+    roots = (graph.PermuteOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, graph.PermuteOp):

@@ -18,7 +18,6 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
     PatternRewriter,
-    RewritePattern,
 )
 
 from ait.dialects import graph
@@ -26,7 +25,7 @@ from ait.dialects.graph import GraphOp
 from ait.dialects.symbolic import dims_of, element_of
 from ait.passes.masks import RaiseTriangles
 from ait.passes.remarks import remark
-from ait.passes.rewriting import erase_unused, rewrite_all
+from ait.passes.rewriting import OpPattern, erase_unused, rewrite_all
 
 NAME = "raise-patterns"
 
@@ -339,8 +338,10 @@ RULES = (
 """Tried in order on every op."""
 
 
-class RaiseByRules(RewritePattern):
+class RaiseByRules(OpPattern):
     """The last op of a decomposition -> the op that the whole is."""
+
+    roots = (GraphOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, GraphOp):

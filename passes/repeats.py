@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from xdsl.dialects.builtin import i32, i64
 from xdsl.ir import Operation, SSAValue
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter
 
 from ait.dialects import graph
 from ait.dialects.graph import GraphOp
 from ait.dialects.symbolic import Dim, dims_of, element_of
+from ait.passes.rewriting import OpPattern
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 
@@ -178,8 +179,10 @@ def _replace(op: GraphOp, ops: list[GraphOp], rewriter: PatternRewriter) -> None
     rewriter.replace(op, ops, [value])
 
 
-class GatherOfKnownIndices(RewritePattern):
+class GatherOfKnownIndices(OpPattern):
     """`graph.gather %x, dense<[0, 0, 1, 1]>` -> slice, expand and reshape."""
+
+    roots = (graph.GatherOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, graph.GatherOp):
@@ -192,8 +195,10 @@ class GatherOfKnownIndices(RewritePattern):
             _replace(op, ops, rewriter)
 
 
-class ConcatOfRepeatedPart(RewritePattern):
+class ConcatOfRepeatedPart(OpPattern):
     """`graph.concat %x, %x` -> expand and reshape."""
+
+    roots = (graph.ConcatOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, graph.ConcatOp) or len(op.inputs) < 2:
@@ -212,11 +217,13 @@ class ConcatOfRepeatedPart(RewritePattern):
         _replace(op, [one, many, graph.ReshapeOp(many, dims_of(op.result))], rewriter)
 
 
-class ConcatOfPickedParts(RewritePattern):
+class ConcatOfPickedParts(OpPattern):
     """`graph.concat` of parts of one tensor, some of them several times -> expand and reshape.
 
     Parts without repetition stay: a concat of those says more than their indices.
     """
+
+    roots = (graph.ConcatOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, graph.ConcatOp) or len(set(op.inputs)) == len(op.inputs):

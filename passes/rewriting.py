@@ -6,7 +6,8 @@ pattern of a pass rewrites. Ops in functions alone are visited here, in the orde
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC
+from typing import Any, ClassVar
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation
@@ -59,6 +60,13 @@ def _is_unused(op: Operation) -> bool:
     return would_be_trivially_dead(op)
 
 
+class OpPattern(RewritePattern, ABC):
+    """A pattern that says which kinds of ops it may rewrite: `roots`, subclasses included. It is
+    shown no others: nearly all visits would end with a look at the kind."""
+
+    roots: ClassVar[tuple[type[Operation], ...]]
+
+
 class EraseUnused(RewritePattern):
     """An op without effects whose results nothing reads -> nothing, among other patterns."""
 
@@ -76,6 +84,7 @@ class _Rewriting:
         # The last one is the next. By identity: the hash of an xDSL op is a function in Python.
         self._pending: dict[int, Operation] = {}
         self._rewriter: PatternRewriter | None = None
+        self._patterns_of: dict[type[Operation], tuple[RewritePattern, ...]] = {}
         push = [self._push] if again else []
         self._listener = PatternRewriterListener(
             operation_insertion_handler=[*push],
@@ -101,15 +110,29 @@ class _Rewriting:
         return rewritten
 
     def _visit(self, op: Operation) -> bool:
+        patterns = self._patterns_for(type(op))
+        if not patterns:
+            return False
         rewriter = self._rewriter_at(op)
         try:
-            for pattern in self._patterns:
+            for pattern in patterns:
                 pattern.match_and_rewrite(op, rewriter)
                 if rewriter.has_done_action:
                     return True
         except Exception as error:
             op.emit_error(f"Error while applying pattern: {error}", error)
         return False
+
+    def _patterns_for(self, kind: type[Operation]) -> tuple[RewritePattern, ...]:
+        known = self._patterns_of.get(kind)
+        if known is None:
+            known = tuple(
+                pattern
+                for pattern in self._patterns
+                if not isinstance(pattern, OpPattern) or issubclass(kind, pattern.roots)
+            )
+            self._patterns_of[kind] = known
+        return known
 
     def _rewriter_at(self, op: Operation) -> PatternRewriter:
         """One rewriter serves all ops: making it takes as long as most visits."""

@@ -395,6 +395,8 @@ class FuseAttention(FusionPattern):
     two and the matrix of scores.
     """
 
+    roots = (GemmOp,)
+
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         chain = find_chain(op) if isinstance(op, GemmOp) else None
         if chain is None:

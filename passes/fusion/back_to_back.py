@@ -205,6 +205,8 @@ class FuseBackToBack(FusionPattern):
     they need not hold whole rows.
     """
 
+    roots = (GemmOp,)
+
     def __init__(self, target: TargetInfo, pass_name: str, in_parts: bool = False):
         super().__init__(target, pass_name)
         self.in_parts = in_parts

@@ -173,6 +173,8 @@ class HideLaterKeys(FusionPattern):
     read no more if what is left of it needs fewer elements.
     """
 
+    roots = (AttentionOp,)
+
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, AttentionOp) or op.causal is not None:
             return

@@ -78,6 +78,8 @@ def build_conv_pool(pair: _Pair) -> ConvPoolOp:
 class FuseConvPool(FusionPattern):
     """conv A; pool B of A's result, for B alone -> conv_pool."""
 
+    roots = (PoolOp,)
+
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, PoolOp):
             return

@@ -135,6 +135,8 @@ class FuseGemmPair(FusionPattern):
     A result of A that others read as well is one more result.
     """
 
+    roots = (GemmOp,)
+
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, GemmOp):
             return
@@ -299,6 +301,8 @@ class FuseColumnHalves(FusionPattern):
 
     The pointwise kernel then reads each of them once, and goes into the epilogue like any other.
     """
+
+    roots = (PointwiseOp,)
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, PointwiseOp):

@@ -430,6 +430,8 @@ class FoldPreparations(FusionPattern):
     """A gemm or attention of a copied, widened or scaled factor -> one of what that was made from,
     with the scale as its own code."""
 
+    roots = (GemmOp, AttentionOp)
+
     def __init__(self, target: TargetInfo, pass_name: str):
         super().__init__(target, pass_name)
         gemm = target.capabilities.of(GemmOp)

@@ -210,6 +210,8 @@ class FuseGemmRowwise(FusionPattern):
     A result of A that others read as well is one more result.
     """
 
+    roots = (RowwiseOp,)
+
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, RowwiseOp):
             return

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from xdsl.pattern_rewriter import RewritePattern
+from abc import ABC
 
+from ait.passes.rewriting import OpPattern
 from ait.passes.target import TargetInfo
 
 
-class FusionPattern(RewritePattern):
+class FusionPattern(OpPattern, ABC):
     """A pattern whose legality and profit a target decides. `pass_name`: what remarks call the
     pass."""
 

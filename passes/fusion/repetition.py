@@ -44,6 +44,8 @@ class _Reader:
 class ComputeRepeatedOnce(FusionPattern):
     """pointwise A whose operands all repeat along a dim -> A without it; its readers repeat."""
 
+    roots = (PointwiseOp,)
+
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, PointwiseOp):
             return

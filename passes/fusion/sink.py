@@ -298,6 +298,8 @@ def replace_by_parts(plan: Plan, rewriter: PatternRewriter) -> None:
 class SinkThroughAssemble(FusionPattern):
     """code(assemble(a, b)) -> assemble(code(a), code(b)), each over its part of the domain."""
 
+    roots = (AssembleOp,)
+
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, AssembleOp):
             return

@@ -21,7 +21,13 @@ from ait.ir.trace import TensorSpec, trace
 from ait.passes.fuse_vertical import FuseIntoConsumer, FuseIntoProducer, MergeEqualOperands
 from ait.passes.lower_graph import LowerGraphOp
 from ait.passes.pipelines import run_pipeline
-from ait.passes.rewriting import EraseUnused, erase_unused, rewrite_all, rewrite_each
+from ait.passes.rewriting import (
+    EraseUnused,
+    OpPattern,
+    erase_unused,
+    rewrite_all,
+    rewrite_each,
+)
 from ait.passes.target import find_target
 
 
@@ -116,6 +122,17 @@ def test_only_rewrite_all_visits_what_is_new() -> None:
         *(f"graph.{name}" for name in names), "kernel.empty", "kernel.pointwise", "func.return",
     ]  # fmt: skip
     assert again.seen[:5] == [f"graph.{n}" for n in ("neg", "relu", "neg", "relu", "neg")]
+
+
+class RootedFlip(Flip, OpPattern):
+    roots = (ReluOp, KernelOp)
+
+
+def test_patterns_are_shown_their_roots_alone() -> None:
+    rooted, free = RootedFlip(0), Flip(0)
+    rewrite_each(parse_module(UNUSED), rooted, free)
+    assert rooted.seen == ["graph.relu", "kernel.pointwise"]
+    assert len(free.seen) == 6
 
 
 def test_what_only_an_erased_op_read_is_visited_again() -> None:
