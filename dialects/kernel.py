@@ -273,7 +273,7 @@ class EmptyOp(IRDLOperation):
     assembly_format = "attr-dict `:` type($result)"
 
     def __init__(self, result_type: Attribute):
-        super().__init__(result_types=[result_type])
+        Operation.__init__(self, result_types=[result_type])
 
 
 @irdl_op_definition

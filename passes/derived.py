@@ -83,10 +83,8 @@ class DerivedParameters:
         of_type: AnyTensor = tensor_type(element_of(value), dims_of(value))
         unique = self._declare(name, lambda n: ParameterOp(n, of_type, derived=True))
         self._values[unique] = value
-        old = self._return
-        block = self.function.body.block
-        block.insert_op_after(ReturnOp(*old.operands, value), old)
-        block.erase_op(old)
+        end = self._return
+        end.operands = [*end.operands, value]
         self._append_to_signature(unique, of_type)
         return unique
 

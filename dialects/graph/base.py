@@ -229,7 +229,11 @@ class GraphOp(IRDLOperation, ABC):
     """Properties that `implied_properties` recovers from the types."""
 
     def __init__(self, operands: Sequence[SSAValue | Operation | None], **properties: Any):
-        values = [SSAValue.get(value) for value in operands if value is not None]
+        values = [
+            value if isinstance(value, SSAValue) else SSAValue.get(value)
+            for value in operands
+            if value is not None
+        ]
         kinds = type(self).property_kinds()
         if properties.keys() != kinds.keys():
             wrong = ", ".join(sorted(properties.keys() ^ kinds.keys()))
