@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,13 +70,11 @@ class SourceFile:
     `name`: its unique relative path in the build folder; the suffix picks the compiler.
     `origin`: what it was made from, in the user's words (layers): shown when it fails to compile,
     and put at the end of kept files; no part of the object's key.
-    `inputs`: other files that the compiler reads (a weights blob); such objects are not cached.
     """
 
     name: str
     text: str
     origin: str = ""
-    inputs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,9 +203,12 @@ def build_library(
     toolchain: Toolchain,
     output: Path,
     options: BuildOptions | None = None,
+    data: Callable[[Sequence[Path], Path], list[Path]] | None = None,
 ) -> BuildReport:
     """Compiles and links `sources` into the shared library `output`, written atomically.
 
+    `data`: makes objects that no compiler makes, which are linked behind the others; it is given
+    the objects of the sources, and the build folder.
     Raises CompileError that lists every source which failed, and ToolchainError when a compiler is
     missing.
     """
@@ -217,8 +218,10 @@ def build_library(
         started = time.perf_counter()
         objects = _compile(sources, toolchain, folder, options, report)
         report.compile_seconds = time.perf_counter() - started
+        objects += data(objects, folder) if data is not None else []
         started = time.perf_counter()
-        _link(objects, toolchain, output, build_id(sources, toolchain), options.timeout)
+        identity = build_id(sources, toolchain)
+        _link(objects, toolchain, output, identity, options.timeout)
         report.link_seconds = time.perf_counter() - started
     if options.cache is not None:
         options.cache.trim()
@@ -226,12 +229,9 @@ def build_library(
 
 
 def build_id(sources: Sequence[SourceFile], toolchain: Toolchain) -> str:
-    """Names a library for debuggers and profilers, without the linker having to hash all of it.
-
-    Sources that read other files are left out: they hold the paths of temporary folders.
-    """
+    """Names a library for debuggers and profilers, without the linker having to hash all of it."""
     flags = (flag for c in toolchain.compilers.values() for flag in (c.identity, *c.flags))
-    texts = (part for s in sources if not s.inputs for part in (s.name, s.text))
+    texts = (part for s in sources for part in (s.name, s.text))
     return digest_of([*flags, *texts])[:40]
 
 
@@ -277,7 +277,7 @@ def _compile(
     keys = _cached_keys(steps)
     missing: list[_Step] = []
     for step, key in zip(steps, keys, strict=True):
-        if key and options.cache and options.cache.get(key, step.object):
+        if options.cache and options.cache.get(key, step.object):
             report.cached.append(step.source.name)
         else:
             missing.append(step)
@@ -287,7 +287,7 @@ def _compile(
         failed = [step for step in missing if not _is_object(step.object)]
         # What did compile is kept, also beside failures: the next try is shorter.
         for step, key in zip(steps, keys, strict=True):
-            if key and options.cache and step in missing and step not in failed:
+            if options.cache and step in missing and step not in failed:
                 options.cache.put(key, step.object)
         if failed:
             raise _failure(failed, len(steps), toolchain.name, folder, answer)
@@ -337,14 +337,11 @@ def _write_sources(steps: Sequence[_Step]) -> None:
         step.log.unlink(missing_ok=True)
 
 
-def _cached_keys(steps: Sequence[_Step]) -> list[str | None]:
-    """Keys of cacheable sources. Headers are hashed once per compiler, not once per source."""
+def _cached_keys(steps: Sequence[_Step]) -> list[str]:
+    """Keys of sources. Headers are hashed once per compiler, not once per source."""
     headers: dict[int, Compiler] = {}
-    keys: list[str | None] = []
+    keys: list[str] = []
     for step in steps:
-        if step.source.inputs:
-            keys.append(None)
-            continue
         known = headers.get(id(step.compiler))
         if known is None:
             known = headers[id(step.compiler)] = _with_hashed_headers(step.compiler)

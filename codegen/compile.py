@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,8 +24,8 @@ from ait.codegen.weights import (
     has_blob,
     store_weights,
     total_bytes,
-    write_blob,
     write_file,
+    write_object,
 )
 from ait.dialects.kernel import CopyOp
 from ait.dialects.symbolic import dims_of, symbols_of
@@ -298,20 +297,15 @@ class _Compilation:
         weights: Sequence[StoredWeight],
         toolchain: Toolchain,
     ) -> None:
-        options = self._build_options()
-        with tempfile.TemporaryDirectory(prefix="ait-weights-") as folder:
-            embedded = self._embedded_weights(weights, Path(folder))
-            built = build_library([*sources, *embedded], toolchain, self.output, options)
-        self._record(built)
+        def embed(objects: Sequence[Path], folder: Path) -> list[Path]:
+            with self._phase("weights"):
+                write_object(weights, folder / "weights.o", objects[0])
+            return [folder / "weights.o"]
 
-    def _embedded_weights(self, weights: Sequence[StoredWeight], folder: Path) -> list[SourceFile]:
-        """The blob as a source; none if the weights go to a file, or there are none."""
-        if not has_blob(weights):
-            return []
-        with self._phase("weights"):
-            blob = folder / "weights.bin"
-            write_blob(weights, blob)
-        return [SourceFile("weights.S", runtime.weights_assembly(blob), inputs=(blob,))]
+        # No blob if the weights go to a file, or there are none.
+        data = embed if has_blob(weights) else None
+        options = self._build_options()
+        self._record(build_library(sources, toolchain, self.output, options, data))
 
     def _record(self, built: BuildReport) -> None:
         self.report.compiled, self.report.cached = built.compiled, built.cached

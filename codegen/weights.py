@@ -15,6 +15,7 @@ import numpy as np
 from ait.codegen.plan import Role, Weight
 from ait.errors import CompileError, WeightError
 from ait.ir.dtypes import Array
+from ait.runtime.weights_object import around_blob
 
 _SAFETENSORS_NAMES: Mapping[str, str] = {
     "f32": "F32",
@@ -78,17 +79,23 @@ def total_bytes(stored: Sequence[StoredWeight]) -> int:
     return sum(s.weight.bytes for s in stored if s.value is not None)
 
 
-def write_blob(stored: Sequence[StoredWeight], path: Path) -> None:
-    """Writes the embedded values at their offsets. Raises CompileError if the disk is full."""
+def write_object(stored: Sequence[StoredWeight], path: Path, like: Path) -> None:
+    """Writes the embedded values, at their offsets, as an object file that defines them as one
+    symbol, for the machine that the object `like` is for. Raises CompileError if the disk is full.
+    """
+    embedded = [(item.offset, item.value) for item in stored if item.value is not None]
+    # Nothing has no address: there is a byte at least.
+    size = max((offset + value.nbytes for offset, value in embedded if offset >= 0), default=0) or 1
     try:
+        head, tail = around_blob(size, like)
         with path.open("wb") as file:
-            for item in stored:
-                if item.value is not None and item.offset >= 0:
-                    file.seek(item.offset)
-                    file.write(_bytes(item.value))
-            # An empty file cannot be embedded as a symbol.
-            if file.tell() == 0:
-                file.write(b"\0")
+            file.write(head)
+            for offset, value in embedded:
+                if offset >= 0:
+                    file.seek(len(head) + offset)
+                    file.write(_bytes(value))
+            file.seek(len(head) + size)
+            file.write(tail)
     except OSError as error:
         raise CompileError(f"cannot write weights to {path}: {error.strerror}") from error
 

@@ -100,29 +100,3 @@ def link_flags(device: Device) -> list[str]:
         "-Wl,--as-needed",
         *_DEVICE_LIBRARIES[device],
     ]
-
-
-def weights_assembly(blob: Path, symbol: str = "ait_weights_blob") -> str:
-    """Assembly (a `.S` file) that embeds a file as the hidden symbol `symbol`.
-
-    On x86-64 the data goes to a *large* section, which the linker puts behind everything else:
-    more than 2 GB of it do not break the 32-bit distances between code and its data. Declare it as
-    `extern "C" __attribute__((visibility("hidden"))) const unsigned char ait_weights_blob[];` and
-    use it in the static initializer of the description only (a 64-bit relocation).
-    """
-    path = str(blob).replace("\\", "\\\\").replace('"', '\\"')
-    return f"""\
-#if defined(__x86_64__)
-  .section .lrodata,"al",@progbits
-#else
-  .section .rodata
-#endif
-  .balign 4096
-  .globl {symbol}
-  .hidden {symbol}
-  .type {symbol}, %object
-{symbol}:
-  .incbin "{path}"
-  .size {symbol}, . - {symbol}
-  .section .note.GNU-stack,"",%progbits
-"""

@@ -60,10 +60,9 @@ def find(level: Level) -> Toolchain:
         flags=(f"-DAIT_HOST_FEATURES={features}",) if features else (),
         includes=includes,
     )
-    assembler = Compiler(command=command, identity=identity)
     return Toolchain(
         name=f"cpu:{level.name}",
-        compilers={KERNEL_SUFFIX: kernels, ".cpp": runtime, ".S": assembler},
+        compilers={KERNEL_SUFFIX: kernels, ".cpp": runtime},
         linker=command,
     )
 

@@ -92,7 +92,7 @@ def find(architecture: str) -> Toolchain:
     # The runtime's own link flags name the (static) CUDA runtime; where it lies is said here.
     found = Toolchain(
         name=f"cuda:{architecture}",
-        compilers={".cu": device, ".cpp": runtime, ".S": runtime},
+        compilers={".cu": device, ".cpp": runtime},
         linker=(host,),
         link_flags=(f"-L{toolkit.library}",),
     )

@@ -118,7 +118,7 @@ def find(architecture: str) -> Toolchain:
     )
     return Toolchain(
         name=f"hip:{architecture}",
-        compilers={".hip": device, ".cpp": host, ".S": host},
+        compilers={".hip": device, ".cpp": host},
         linker=(str(compiler.command), "-shared"),
         link_flags=(f"-L{compiler.library_directory}", "-lamdhip64", "-Wl,-z,defs"),
     )

@@ -130,7 +130,7 @@ class NaiveTarget(PlainKernels):
             ("-O1", "-std=c++17", "-fPIC", "-fvisibility=hidden"),
             (INCLUDE,),
         )
-        return Toolchain("naive", {".cpp": host, ".kernel.cpp": host, ".S": host}, ("g++",))
+        return Toolchain("naive", {".cpp": host, ".kernel.cpp": host}, ("g++",))
 
 
 def make_target(name: str) -> NaiveTarget:

@@ -1,6 +1,7 @@
 import ctypes
 import stat
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ait.codegen.build import (
 )
 from ait.codegen.cache import ObjectCache
 from ait.errors import CompileError, ToolchainError
+from ait.runtime.weights_object import around_blob
 
 ANSWER = SourceFile("kernels/answer.cpp", "int helper(); extern \"C\" int ait_answer() "
                     "{ return helper(); }\n", origin="layer.0")  # fmt: skip
@@ -36,7 +38,7 @@ def toolchain(tmp_path: Path) -> Toolchain:
     exports = tmp_path / "exports.map"
     exports.write_text("{ global: ait_*; local: *; };")
     link = ("-shared", f"-Wl,--version-script={exports}")
-    return Toolchain("test", {".cpp": compiler, ".S": compiler}, ("g++",), link)
+    return Toolchain("test", {".cpp": compiler}, ("g++",), link)
 
 
 @pytest.fixture
@@ -155,21 +157,26 @@ def test_kept_sources_can_be_built_again(
     assert report.compiled == []
 
 
-def test_files_that_a_source_reads_are_never_stale(
+def test_data_is_linked_anew_each_time(
     toolchain: Toolchain, options: BuildOptions, tmp_path: Path
 ) -> None:
-    blob = tmp_path / "blob"
-    text = (
-        f'.section .rodata\n.globl ait_blob\nait_blob: .incbin "{blob}"\n'
-        '.section .note.GNU-stack,"",@progbits\n'
-    )
-    source = SourceFile("blob.S", text, inputs=(blob,))
-    for content in (b"\x01\x00\x00\x00", b"\x02\x00\x00\x00"):
-        blob.write_bytes(content)
-        library = tmp_path / f"{content[0]}.so"
-        build_library([source], toolchain, library, options)
-        value = ctypes.c_int.in_dll(ctypes.CDLL(str(library)), "ait_blob")
-        assert value.value == content[0]
+    for content in (1, 2):
+
+        def data(objects: Sequence[Path], folder: Path, content: int = content) -> list[Path]:
+            path = folder / "data.o"
+            head, tail = around_blob(4, objects[0], "answer_data")
+            path.write_bytes(head + content.to_bytes(4, "little") + tail)
+            return [path]
+
+        text = (
+            'extern "C" __attribute__((visibility("hidden"))) int answer_data;\n'
+            'extern "C" int ait_answer() { return answer_data; }\n'
+        )
+        source = SourceFile("answer.cpp", text)
+        library = tmp_path / f"{content}.so"
+        report = build_library([source], toolchain, library, options, data)
+        assert answer(library) == content
+        assert bool(report.compiled) == (content == 1)
 
 
 def test_a_link_error_leaves_the_old_library_and_no_folder(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ait.runtime import sources
+from ait.runtime.weights_object import around_blob
 
 HERE = Path(__file__).parent
 
@@ -64,24 +65,25 @@ def build(workdir) -> Callable[..., list[Path]]:
 
 
 @pytest.fixture(scope="session")
-def blob_source(workdir) -> Path:
+def blob(workdir, build) -> Path:
     """The weights as the build embeds them."""
     values = b"".join(a.tobytes().ljust(64, b"\0") for a in (W, B, SCALE, B * SCALE))
-    (workdir / "weights.bin").write_bytes(values)
-    source = workdir / "weights.S"
-    source.write_text(sources.weights_assembly(workdir / "weights.bin"))
-    return source
+    (like,) = build([HERE / "tiny_model.cpp"])
+    head, tail = around_blob(len(values), like)
+    path = workdir / "weights.o"
+    path.write_bytes(head + values + tail)
+    return path
 
 
 @pytest.fixture(scope="session")
-def library(workdir, build, blob_source) -> Callable[..., Path]:
+def library(workdir, build, blob) -> Callable[..., Path]:
     """Links a variant of the tiny model."""
 
     @functools.cache
     def link(*flags: str) -> Path:
         objects = build(sources.runtime_sources("cpu"))
         objects = objects + build([HERE / "tiny_model.cpp"], *flags)
-        objects = objects + ([] if "-DTINY_EXTERNAL" in flags else build([blob_source]))
+        objects = objects + ([] if "-DTINY_EXTERNAL" in flags else [blob])
         output = workdir / f"tiny{''.join(flags)}.so"
         command("g++", *objects, *sources.link_flags("cpu"), "-o", output)
         return output

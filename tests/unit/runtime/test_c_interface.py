@@ -59,10 +59,10 @@ def test_c_program_links_only_the_library_and_libc(build, tiny, workdir, weights
     ["-fsanitize=address,undefined", "-fsanitize=thread"],
     ids=["address-undefined", "thread"],
 )
-def test_c_program_under_sanitizers(build, workdir, blob_source, weights_files, sanitizers):
+def test_c_program_under_sanitizers(build, workdir, blob, weights_files, sanitizers):
     flags = (sanitizers, "-fno-sanitize-recover=all", "-O1")
     files = [*sources.runtime_sources("cpu"), HERE / "tiny_model.cpp", HERE / "driver.c"]
-    objects = [*build(files, *flags), *build([blob_source])]
+    objects = [*build(files, *flags), blob]
     program = link(objects, workdir / f"driver{sanitizers}", sanitizers, "-pthread")
     options = {
         "ASAN_OPTIONS": "allocator_may_return_null=1",

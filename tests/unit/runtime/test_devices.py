@@ -27,10 +27,10 @@ def link(objects, output, *flags):
 
 
 @pytest.fixture(scope="module")
-def fake_gpu(build, workdir, blob_source):
+def fake_gpu(build, workdir, blob):
     """The tiny model on a GPU made of host memory, which refuses pointers of the wrong kind."""
     shared = [path for path in sources.runtime_sources("cpu") if path.name != "device_cpu.cpp"]
-    objects = build([*shared, HERE / "device_fake.cpp", blob_source])
+    objects = [*build([*shared, HERE / "device_fake.cpp"]), blob]
     objects = objects + build([HERE / "tiny_model.cpp"], "-DTINY_FAKE_GPU")
     return link(objects, workdir / "fake.so", *sources.link_flags("cpu"))
 
@@ -269,9 +269,9 @@ def test_cpu_model_refuses_device_arrays(tiny):
 
 @pytest.mark.compile
 @pytest.mark.skipif(not (CUDA / "lib").is_dir(), reason="needs the CUDA runtime library")
-def test_cuda_model_links_and_reports_a_missing_gpu(build, workdir, blob_source):
+def test_cuda_model_links_and_reports_a_missing_gpu(build, workdir, blob):
     shared = [path for path in sources.runtime_sources("cuda") if path.name != "device_cuda.cpp"]
-    objects = build([*shared, HERE / "tiny_model.cpp", blob_source])
+    objects = [*build([*shared, HERE / "tiny_model.cpp"]), blob]
     objects = objects + build(sources.runtime_sources("cuda")[-1:], f"-I{CUDA}/include")
     flags = [f"-L{CUDA}/lib", *sources.link_flags("cuda")]
     library = link(objects, workdir / "cuda.so", *flags)
