@@ -27,13 +27,14 @@ from ait.codegen.weights import (
     write_file,
     write_object,
 )
+from ait.collector import paused_collector
 from ait.dialects.kernel import CopyOp
 from ait.dialects.symbolic import dims_of, symbols_of
 from ait.errors import CompileError
 from ait.ir.context import make_context
 from ait.ir.interpreter.evaluate import prepared_weights
 from ait.ir.program import Program, inputs_of
-from ait.passes.pipelines import PassRun, paused_collector, run_pipeline
+from ait.passes.pipelines import PassRun, run_pipeline
 from ait.passes.remarks import Remark, collect_remarks
 from ait.passes.target import with_mode
 from ait.runtime import sources as runtime

@@ -6,16 +6,15 @@ alone with `ait-opt -p`.
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
+from ait.collector import paused_collector
 from ait.errors import CompileError
 from ait.passes import PASSES, load_pass
 from ait.passes.verification import verify_dominance
@@ -113,19 +112,6 @@ def make_pass(name: str, target: str) -> ModulePass:
     """A pass with its default options, for a target if it asks for one."""
     made = load_pass(name)()
     return replace(made, target=target) if hasattr(made, "target") else made  # pyright: ignore[reportCallIssue]
-
-
-@contextmanager
-def paused_collector() -> Generator[None]:
-    """Without Python's cycle collector: it would walk the whole IR again and again, to find that
-    nearly all of it is alive. What passes leave behind is collected afterwards."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def run_pipeline(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ait.ir.trace import Dim, TensorSpec, trace
     from ait.runtime.loader import load
 
+from ait.collector import paused_collector
 from ait.errors import (
     AitError,
     CompileError,
@@ -64,7 +65,8 @@ def __getattr__(name: str) -> Any:
     origin = _ORIGINS.get(name)
     if origin is None:
         raise AttributeError(f"module 'ait' has no attribute '{name}'")
-    module = import_module(origin[0])
+    with paused_collector():
+        module = import_module(origin[0])
     value = getattr(module, origin[1]) if origin[1] else module
     globals()[name] = value
     return value
