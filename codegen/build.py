@@ -500,9 +500,15 @@ class _Advance:
             self._bar.update(self._task, advance=1, description=Path(name).stem)
 
 
+def _is_watched() -> bool:
+    """Whether what goes to standard error is seen at once. A process may have none, or close it."""
+    stream = sys.stderr
+    return stream is not None and not stream.closed and stream.isatty()
+
+
 @contextlib.contextmanager
 def _progress(total: int, wanted: bool | None) -> Generator[_Advance]:
-    if not (sys.stderr.isatty() if wanted is None else wanted):
+    if not (_is_watched() if wanted is None else wanted):
         yield _Advance(None, total)
         return
     # Imported where there is a bar: it takes as long as all else of the module.

@@ -1,4 +1,5 @@
 import ctypes
+import io
 import stat
 import subprocess
 from collections.abc import Sequence
@@ -177,6 +178,21 @@ def test_data_is_linked_anew_each_time(
         report = build_library([source], toolchain, library, options, data)
         assert answer(library) == content
         assert bool(report.compiled) == (content == 1)
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_a_process_without_standard_error_builds_too(
+    toolchain: Toolchain,
+    options: BuildOptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_closed: bool,
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stderr", closed if is_closed else None)
+    unsaid = replace(options, progress=None)
+    assert build_library([HELPER], toolchain, tmp_path / "model.so", unsaid).compiled
 
 
 def test_a_link_error_leaves_the_old_library_and_no_folder(
