@@ -110,6 +110,21 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file, and its folder, that nobody sees half written; any number of processes may do
+    so at once. Raises OSError, and leaves nothing behind then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 class ObjectCache:
     """Content-addressed compiled objects under a directory, safe for concurrent processes.
 

@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from ait.codegen.build import Compiler, Toolchain, compiler_identity
-from ait.codegen.cache import GIB, cache_directory, digest_of
+from ait.codegen.cache import GIB, cache_directory, digest_of, write_whole
 from ait.errors import ToolchainError
 
 CK_RELEASE = "2.8.3.post2"
@@ -343,15 +343,11 @@ def _first_existing(root: Path, folders: Sequence[str], file: str) -> Path:
 
 
 def _write_once(path: Path, content: bytes) -> None:
-    """Writes a file that never changes; any number of processes may do so at once."""
+    """Writes a file that never changes. Raises ToolchainError where that is impossible."""
     if path.exists():
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise ToolchainError(f"cannot write {path}: {error.strerror}") from error
 

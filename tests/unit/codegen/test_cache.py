@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import stat
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ait.codegen.cache import (
     cache_limit,
     digest_of,
     parse_size,
+    write_whole,
 )
 from ait.errors import CompileError
 
@@ -155,3 +157,19 @@ def test_sizes(text: str, size: int) -> None:
 def test_no_sizes(text: str) -> None:
     with pytest.raises(CompileError, match="not a size"):
         parse_size(text)
+
+
+def test_a_whole_file_is_readable_by_others_and_replaces_the_old(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "file"
+    for content in (b"old", b"new"):
+        write_whole(path, content)
+        assert path.read_bytes() == content
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "path" / "taken").mkdir(parents=True)
+    with pytest.raises(OSError):
+        write_whole(tmp_path / "path", b"content")
+    assert list(tmp_path.iterdir()) == [tmp_path / "path"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from jinja2 import Environment
+from jinja2 import Environment, FileSystemLoader
 
 from ait.codegen.rendering import environment
 
@@ -40,10 +40,26 @@ def test_what_is_damaged_is_compiled_anew(cache: Path) -> None:
     first = render()
     (file,) = kept(cache)
     whole = file.read_bytes()
-    for content in (b"", b"no code", whole[: len(whole) // 2]):
+    cut = [whole[:size] for size in range(0, len(whole), 7)]
+    flipped = [whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in range(0, len(whole), 61)]
+    for content in (b"no code", *cut, *flipped):
         file.write_bytes(content)
         assert render() == first
         assert kept(cache) == [file] and file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("use", ["{{ 'a' | mark }}", "{% if 'a' | mark == 'a?' %}a?{% endif %}"])
+def test_code_holds_nothing_that_filters_made(cache: Path, tmp_path: Path, use: str) -> None:
+    """A filter is code in Python, which may change while its template and the cache stay."""
+    templates = environment("ait.codegen")
+    templates.loader = FileSystemLoader(tmp_path)
+    (tmp_path / "marked.j2").write_text(use)
+    for mark in ("!", "?"):
+        anew = templates.overlay(cache_size=0)
+        anew.filters = {**templates.filters, "mark": lambda text, mark=mark: text + mark}
+        printed = anew.get_template("marked.j2").render()
+    assert printed == "a?"
+    assert len(kept(cache)) == 1
 
 
 def test_without_a_place_templates_are_compiled_each_time(cache: Path) -> None:
