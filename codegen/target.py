@@ -67,7 +67,7 @@ class Target(TargetInfo, Protocol):
         ...
 
     def toolchain(self) -> Toolchain:
-        """The compilers for kernels, `.cpp` and `.S`. Raises ToolchainError.
+        """The compilers for kernels and `.cpp`. Raises ToolchainError.
 
         Include folders and flags of the runtime are added by whoever builds a library.
         """
