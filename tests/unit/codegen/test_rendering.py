@@ -40,8 +40,11 @@ def test_what_is_damaged_is_compiled_anew(cache: Path) -> None:
     first = render()
     (file,) = kept(cache)
     whole = file.read_bytes()
-    cut = [whole[:size] for size in range(0, len(whole), 7)]
-    flipped = [whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in range(0, len(whole), 61)]
+    count = len(whole)
+    cut = [whole[:size] for size in (*range(0, 80, 5), count // 2, count - 1)]
+    flipped = [
+        whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in range(0, count, count // 16)
+    ]
     for content in (b"no code", *cut, *flipped):
         file.write_bytes(content)
         assert render() == first
@@ -56,7 +59,7 @@ def test_code_holds_nothing_that_filters_made(cache: Path, tmp_path: Path, use: 
     (tmp_path / "marked.j2").write_text(use)
     for mark in ("!", "?"):
         anew = templates.overlay(cache_size=0)
-        anew.filters = {**templates.filters, "mark": lambda text, mark=mark: text + mark}
+        anew.filters = {**templates.filters, "mark": f"{{}}{mark}".format}
         printed = anew.get_template("marked.j2").render()
     assert printed == "a?"
     assert len(kept(cache)) == 1

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.parser import Parser
 
 import ait
@@ -308,6 +309,30 @@ def test_level_1_tries_what_compiles_in_seconds(store, monkeypatch) -> None:
     gpu.is_quick = lambda config: False
     tuner(store, 2, gpu).tune(linear_for_gpu())
     assert len(tried) > 4
+
+
+def test_the_device_is_looked_for_once_and_its_errors_come_when_it_is_needed(
+    store: TimingStore,
+) -> None:
+    looks: list[int] = []
+
+    def fail() -> str:
+        looks.append(1)
+        raise CompileError("the driver is broken")
+
+    target = Present("cuda:sm_90a")
+    target.present_device = fail
+    for level, expected in ((0, 0), (1, 1)):
+        chooser = tuner(store, level, target)
+        chooser.look_for_device()
+        chooser.look_for_device()
+        chooser.tune(ModuleOp([]))
+        if level:
+            with pytest.raises(CompileError, match="the driver is broken"):
+                chooser.tune(linear_for_gpu())
+        else:
+            chooser.tune(linear_for_gpu())
+        assert len(looks) == expected
 
 
 def test_members_of_a_group_keep_the_configs_that_suit_each_other(store, monkeypatch) -> None:
