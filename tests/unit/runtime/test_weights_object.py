@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -57,15 +59,30 @@ def test_linkers_take_it(blob: Path, tmp_path: Path, linker: str) -> None:
     assert subprocess.run([output], check=False).returncode == 0
 
 
-def test_it_is_for_the_machine_that_others_are_for(blob: Path, tmp_path: Path) -> None:
-    other = bytearray(blob.read_bytes())
-    other[18:20], other[48:52] = (183).to_bytes(2, "little"), (5).to_bytes(4, "little")
+@pytest.mark.parametrize(
+    ("order", "number", "name", "data"),
+    [
+        ("<", 183, "AArch64", ".rodata"),
+        (">", 21, "PowerPC64", ".rodata"),
+        (">", 22, "S/390", ".rodata"),
+        ("<", 243, "RISC-V", ".rodata"),
+        ("<", 62, "X86-64", ".lrodata"),
+    ],
+)
+def test_it_is_for_the_machine_that_others_are_for(
+    tmp_path: Path, order: str, number: int, name: str, data: str
+) -> None:
+    ident = b"\x7fELF" + bytes([2, 2 if order == ">" else 1, 1])
     like = tmp_path / "other.o"
-    like.write_bytes(other)
+    like.write_bytes(
+        struct.pack(f"{order}16sHHIQQQIHHHHHH", ident, 1, number, 1, 0, 0, 0, 5, 64, *[0] * 5)
+    )
     path = written(tmp_path, 10, like)
     header = read_by("readelf", "-hW", path)
-    assert "AArch64" in header and "0x5" in header
-    assert " .rodata " in read_by("readelf", "-SW", path)
+    assert name in header and re.search(r"Flags: +0x5\b", header)
+    assert f" {data} " in read_by("readelf", "-SW", path)
+    (symbol,) = [line for line in read_by("readelf", "-sW", path).splitlines() if SYMBOL in line]
+    assert symbol.split()[2] == "10"
 
 
 def test_what_is_no_object_is_told(tmp_path: Path) -> None:
