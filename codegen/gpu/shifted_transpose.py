@@ -1,8 +1,9 @@
 """Pointwise and copy kernels that read along one axis of memory and write along another, where runs
 begin anywhere: matrices of odd sizes.
 
-A block has a tile, which changes sides in shared memory. It reads the packs that the tile touches,
-and writes those that begin in it; what is left at the ends of rows are single elements.
+A block has a tile, which changes sides in shared memory. It reads whole lines of memory, as far as
+the tile touches them, and writes the sectors that begin in it; what is left at the ends of rows are
+single elements.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from ait.codegen.operand import Operand
 from ait.dialects.symbolic import upper_bound
 from ait.passes.target import DeviceDescription
 
-_COLUMN_PACKS, _ROW_PACKS, _SECTOR_PACKS = 16, 16, 2
-"""Packs of a tile's columns, which are read, of its rows, and of what is written as a whole:
-kSidePacks, kRowPacks and kSectorPacks of shifted_transpose.hpp."""
+_SIDES = {31: 1.0, 15: 1.02}
+"""Packs of a tile's columns, which are read, and how much longer it takes (f16 on an H100)."""
+_TILE_PACKS = 2048
+"""Packs of a tile, the columns that it shares with the next one included: see ShiftedTile."""
 _SHARED_BYTES = 48 << 10
 
 
@@ -49,7 +51,7 @@ class _RunLanes(ShiftedLanes):
 
     def element(self, operand: Operand) -> str:
         if operand.name in self.turned:
-            return f"{operand.name}_at(column + lane, row)"
+            return f"{operand.name}_turned.value[lane]"
         return super().element(operand)
 
 
@@ -71,36 +73,38 @@ class ShiftedTranspose:
         problem = TransposeProblem.of(view)
         if problem.reads_packs:
             raise Refusal("runs begin at whole packs, or nearly so")
-        width = _width(problem)
-        _lanes(problem, width)
+        tile = _tile(problem)
+        _lanes(problem, tile.width)
         moved = stream_seconds(view.operands, device) - device.launch_seconds
-        seconds = device.launch_seconds + moved * _empty_share(problem, width)
-        return [Candidate(ShiftedTransposeAttr(ElementwiseConfig(width)), seconds)]
+        seconds = device.launch_seconds + moved * tile.empty_share(problem)
+        return [Candidate(ShiftedTransposeAttr(ElementwiseConfig(tile.width)), seconds)]
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
-        problem, width = TransposeProblem.of(view), vector_of(config)
-        if width != _width(problem):
-            raise Refusal(f"packs have {_width(problem)} elements, not {width}")
-        lanes = _lanes(problem, width)
+        problem = TransposeProblem.of(view)
+        tile = _tile(problem)
+        if vector_of(config) != tile.width:
+            raise Refusal(f"packs have {tile.width} elements, not {vector_of(config)}")
+        lanes = _lanes(problem, tile.width)
         inner, other = problem.inner.name, problem.other.name
         region = next(iter(view.regions.values()), None)
         read = read_by(region) if region else view.ins
         turned = [operand for operand in read if operand.name in problem.names]
         straight = [operand for operand in read if operand not in turned]
-        tiles = _tiles(problem, width)
+        sizes = tile.sizes(problem)
         aligned = [
             *lanes.packs([*read, *view.outs]),
             *((operand, PACK_BYTES) for operand in turned),
         ]
         return {
             **shared_values(view, "ait/gpu/shifted_transpose.hpp", aligned),
+            "side_packs": tile.side_packs,
             "turned": turned,
             "straight": straight,
             "read": read,
             "pack": _step(view, lanes),
             "one": _step(view, replace(lanes, count=1)),
-            "digits": problem.walk.digits(1, tiles, "tile"),
-            "count": problem.walk.count(1, tiles),
+            "digits": problem.walk.digits(1, sizes, "tile"),
+            "count": problem.walk.count(1, sizes),
             "origin": other,
             "sizes": (problem.inner.size, problem.other.size),
             "in_offsets": {o.name: o.offset(**{inner: "column", other: other}) for o in turned},
@@ -108,33 +112,55 @@ class ShiftedTranspose:
         }
 
 
-def _width(problem: TransposeProblem) -> int:
-    """Elements of a pack. Raises Refusal where operands disagree."""
+@dataclass(frozen=True)
+class _Tile:
+    """A block's tile: ShiftedTile of shifted_transpose.hpp. `width`: elements of a pack."""
+
+    width: int
+    side_packs: int
+
+    @property
+    def side(self) -> int:
+        return self.side_packs * self.width
+
+    @property
+    def all_columns(self) -> int:
+        """Those that are read: rows are written as whole sectors, which end past the tile."""
+        return _TILE_PACKS // (self.side_packs + 1)
+
+    @property
+    def columns(self) -> int:
+        return self.all_columns - (1 if self.width == PACK_BYTES else 2) * self.width
+
+    @property
+    def shared_bytes(self) -> int:
+        packs = self.all_columns * self.side_packs + self.all_columns // self.width * 2
+        return packs * PACK_BYTES
+
+    def sizes(self, problem: TransposeProblem) -> dict[str, int]:
+        """Indices of a tile along both axes."""
+        return {problem.inner.name: self.columns, problem.other.name: self.side}
+
+    def empty_share(self, problem: TransposeProblem) -> float:
+        """How many times as much as there is tiles have room for: all of a block's threads take
+        their time, be there three rows or a hundred."""
+        extents = [max(1, upper_bound(axis.dim)) for axis in (problem.inner, problem.other)]
+        sizes = (self.columns, self.side)
+        rooms = [ceil(n / size) * size for n, size in zip(extents, sizes, strict=True)]
+        return prod(rooms) / prod(extents)
+
+
+def _tile(problem: TransposeProblem) -> _Tile:
+    """The tile that is expected to be fastest. Raises Refusal where operands disagree."""
     sizes = {operand.element.bytes for operand in (*problem.turned, *problem.view.outs)}
     if len(sizes) > 1:
         raise Refusal("what changes sides has elements of several sizes")
     width = PACK_BYTES // sizes.pop()
-    # Of each column the packs that it may touch, and one more for those of a pack of a row.
-    packs = (_ROW_PACKS + _SECTOR_PACKS) * (width * (_COLUMN_PACKS + 1) + 1)
-    if len(problem.turned) * packs * PACK_BYTES > _SHARED_BYTES:
+    tiles = (_Tile(width, side) for side in _SIDES)
+    tile = min(tiles, key=lambda t: t.empty_share(problem) * _SIDES[t.side_packs])
+    if len(problem.turned) * tile.shared_bytes > _SHARED_BYTES:
         raise Refusal("the tiles of the operands exceed shared memory")
-    return width
-
-
-def _tiles(problem: TransposeProblem, width: int) -> dict[str, int]:
-    """Indices of a tile along both axes."""
-    return {problem.inner.name: _ROW_PACKS * width, problem.other.name: _COLUMN_PACKS * width}
-
-
-def _empty_share(problem: TransposeProblem, width: int) -> float:
-    """How many times as much as there is tiles have room for: all of a block's threads take their
-    time, be there three rows or a hundred."""
-    sizes = _tiles(problem, width)
-    extents = [max(1, upper_bound(axis.dim)) for axis in (problem.inner, problem.other)]
-    rooms = [
-        ceil(extent / size) * size for extent, size in zip(extents, sizes.values(), strict=True)
-    ]
-    return prod(rooms) / prod(extents)
+    return tile
 
 
 def _lanes(problem: TransposeProblem, width: int) -> _RunLanes:

@@ -408,6 +408,22 @@ ELEMENTWISE = [
             ("elementwise", 24, 4, 6, "ElementwiseAttr"),
         )
     ),
+    *(
+        Case(
+            f"copy_anywhere_{element}",
+            {"x": f"tensor<2x{n}x{m}x{element}>", "o": f"tensor<2x{m}x{n}x{element}>"},
+            f"""kernel.copy ins(%x <offset 0, sizes [2, {m}, {n}], strides [{m * n}, 1, {m}]>
+                : tensor<2x{n}x{m}x{element}>) outs(%o : tensor<2x{m}x{n}x{element}>)""",
+            config="ShiftedTransposeAttr",
+        )
+        # Several tiles of 512, 128 and 256 rows, some of them of 64 columns and some of 128
+        for element, m, n in (
+            ("i8", 515, 33),
+            ("i32", 259, 61),
+            ("f32", 63, 155),
+            ("bf16", 117, 131),
+        )
+    ),
     # x read across, y along, z in one element a row, w across in another type
     *(
         Case(
