@@ -169,10 +169,10 @@ class InterleavedProblem:
         width = config.rows * self.run
         element = sum(operand.element.bytes for operand in self.kept(config.vector))
         packs = config.items * config.places * width * element
-        mergers = max(1, config.places // config.vector)
-        numbers = 2 * 4 * (config.places + mergers) * width
+        threads = config.places * width // config.vector
+        numbers = 2 * 4 * threads * _most_touched(config.vector, self.run)
         states = (config.cluster + 1) * config.rows * _STATE_BYTES
-        return packs + numbers + 4 * mergers + states + _PADDING
+        return packs + numbers + states + _PADDING
 
     def check(self, config: InterleavedRowsConfig) -> None:
         """Raises Refusal for a config that does not fit the op."""
@@ -186,6 +186,13 @@ class InterleavedProblem:
             raise Refusal("packs are kept of whole rows, or not at all")
         if self.shared_bytes(config) > HOPPER_SHARED_BYTES:
             raise Refusal("the packs that are kept do not fit shared memory")
+
+
+def _most_touched(length: int, size: int) -> int:
+    """`most_touched` of interleaved_rows.hpp."""
+    if length % size == 0:
+        return length // size
+    return 1 if size % length == 0 else (length + size - 2) // size + 1
 
 
 class InterleavedRows(TurningFamily):
