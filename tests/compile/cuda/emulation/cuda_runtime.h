@@ -52,6 +52,7 @@ inline Fiber* current = nullptr;
 inline std::function<void()>* body = nullptr;
 inline std::vector<Fiber> fibers;
 inline long polls = 0;  // since something last happened
+inline bool last_first = false;  // the order of clusters
 
 // The number of the running thread in its cluster.
 inline unsigned self() { return static_cast<unsigned>(current - fibers.data()); }
@@ -256,7 +257,8 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   }
   if (config->gridDim.x % cluster != 0) return cudaErrorInvalidValue;
   for (unsigned y = 0; y < config->gridDim.y; ++y) {
-    for (unsigned x = 0; x < config->gridDim.x; x += cluster) {
+    for (unsigned begin = 0; begin < config->gridDim.x; begin += cluster) {
+      const unsigned x = emulation::last_first ? config->gridDim.x - cluster - begin : begin;
       emulation::run_cluster(config->blockDim.x, cluster, dim3(x, y, 0));
     }
   }
