@@ -410,7 +410,7 @@ ELEMENTWISE = [
     ),
     *(
         Case(
-            f"copy_anywhere_{element}",
+            f"copy_anywhere_{element}_{m}",
             {"x": f"tensor<2x{n}x{m}x{element}>", "o": f"tensor<2x{m}x{n}x{element}>"},
             f"""kernel.copy ins(%x <offset 0, sizes [2, {m}, {n}], strides [{m * n}, 1, {m}]>
                 : tensor<2x{n}x{m}x{element}>) outs(%o : tensor<2x{m}x{n}x{element}>)""",
@@ -422,6 +422,11 @@ ELEMENTWISE = [
             ("i32", 259, 61),
             ("f32", 63, 155),
             ("bf16", 117, 131),
+            # Tiles end at row 124, 248, 120 or 240, and packs that they touch behind the last row
+            ("f32", 125, 33),
+            ("f16", 249, 33),
+            ("bf16", 123, 111),
+            ("i8", 241, 111),
         )
     ),
     # x read across, y along, z in one element a row, w across in another type

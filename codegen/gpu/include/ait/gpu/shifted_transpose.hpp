@@ -121,7 +121,9 @@ __device__ __forceinline__ void read_shifted(const Element* from, const Offset& 
       packs[i] = load_pack<kPack>(from + (at + side));
     }
   }
-  // What is in no whole pack, at the ends of columns.
+  // What is in no whole pack, at the ends of columns. The last pack of a tile may end past its column though the
+  // tile does not reach that far.
+  const bool is_first = origin == 0, is_last = rows - origin - count < kPack;
   constexpr int kEnds = Tile::kColumns * 2 * kPack / kShiftedThreads;
   Element ends[kEnds];
   const auto each_end = [&](const auto& use) {
@@ -130,11 +132,11 @@ __device__ __forceinline__ void read_shifted(const Element* from, const Offset& 
       const int number = thread + i * kShiftedThreads, place = number % (2 * kPack);
       const int column = number / (2 * kPack);
       const int side = place < kPack ? place : count - 2 * kPack + place;
-      const bool is_end = place < kPack ? origin == 0 : origin + count == rows;
+      const bool is_end = place < kPack ? is_first : is_last;
       if (is_end && side >= 0 && side < count && first + column < columns) use(i, column, side);
     }
   };
-  const bool has_ends = origin == 0 || origin + count == rows;
+  const bool has_ends = is_first || is_last;
   if (has_ends) {
     each_end([&](int i, int column, int side) { ends[i] = from[offset(first + column) + side]; });
   }
