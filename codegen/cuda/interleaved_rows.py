@@ -21,7 +21,15 @@ from ait.codegen.cuda.copy_pack import copies
 from ait.codegen.cuda.devices import HOPPER_SHARED_BYTES
 from ait.codegen.gpu.cost import stream_seconds
 from ait.codegen.gpu.family import Candidate, Refusal, TemplateValues, TurningFamily, fitting
-from ait.codegen.gpu.lanes import PACK_BYTES, WIDTHS, Lanes, Reach, read_by, shared_values
+from ait.codegen.gpu.lanes import (
+    PACK_BYTES,
+    WIDTHS,
+    Lanes,
+    Reach,
+    kept_bytes,
+    read_by,
+    shared_values,
+)
 from ait.codegen.gpu.rows import row_kind
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
@@ -167,9 +175,8 @@ class InterleavedProblem:
     def shared_bytes(self, config: InterleavedRowsConfig) -> int:
         """Of a block, at most."""
         width = config.rows * self.run
-        element = sum(operand.element.bytes for operand in self.kept(config.vector))
-        packs = config.items * config.places * width * element
         threads = config.places * width // config.vector
+        packs = config.items * threads * kept_bytes(config.vector, self.kept(config.vector))
         numbers = 2 * 4 * threads * _most_touched(config.vector, self.run)
         states = (config.cluster + 1) * config.rows * _STATE_BYTES
         return packs + numbers + states + _PADDING

@@ -36,6 +36,21 @@ class Reach(Enum):
     """An element each."""
 
 
+def kept_bytes(count: int, operands: Iterable[Operand]) -> int:
+    """Bytes of a struct of packs of `count` elements, one of each operand.
+
+    Each begins at a multiple of its size, up to that of the widest access: there may be gaps
+    between them, and at the end.
+    """
+    size, widest = 0, 1
+    for operand in operands:
+        own = count * operand.element.bytes
+        aligned = min(own, PACK_BYTES)
+        size = -(-size // aligned) * aligned + own
+        widest = max(widest, aligned)
+    return -(-size // widest) * widest
+
+
 def fits(
     axis: Axis | None,
     ins: Iterable[Operand],

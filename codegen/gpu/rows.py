@@ -25,6 +25,7 @@ from ait.codegen.gpu.lanes import (
     Reach,
     ShiftedLanes,
     fits,
+    kept_bytes,
     read_by,
     shared_values,
 )
@@ -138,8 +139,8 @@ class Rows:
         """Of a block."""
         if not config.shared:
             return 0
-        element = sum(operand.element.bytes for operand in self.kept(config, prologue))
-        return config.items * config.vector * element * config.team * config.rows
+        pack = kept_bytes(config.vector, self.kept(config, prologue))
+        return config.items * pack * config.team * config.rows
 
     def check_kept(self, config: RowsConfig, blocks: int = 1) -> None:
         """Raises Refusal if threads keep a part of what they have of a row, and not all of it or

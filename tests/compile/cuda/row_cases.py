@@ -124,6 +124,38 @@ def group_norm(
     )
 
 
+def group_norm_of_sum(
+    name: str,
+    pixels: int,
+    groups: int,
+    channels: int,
+    config: str = "InterleavedRowsAttr",
+    elements: tuple[str, str] = ("f32", "f16"),
+    images: int = 1,
+) -> Case:
+    """norm(x + r) over groups of channels, which come last: x, and the result, of the first type,
+    r of the second."""
+    shape = f"{images}x{pixels}x{groups * channels}"
+    x, r = (f"tensor<{shape}x{element}>" for element in elements)
+    strides = [pixels * groups * channels, channels, groups * channels, 1]
+    whole = _map(0, [images, groups, pixels, channels], strides)
+    return Case(
+        name,
+        {"x": x, "r": r, "o": x},
+        f"""kernel.rowwise ins(%x {whole} : {x}, %r {whole} : {r}) outs(%o {whole} : {x})
+          {{eps = 1.0e-5 : f64, kind = #kernel.rowwise_kind layer_norm, reduced = 2 : i64}}
+          prologue {{
+          ^bb0(%p : f32, %q : f32):
+            %0 = arith.addf %p, %q : f32
+            kernel.yield %0 : f32
+          }} epilogue {{
+          ^bb0(%y : f32, %v : f32, %p : f32, %q : f32):
+            kernel.yield %y : f32
+          }}""",
+        config=config,
+    )
+
+
 _INTERLEAVED = (
     "#cuda.interleaved_rows<rows = {}, vector = {}, places = {}, cluster = {}, items = {}>"
 )
@@ -142,6 +174,7 @@ GROUP_NORMS = [
     group_norm("group_norm_many_rows", 1, 5, 128, 2, _INTERLEAVED.format(128, 8, 2, 2, 2)),
     group_norm("group_norm_f32", 2, 33, 2, 12, element="f32"),
     group_norm("group_rms_norm", 2, 50, 8, 8, kind="rms_norm"),
+    group_norm_of_sum("group_norm_of_two_types", 70, 4, 10, _INTERLEAVED.format(2, 4, 32, 2, 2)),
 ]
 
 

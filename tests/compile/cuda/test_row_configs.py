@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from itertools import product
+from pathlib import Path
+
 import pytest
 from xdsl.ir import Attribute
 from xdsl.utils.exceptions import VerifyException
@@ -22,15 +27,17 @@ from ait.codegen.gpu.dialect import (
     ShiftedTransposeAttr,
     TransposeAttr,
 )
+from ait.codegen.gpu.lanes import kept_bytes
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
 from tests.compile.cuda.cases import ELEMENTWISE, channels_last
-from tests.compile.cuda.kernels import TARGET, Case, parse_config
+from tests.compile.cuda.kernels import EMULATION, HEADERS, TARGET, Case, parse_config
 from tests.compile.cuda.row_cases import (
     ROWS,
     gather,
     group_norm,
+    group_norm_of_sum,
     layer_norm,
     pool,
     reduce,
@@ -232,6 +239,35 @@ def test_interleaved_rows_that_exceed_the_shared_memory_are_an_error() -> None:
     with pytest.raises(CompileError, match="do not fit shared memory"):
         group_norm("x", 1, 64 * 64, 2, 16, config.format(64)).source()
     assert "kItems = 0" in group_norm("x", 1, 64 * 64, 2, 16, config.format(0)).source()
+
+
+def test_what_lies_between_packs_of_several_types_counts_too() -> None:
+    """Four f16 beside four f32 take as much room as eight f32."""
+    config = "#cuda.interleaved_rows<rows = 2, vector = 4, places = 32, cluster = 1, items = {}>"
+    assert "kItems = 44" in group_norm_of_sum("x", 44 * 32, 2, 10, config.format(44)).source()
+    with pytest.raises(CompileError, match="do not fit shared memory"):
+        group_norm_of_sum("x", 45 * 32, 2, 10, config.format(45)).source()
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
+def test_packs_that_are_kept_are_as_large_as_the_compiler_says(tmp_path: Path) -> None:
+    operands = [
+        rowwise("x", "softmax", f"tensor<4x32x{element}>").view().ins[0]
+        for element in ("f32", "f16", "f8E4M3FN")
+    ]
+    lines = ["#include <cuda_runtime.h>", '#include "ait/gpu/access.hpp"']
+    for count, length in product((2, 4, 8, 16), (1, 2, 3)):
+        for kept in product(operands, repeat=length):
+            fields = [f"ait::gpu::Pack<{o.type}, {count}> p{i};" for i, o in enumerate(kept)]
+            name = f"Kept{len(lines)}"
+            lines.append(f"struct {name} {{ {' '.join(fields)} }};")
+            lines.append(f"static_assert(sizeof({name}) == {kept_bytes(count, kept)});")
+    source = tmp_path / "kept.cpp"
+    source.write_text("\n".join(lines))
+    includes = [f"-I{path}" for path in (EMULATION, *HEADERS)]
+    command = ["g++", "-std=c++17", "-fsyntax-only", *includes, str(source)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
