@@ -809,6 +809,20 @@ def activated(
     )
 
 
+def transpose_of_any_size(element: str, rows: int, columns: int) -> Case:
+    """A kernel for all sizes up to 4000, called with these."""
+    bounds = "m in [1, 4000], n in [1, 4000]"
+    x, o = (f"tensor<?x?x{element}, #sym.dims<[{dims}], {bounds}>>" for dims in ("n, m", "m, n"))
+    return Case(
+        f"transpose_of_any_size_{element}",
+        {"x": x, "o": o},
+        f"""kernel.copy ins(%x <offset 0, sizes [m, n], strides [1, m], {bounds}> : {x})
+          outs(%o : {o})""",
+        dims={"m": rows, "n": columns},
+        config="ShiftedTransposeAttr",
+    )
+
+
 def of_weights(case: Case) -> Case:
     """A linear whose weight and bias are known to be weights: they may be read early."""
     case.constants = ("w", "b")

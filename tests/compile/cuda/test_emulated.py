@@ -18,6 +18,7 @@ from tests.compile.cuda.cases import (
     OWN_GEMMS,
     TF32_GEMMS,
     WGMMA_GEMMS,
+    transpose_of_any_size,
 )
 from tests.compile.cuda.conv_cases import CONV_POOLS, OWN_CONVS, STEM_CONVS, TENSOR_CONVS
 from tests.compile.cuda.kernels import Case, assert_close, call, emulated, on_host
@@ -91,6 +92,18 @@ def test_what_goes_backwards_begins_with_the_last_row(case: Case, tmp_path: Path
         call(library, alone, case.extents())
         assert left["o"].tobytes() == alone["o"].tobytes()
     assert first["o"].tobytes() != last["o"].tobytes()
+
+
+@pytest.mark.parametrize(("element", "side"), [("i8", 240), ("f16", 120), ("f32", 124)])
+def test_transposes_wherever_the_last_tile_begins(element: str, side: int, tmp_path: Path) -> None:
+    library = on_host(transpose_of_any_size(element, 1, 1), tmp_path)
+    for rows in (1, 2, 9, *range(side - 2, side + 18), 2 * side + 5):
+        for columns in (1, 31, 114):
+            case = transpose_of_any_size(element, rows, columns)
+            operands = case.inputs()
+            library.last_blocks_first(rows % 2)
+            call(library, operands, case.extents())
+            assert operands["o"].tobytes() == operands["x"].T.tobytes(), f"{rows} x {columns}"
 
 
 @pytest.mark.parametrize("backwards", [False, True])
