@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kElementwiseThreads)
   using Index = typename Kernel::Index;
   // 64 bits: the step past the last one may not fit the index.
   const int64_t stride = int64_t{gridDim.x} * kElementwiseThreads;
-  const int64_t block = in_order(blockIdx.x, gridDim.x, arguments.backwards);
+  const int64_t block = in_order<unsigned>(blockIdx.x, gridDim.x, arguments.backwards);
   for (int64_t i = block * kElementwiseThreads + threadIdx.x; i < arguments.count; i += stride) {
     Kernel::step(arguments, static_cast<Index>(i));
   }
@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(kElementwiseThreads)
     elementwise_ahead(const __grid_constant__ typename Kernel::Arguments arguments) {
   wait_for_inputs();
   let_next_start();
-  const unsigned block = in_order(blockIdx.x, gridDim.x, arguments.backwards);
+  const unsigned block = in_order<unsigned>(blockIdx.x, gridDim.x, arguments.backwards);
   steps_ahead<Kernel>(arguments, block, block == gridDim.x - 1);
 }
 

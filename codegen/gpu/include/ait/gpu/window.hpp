@@ -338,7 +338,7 @@ __global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
     pools(const __grid_constant__ typename Kernel::Arguments arguments) {
   wait_for_inputs();
   let_next_start();
-  const int64_t block = in_order(blockIdx.x, gridDim.x, arguments.backwards);
+  const int64_t block = in_order<unsigned>(blockIdx.x, gridDim.x, arguments.backwards);
   const int64_t step = block * Kernel::kRows + TeamOf<Kernel>::row();
   // The last teams of the last block may have no step: they go along and store nothing.
   const bool is_step = step < arguments.count;
