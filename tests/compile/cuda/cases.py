@@ -416,7 +416,7 @@ ELEMENTWISE = [
                 : tensor<2x{n}x{m}x{element}>) outs(%o : tensor<2x{m}x{n}x{element}>)""",
             config="ShiftedTransposeAttr",
         )
-        # Several tiles of 512, 128 and 256 rows, some of them of 64 columns and some of 128
+        # Several tiles along rows or columns, some of them of 64 columns and some of 128
         for element, m, n in (
             ("i8", 515, 33),
             ("i32", 259, 61),
