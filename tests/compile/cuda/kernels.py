@@ -42,7 +42,10 @@ WRAPPER = """
 #include <cstring>
 ait::Status kernel(const ait::Launch&, void* const*, const int64_t*);
 extern "C" __attribute__((visibility("default"))) int call(
-    void* stream, void* const* pointers, const int64_t* extents, int backwards, char* message) {
+    void* stream, void* const* pointers, const int64_t* extents, int backwards, int last_first,
+    char* message) {
+  // The same variable in all libraries of a process: each call says what it wants.
+  emulation::last_first = last_first != 0;
   ait::DeviceReport report{};
   const ait::Launch launch{nullptr, stream, &report, backwards != 0};
   const ait::Status status = kernel(launch, pointers, extents);
@@ -53,9 +56,6 @@ extern "C" __attribute__((visibility("default"))) int call(
     return -1;
   }
   return status.code();
-}
-extern "C" __attribute__((visibility("default"))) void last_blocks_first(int are) {
-  emulation::last_first = are != 0;
 }
 """
 
@@ -191,8 +191,7 @@ def emulated(case: Case, folder: Path) -> list[Array]:
     library = on_host(case, folder)
     forwards, backwards = case.inputs(), case.inputs()
     call(library, forwards, case.extents())
-    library.last_blocks_first(1)
-    call(library, backwards, case.extents(), backwards=True)
+    call(library, backwards, case.extents(), backwards=True, last_first=True)
     for name in case.outs:
         assert forwards[name].tobytes() == backwards[name].tobytes(), "the direction tells"
     return [forwards[name] for name in case.outs]
@@ -203,13 +202,15 @@ def call(
     operands: Mapping[str, Array],
     extents: Sequence[int],
     backwards: bool = False,
+    last_first: bool = False,
 ) -> None:
-    """Runs the wrapped kernel on host arrays, which it changes."""
+    """Runs the wrapped kernel on host arrays, which it changes. `last_first`: its last blocks run
+    first, whatever they do."""
     aligned = {name: _aligned(value) for name, value in operands.items()}
     pointers = (ctypes.c_void_p * len(aligned))(*(a.ctypes.data for a in aligned.values()))
     numbers = (ctypes.c_int64 * max(1, len(extents)))(*extents)
     message = ctypes.create_string_buffer(1000)
-    code = library.call(None, pointers, numbers, int(backwards), message)
+    code = library.call(None, pointers, numbers, int(backwards), int(last_first), message)
     assert code == 0, message.value.decode()
     for name, value in aligned.items():
         operands[name][...] = value

@@ -94,6 +94,18 @@ def test_what_goes_backwards_begins_with_the_last_row(case: Case, tmp_path: Path
     assert first["o"].tobytes() != last["o"].tobytes()
 
 
+def test_the_order_of_blocks_is_that_of_each_call(tmp_path: Path) -> None:
+    """Parts of three are stored half over each other: the order tells, and is forgotten."""
+    case = HALF_OVER[0]
+    found: list[bytes] = []
+    for number, last_first in enumerate((False, True, False)):
+        (folder := tmp_path / str(number)).mkdir()
+        operands = case.inputs()
+        call(on_host(case, folder), operands, case.extents(), last_first=last_first)
+        found.append(operands["o"].tobytes())
+    assert found[0] == found[2] != found[1]
+
+
 @pytest.mark.parametrize(("element", "side"), [("i8", 240), ("f16", 120), ("f32", 124)])
 def test_transposes_wherever_the_last_tile_begins(element: str, side: int, tmp_path: Path) -> None:
     library = on_host(transpose_of_any_size(element, 1, 1), tmp_path)
@@ -101,8 +113,7 @@ def test_transposes_wherever_the_last_tile_begins(element: str, side: int, tmp_p
         for columns in (1, 31, 114):
             case = transpose_of_any_size(element, rows, columns)
             operands = case.inputs()
-            library.last_blocks_first(rows % 2)
-            call(library, operands, case.extents())
+            call(library, operands, case.extents(), last_first=rows % 2 == 1)
             assert operands["o"].tobytes() == operands["x"].T.tobytes(), f"{rows} x {columns}"
 
 
