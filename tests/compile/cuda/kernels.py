@@ -186,12 +186,13 @@ def on_host(case: Case, folder: Path) -> ctypes.CDLL:
 
 
 def emulated(case: Case, folder: Path) -> list[Array]:
-    """The destinations after the generated kernel ran on the host, in any order of its blocks: none
-    may write what belongs to another."""
-    library = on_host(case, folder)
+    """The destinations after the generated kernel ran on the host, with its first rows first and
+    with its last ones: no block may write what belongs to another. A kernel that does not go
+    backwards by itself is made to by the order of its blocks."""
+    library, turns = on_host(case, folder), case.code_target().goes_backwards(case.kernel())
     forwards, backwards = case.inputs(), case.inputs()
     call(library, forwards, case.extents())
-    call(library, backwards, case.extents(), backwards=True, last_first=True)
+    call(library, backwards, case.extents(), backwards=True, last_first=not turns)
     for name in case.outs:
         assert forwards[name].tobytes() == backwards[name].tobytes(), "the direction tells"
     return [forwards[name] for name in case.outs]
