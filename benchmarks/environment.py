@@ -34,6 +34,7 @@ def host(*packages: str) -> dict[str, Any]:
     """The processor, how many of its cores this process may use and how busy they are, versions
     (of `packages` too), the commit, whether files differ from it, and the day. To be asked before
     a benchmark adds its own load."""
+    import ait
     from ait.codegen.build import usable_cores  # where libraries only run, there may be no xDSL
 
     return {
@@ -42,7 +43,8 @@ def host(*packages: str) -> dict[str, Any]:
         "load_before": os.getloadavg()[0],
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("xdsl", "ait", *packages)},
+            "ait": ait.__version__,  # it need not be installed
+            **{name: version(name) for name in ("xdsl", *packages)},
         },
         "commit": commit(),
         "uncommitted_changes": bool(_git("status", "--porcelain")),

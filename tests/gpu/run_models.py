@@ -128,10 +128,10 @@ def pytorch_tensors(model: CompiledModel, data: Data) -> str:
 def refused_inputs(model: CompiledModel, data: Data) -> str:
     """An input out of its range is refused with the range, and the model stays usable."""
     inputs = data.inputs(data.sizes[-1])
-    name, value = next(iter(inputs.items()))
-    too_many = np.concatenate([value, value[:1]])
+    port = model.inputs[0]
+    too_many = np.resize(inputs[port.name], [port.dims[0].upper + 1, *inputs[port.name].shape[1:]])
     try:
-        model.run({**inputs, name: too_many})
+        model.run({**inputs, port.name: too_many})
     except ait.InputError as error:
         message = str(error)
     else:

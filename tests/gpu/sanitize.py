@@ -73,7 +73,7 @@ def known_noise() -> Sequence[Noise]:
         ),
         Noise(
             "racecheck",
-            _lines_with("attention_hopper.hpp", "staged[at + i] = starts[i]"),
+            _lines_with("attention_hopper.hpp", "own[0] = own[2] = starts[i]"),
             f"starts of scores, {_ONE_LANE}",
         ),
     ]
