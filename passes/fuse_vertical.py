@@ -56,11 +56,10 @@ from ait.passes.regions import (
     ScalarBuilder,
     inline,
     only_rounds,
-    share_equal_code,
     through_storage,
 )
 from ait.passes.remarks import describe, remark
-from ait.passes.rewriting import OpPattern, erase_unused, rewrite_all
+from ait.passes.rewriting import OpPattern, erase_unused, rewrite_all, share_equal
 from ait.passes.stages import Stage, as_stage, is_stage, stage_of
 from ait.passes.target import KernelCapability, TargetInfo, find_target
 
@@ -567,7 +566,7 @@ def _with_computed_operand(
         block.add_op(YieldOp(*results))
         if not carried:
             # A value of positions alone may be read many times; its code stands once in a reader.
-            share_equal_code(block)
+            share_equal(block.ops)
         regions.append(Region(block))
     properties: dict[str, Attribute] = {}
     if isinstance(op, ReduceOp) and index in op.visible_ins:

@@ -308,18 +308,3 @@ def only_rounds(region: Region, element: Attribute) -> bool:
         and rounded.result.type == element
         and rounded.input is region.block.args[0]
     )
-
-
-def share_equal_code(block: Block) -> None:
-    """Scalar ops of a block that are equal, and read the same values, become one."""
-    known: dict[tuple[object, ...], Operation] = {}
-    for op in list(block.ops):
-        properties = tuple(sorted(op.properties.items(), key=lambda entry: entry[0]))
-        key = (type(op), tuple(op.operands), properties, tuple(op.result_types))
-        first = known.setdefault(key, op)
-        if first is op:
-            continue
-        for old, new in zip(op.results, first.results, strict=True):
-            old.replace_all_uses_with(new)
-        op.detach()
-        op.erase()

@@ -1,4 +1,4 @@
-"""Rewriting the ops of functions by patterns, and erasing what nothing reads.
+"""Rewriting the ops of functions by patterns, sharing equal ops, and erasing what nothing reads.
 
 xDSL's walker also visits the scalar code in the regions of kernels: most ops of a module, which no
 pattern of a pass rewrites. Ops in functions alone are visited here, in the order of that walker.
@@ -7,12 +7,14 @@ pattern of a pass rewrites. Ops in functions alone are visited here, in the orde
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriterListener, RewritePattern
 from xdsl.rewriter import InsertPoint, Rewriter
+from xdsl.traits import Commutative
 from xdsl.transforms.dead_code_elimination import would_be_trivially_dead
 
 from ait.dialects.functions import functions_of
@@ -31,6 +33,29 @@ def rewrite_all(module: ModuleOp, *patterns: RewritePattern) -> bool:
     while rewriting.sweep():
         rewritten = True
     return rewritten
+
+
+def share_equal(ops: Iterable[Operation], commute: bool = False) -> None:
+    """Ops of a block, in order, that are equal and read the same values become the first of them;
+    attributes, such as where an op comes from, do not matter. `commute`: operands of a commutative
+    op may stand in another order."""
+    known: dict[tuple[object, ...], Operation] = {}
+    for op in list(ops):
+        first = known.setdefault(_computation(op, commute), op)
+        if first is op:
+            continue
+        for old, new in zip(op.results, first.results, strict=True):
+            old.replace_all_uses_with(new)
+        op.detach()
+        op.erase()
+
+
+def _computation(op: Operation, commute: bool) -> tuple[object, ...]:
+    operands = [id(operand) for operand in op.operands]
+    if commute and op.has_trait(Commutative):
+        operands.sort()
+    properties = sorted(op.properties.items(), key=lambda entry: entry[0])
+    return (type(op), tuple(operands), tuple(properties), tuple(op.result_types))
 
 
 def erase_unused(module: ModuleOp) -> None:

@@ -9,7 +9,8 @@ from xdsl.ir import SSAValue
 
 from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import YieldOp
-from ait.passes.regions import ScalarBuilder, build_region, share_equal_code
+from ait.passes.regions import ScalarBuilder, build_region
+from ait.passes.rewriting import share_equal
 
 
 def test_equal_code_stands_once() -> None:
@@ -23,7 +24,7 @@ def test_equal_code_stands_once() -> None:
             build.add(build.index(columns), build.index(rows)),
         ],
     )
-    share_equal_code(region.block)
+    share_equal(region.block.ops)
     region.verify()
     *code, last = region.block.ops
     assert isinstance(last, YieldOp)
@@ -43,5 +44,5 @@ def test_what_differs_in_a_property_or_a_type_is_not_equal() -> None:
 
     region = build_region([], body)
     before = len(region.block.ops)
-    share_equal_code(region.block)
+    share_equal(region.block.ops)
     assert len(region.block.ops) == before
