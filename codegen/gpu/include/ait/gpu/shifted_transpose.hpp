@@ -183,28 +183,4 @@ __device__ __forceinline__ void write_shifted(const Offset& offset, Index first,
   }
 }
 
-/// `Kernel` is generated: see transpose_tiles.
-template <class Kernel>
-__global__ void __launch_bounds__(kShiftedThreads, kShiftedBlocks)
-    shifted_transpose(const __grid_constant__ typename Kernel::Arguments arguments) {
-  __shared__ typename Kernel::Tiles tiles;
-  wait_for_inputs();
-  let_next_start();
-  const auto tile = static_cast<typename Kernel::Index>(blockIdx.x);
-  Kernel::read(arguments, tile, tiles);
-  __syncthreads();
-  Kernel::write(arguments, tile, tiles);
-}
-
-template <class Kernel>
-ait::Status run_shifted_transpose(const ait::Launch& launch,
-                                  const typename Kernel::Arguments& arguments) {
-  if (arguments.count <= 0) return ait::ok();
-  if (arguments.count > INT32_MAX) {
-    return Status{AIT_INVALID_INPUT, "a tensor is too large for one launch"};
-  }
-  return gpu::launch(launch, shifted_transpose<Kernel>, dim3(static_cast<unsigned>(arguments.count)),
-                     dim3(kShiftedThreads), arguments);
-}
-
 }  // namespace ait::gpu

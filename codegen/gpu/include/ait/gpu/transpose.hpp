@@ -65,9 +65,10 @@ struct SharedTile {
 };
 
 /// `Kernel` is generated: `Index`, `Arguments` (pointers, extents and `count` tiles), `Tiles`, `kThreads`
-/// of a block, and `read(arguments, tile, tiles)` and `write(arguments, tile, tiles)`.
+/// of a block, `kBlocks` of a multiprocessor at least (0: any), and `read(arguments, tile, tiles)` and
+/// `write(arguments, tile, tiles)`.
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::kThreads)
+__global__ void __launch_bounds__(Kernel::kThreads, Kernel::kBlocks)
     transpose_tiles(const __grid_constant__ typename Kernel::Arguments arguments) {
   __shared__ typename Kernel::Tiles tiles;
   wait_for_inputs();
