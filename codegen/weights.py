@@ -83,17 +83,18 @@ def write_object(stored: Sequence[StoredWeight], path: Path, like: Path) -> None
     """Writes the embedded values, at their offsets, as an object file that defines them as one
     symbol, for the machine that the object `like` is for. Raises CompileError if the disk is full.
     """
-    embedded = [(item.offset, item.value) for item in stored if item.value is not None]
+    embedded = [
+        (item.offset, item.value) for item in stored if item.value is not None and item.offset >= 0
+    ]
     # Nothing has no address: there is a byte at least.
-    size = max((offset + value.nbytes for offset, value in embedded if offset >= 0), default=0) or 1
+    size = max((offset + value.nbytes for offset, value in embedded), default=0) or 1
     try:
         head, tail = around_blob(size, like)
         with path.open("wb") as file:
             file.write(head)
             for offset, value in embedded:
-                if offset >= 0:
-                    file.seek(len(head) + offset)
-                    file.write(_bytes(value))
+                file.seek(len(head) + offset)
+                file.write(_bytes(value))
             file.seek(len(head) + size)
             file.write(tail)
     except OSError as error:

@@ -51,13 +51,7 @@ from ait.passes.fusion.repetition import ComputeRepeatedOnce
 from ait.passes.fusion.sink import SinkThroughAssemble
 from ait.passes.lowering.launch import Read
 from ait.passes.origins import joined_location, keep_names
-from ait.passes.regions import (
-    Remap,
-    ScalarBuilder,
-    inline,
-    only_rounds,
-    through_storage,
-)
+from ait.passes.regions import Remap, ScalarBuilder, inline, only_rounds, through_storage
 from ait.passes.remarks import describe, remark
 from ait.passes.rewriting import OpPattern, erase_unused, rewrite_all, share_equal
 from ait.passes.stages import Stage, as_stage, is_stage, stage_of
