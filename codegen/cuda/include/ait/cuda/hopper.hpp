@@ -163,6 +163,12 @@ __device__ __forceinline__ int cluster_rank() {
   return static_cast<int>(rank);
 }
 
+/// Tells the cluster that the block has begun: its shared memory is there, and after `fence_barriers`
+/// its barriers. Orders no other writes, for which the GPU would wait until all of them are done.
+__device__ __forceinline__ void begin_in_cluster() {
+  asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+}
+
 __device__ __forceinline__ void arrive_cluster() {
   asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
 }
@@ -197,6 +203,23 @@ __device__ __forceinline__ void store_remote(std::uint32_t address, const T& val
     asm volatile("st.shared::cluster.b32 [%0], %1;" ::"r"(address + i * 4), "r"(words[i])
                  : "memory");
   }
+}
+
+/// Sends one, two or four floats to another block's shared memory, where they count as bytes at a barrier
+/// ("st.async"): who waits for its phase sees them. `to` and `barrier` are addresses of that block.
+/// Needs no fence, unlike `store_remote` and an arrival, which wait for all writes that are under way.
+__device__ __forceinline__ void send_remote(std::uint32_t to, std::uint32_t barrier,
+                                            const float (&values)[1]) {
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.f32 [%0], %1, [%2];" ::"r"(to),
+               "f"(values[0]), "r"(barrier)
+               : "memory");
+}
+__device__ __forceinline__ void send_remote(std::uint32_t to, std::uint32_t barrier,
+                                            const float (&values)[2]) {
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];" ::"r"(
+                   to),
+               "f"(values[0]), "f"(values[1]), "r"(barrier)
+               : "memory");
 }
 
 __device__ __forceinline__ float4 load_remote(std::uint32_t address) {

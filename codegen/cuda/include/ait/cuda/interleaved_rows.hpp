@@ -5,10 +5,11 @@
 // are like through the shared memory of the cluster. What was read stays in shared memory, if it fits,
 // until all rows are known; else it is read twice.
 //
-// Of 32 images of 64x64x320 of f16 (H100; 71 us, a copy of as many bytes 57.5) the same reads and writes take 63
-// without means, and what blocks tell each other 5.5. Slower were clusters that go on to other slabs, which
-// they bring ahead (73 to 83), a third block of a multiprocessor (78), prefetching the slabs of the next blocks
-// (71 to 86), and bringing a slab in turns (72 to 86).
+// Of 32 images of 64x64x320 of f16 (H100; 66 us, a copy of as many bytes 57.5) the same reads and writes take 63
+// without means. Messages that needed a fence cost 5 more: it waits for all that the multiprocessor has under
+// way. Slower were clusters that go on to other slabs, which they bring ahead (73 to 83), a third block of a
+// multiprocessor (78), prefetching the slabs of the next blocks (71 to 86), bringing a slab in turns (72 to 86),
+// and no clusters but messages through global memory, by blocks that stay (71) or have a slab's part each (70).
 #pragma once
 
 #include "ait/cuda/copy_pack.hpp"
@@ -150,12 +151,15 @@ struct InterleavedRows {
   static_assert(kSeenAtOnce % kAtOnce == 0);
 
   static constexpr int kNumbers = Seen::kNumbers;
+  static constexpr bool kIsShared = Kernel::kCluster > 1;
   /// Of how many rows a pack may have elements, and how many packs may have elements of a row.
   static constexpr int kPackRows = most_touched(kVector, kRun), kRowPacks = most_touched(kRun, kVector);
 
   struct Shared {
     float numbers[kNumbers][kPackRows][kThreads];
-    State told[Kernel::kCluster][kRows];
+    /// What is known of each block's parts of rows; they have come when the phase of `has_told` ends.
+    alignas(8) float told[Kernel::kCluster][kRows][kNumbers];
+    Barrier has_told;
     State rows[kRows];
   };
   /// Behind the packs that are kept.
@@ -360,33 +364,46 @@ struct InterleavedRows {
         [&](const auto& use) {
 #pragma unroll
           for (int block = 0; block < Kernel::kCluster; ++block) {
-            float numbers[kNumbers];
-            Seen::numbers_of(shared.told[block][row], numbers);
-            use(static_cast<float>(part_of_block(block).size() * kRun), numbers);
+            use(static_cast<float>(part_of_block(block).size() * kRun), shared.told[block][row]);
           }
         },
         [](float value) { return value; });
   }
 
+  /// Before all else: the block is ready for what others tell it.
+  __device__ __forceinline__ void get_ready() const {
+    if constexpr (kIsShared) {
+      if (threadIdx.x == 0) {
+        init_barrier(&shared.has_told, 1);
+        fence_barriers();
+        arrive_expecting(&shared.has_told, sizeof(shared.told));
+      }
+      __syncwarp();
+      begin_in_cluster();
+    }
+  }
+
   /// Tells all blocks of the cluster of the block's parts, and makes states of whole rows.
   __device__ __forceinline__ void exchange() {
+    if constexpr (kIsShared) wait_cluster();  // all blocks have begun
     __syncthreads();
     const int lane = threadIdx.x % 32;
     for (int row = threadIdx.x / 32; row < kRows; row += kWarps) {
-      const State part = part_of(row);
-      if constexpr (Kernel::kCluster > 1) {
-        State& place = shared.told[cluster_rank()][row];
-        if (lane < Kernel::kCluster) store_remote(remote_address(&place, lane), part);
-      } else {
-        if (lane == 0) shared.told[0][row] = part;
+      float numbers[kNumbers];
+      Seen::numbers_of(part_of(row), numbers);
+      auto& place = shared.told[cluster_rank()][row];
+      if constexpr (kIsShared) {
+        if (lane < Kernel::kCluster) {
+          send_remote(remote_address(&place, lane), remote_address(&shared.has_told, lane), numbers);
+        }
+      } else if (lane == 0) {
+#pragma unroll
+        for (int n = 0; n < kNumbers; ++n) place[n] = numbers[n];
       }
     }
-    if constexpr (Kernel::kCluster > 1) {
-      sync_cluster();
-    } else {
-      __syncthreads();
-    }
+    if constexpr (!kIsShared) __syncthreads();
     for (int row = threadIdx.x; row < kRows; row += kThreads) {
+      if constexpr (kIsShared) wait_barrier_cluster(&shared.has_told, 0);
       State state = whole(row);
       Kind::template close<Kernel>(state, arguments.places * kRun);
       shared.rows[row] = state;
@@ -423,14 +440,13 @@ struct InterleavedRows {
 template <class Kernel, class Kind>
 __global__ void __launch_bounds__(InterleavedRows<Kernel, Kind>::kThreads)
     interleaved_rows(const __grid_constant__ typename Kernel::Arguments arguments) {
-  if constexpr (Kernel::kCluster > 1) arrive_cluster();
+  InterleavedRows<Kernel, Kind> rows(arguments, dynamic_shared_tiles());
+  rows.get_ready();
   gpu::wait_for_inputs();
   gpu::let_next_start();
-  InterleavedRows<Kernel, Kind> rows(arguments, dynamic_shared_tiles());
   rows.copy();
   const auto fixed = Kernel::read_fixed(arguments, rows.outer, rows.element);
   rows.gather(fixed);
-  if constexpr (Kernel::kCluster > 1) wait_cluster();  // all blocks have begun
   rows.exchange();
   rows.finish(fixed);
 }
