@@ -29,7 +29,7 @@ _WARP = 32
 _BLOCK = 256
 _MOST_UNROLLED = 49
 """Taps of a window whose loads are written one by one."""
-_OUTPUTS = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 4), (4, 2), (2, 4))
+_OUTPUTS = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 4), (3, 2), (4, 1), (4, 2), (2, 4))
 _ROW_OUTPUTS = ((1, 4), (1, 8), (2, 4), (2, 8), (1, 2))
 """The same of neighbours in a row, which are written at once: the best first (3x3 and 2x2 of f16 on
 an H100)."""
@@ -53,10 +53,13 @@ _COMBINE_LANE = 0.8e-12
 """and for each element of all threads;"""
 _FINISH_LANE = 0.04e-6
 """each element of an output."""
-_OUTPUTS_APART = 0.09
-"""By how much slower memory is with each doubling of a thread's outputs (3x3 windows)."""
-_REGISTERS = 60
-"""Of a thread, with which a multiprocessor has enough of them."""
+# Fits of windows of 2x2, 3x3 and 5x5 with 28 to 45 configs each, of which they choose one within 1 %
+# of the best:
+_OUTPUTS_APART = 0.05
+"""By how much slower memory is with each doubling of a thread's outputs."""
+_REGISTERS = 56
+"""Of a thread, with which a multiprocessor has enough of them; with more, instructions wait for each
+other, in two ways: fewer threads are there, and loads come later."""
 _RESIDENT = 1280
 """Threads of a multiprocessor that loop over taps: they have up to 48 registers."""
 
@@ -331,8 +334,13 @@ class PoolProblem:
             together = log2(config.team) * _COMBINE + threads * config.vector * _COMBINE_LANE
         finish = config.vector * _FINISH_LANE
         moved *= 1 + _OUTPUTS_APART * log2(prod(config.outputs))
-        computing = threads * self._instructions(config) / (device.vector_peak / 2)
-        return device.launch_seconds + hypot(moved, waiting, computing) + together + finish
+        lanes_a_second = device.vector_peak / 2
+        computing = threads * self._instructions(config) / lanes_a_second
+        # What a multiprocessor reads from its cache: a byte of each lane at a time.
+        bytes_of_load = config.vector * self.view.ins[0].element.bytes
+        cached = threads * self._loads(config) * bytes_of_load / lanes_a_second
+        busy = hypot(moved, waiting, computing, cached)
+        return device.launch_seconds + busy + together + finish
 
     def _outputs(self, config: PoolConfig) -> int:
         """Threads, or teams, at the largest sizes."""
@@ -355,9 +363,9 @@ class PoolProblem:
         # A maximum is taken of two elements at once, and of stored ones.
         lanes = config.vector / (2 if self.view.attribute("kind") == "max" else 1)
         row = self.windows[1].reach(config.outputs[1]) if self.is_unrolled(config.team) else 0
-        registers = 20 + outputs * lanes + row * config.vector / 2
+        registers = 20 + outputs * lanes + row * config.vector / 4
         count = 30 + loads * (10 + config.vector) + uses * lanes
-        return count * max(1.0, registers / _REGISTERS)
+        return count * max(1.0, registers / _REGISTERS) ** 2
 
     def _loads(self, config: PoolConfig) -> int:
         """Pixels that a thread reads."""
