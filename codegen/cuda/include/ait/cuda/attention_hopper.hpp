@@ -883,7 +883,7 @@ struct AttentionConsumer {
     float* const lines = reinterpret_cast<float*>(ring.memory);
     const int lane = threadIdx.x % 32;
     rows.complete_totals();
-    sync_cluster();
+    __syncthreads();  // nobody reads from the ring any more
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float* const line = lines + (threadIdx.x / 32 * 16 + lane / 4 + half * 8) * kPitch;
@@ -940,8 +940,8 @@ struct AttentionConsumer {
         }
       }
     }
-    // No block leaves while others read its part.
-    sync_cluster();
+    // No block leaves while others read its part. What was read of theirs is stored by now.
+    meet_cluster();
   }
 };
 

@@ -18,9 +18,29 @@ struct ClusterRows {
   static constexpr int kWarp = 32, kCluster = Kernel::kCluster, kWarps = Kernel::kTeam / kWarp;
   static_assert(Kernel::kRows == 1 && !Kernel::kAcross && Kernel::kTeam % kWarp == 0);
   static constexpr int kParts = kWarps * kCluster;
-  /// What warps tell lies behind what is kept.
-  static constexpr unsigned kKeptBytes = Rows::kSharedBytes;
-  static constexpr unsigned kSharedBytes = kKeptBytes + kParts * sizeof(State);
+  /// What the cluster's warps tell; it has come when the phase of `has_come` ends. It lies behind what is
+  /// kept.
+  struct Told {
+    State parts[kParts];
+    Barrier has_come;
+  };
+  static constexpr unsigned kKeptBytes = (Rows::kSharedBytes + 7) / 8 * 8;
+  static constexpr unsigned kSharedBytes = kKeptBytes + sizeof(Told);
+
+  static __device__ __forceinline__ Told& told() {
+    return *reinterpret_cast<Told*>(gpu::dynamic_shared() + kKeptBytes);
+  }
+
+  /// Before all else: the block is ready for what others tell it.
+  static __device__ __forceinline__ void get_ready() {
+    if (threadIdx.x == 0) {
+      init_barrier(&told().has_come, 1);
+      fence_barriers();
+      arrive_expecting(&told().has_come, sizeof(State) * kParts);
+    }
+    __syncthreads();
+    arrive_cluster();
+  }
 
   static __device__ __forceinline__ gpu::WholePacks part(const gpu::WholePacks& whole) {
     const int64_t packs = (whole.end - whole.begin) / Kernel::kVector;
@@ -45,20 +65,19 @@ struct ClusterRows {
   template <class Combine>
   static __device__ __forceinline__ void combine(State (&states)[1], const Combine& combine) {
     using Warp = gpu::Team<kWarp, kWarps, false>;
-    auto* const told = reinterpret_cast<State*>(gpu::dynamic_shared() + kKeptBytes);
     const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
     Warp::combine(states, combine);
     wait_cluster();  // all blocks have begun
     if (lane < kCluster) {
-      State* const place = told + cluster_rank() * kWarps + warp;
-      store_remote(remote_address(place, lane), states[0]);
+      const State* const place = told().parts + cluster_rank() * kWarps + warp;
+      send_remote(remote_address(place, lane), remote_address(&told().has_come, lane), states[0]);
     }
-    sync_cluster();
+    wait_barrier_cluster(&told().has_come, 0);
     // All warps of all blocks do the same, so that they get the same bits.
     states[0] = Kind::nothing();
 #pragma unroll
     for (int first = 0; first < kParts; first += kWarp) {
-      if (first + lane < kParts) states[0] = combine(states[0], told[first + lane]);
+      if (first + lane < kParts) states[0] = combine(states[0], told().parts[first + lane]);
     }
     Warp::combine(states, combine);
   }
@@ -69,7 +88,7 @@ struct ClusterRows {
 template <class Kernel, class Kind>
 __global__ void __launch_bounds__(Kernel::kTeam)
     clustered_rows(const __grid_constant__ typename Kernel::Arguments arguments) {
-  arrive_cluster();
+  ClusterRows<Kernel, Kind>::get_ready();
   gpu::wait_for_inputs();
   gpu::let_next_start();
   const auto row = gpu::in_order<int64_t>(blockIdx.x / Kernel::kCluster, gridDim.x / Kernel::kCluster,

@@ -354,8 +354,8 @@ __global__ void __launch_bounds__(HopperConv<Kernel>::kThreads, 1)
     if (warpgroup >= 0) {
       finish_partials<Kernel>(arguments, order.at(first_tile), rank);
     }
-    // Others may still read this block's shared memory.
-    sync_cluster();
+    // Others may still read this block's shared memory. What was read of theirs is stored by now.
+    meet_cluster();
   }
 }
 

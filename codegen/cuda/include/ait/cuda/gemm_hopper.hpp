@@ -400,13 +400,14 @@ __global__ void __launch_bounds__(HopperGemm<Kernel>::kThreads, 1)
   using Gemm = HopperGemm<Kernel>;
   auto& shared = *reinterpret_cast<typename Gemm::Shared*>(dynamic_shared_tiles());
   gpu::let_next_start();
+  const int split = Kernel::kSplits == 1 ? 0 : static_cast<int>(blockIdx.x) % Kernel::kSplits;
+  if (threadIdx.x == 0) SplitTile<Kernel>::expect(shared.inbox, split);
   init_ring<Kernel>(shared);
   __syncthreads();
   // Others write to this block's memory once they know that it is there: see finish_split.
   if constexpr (Kernel::kSplits > 1) arrive_cluster();
 
   const TileOrder<Kernel> order(arguments);
-  const int split = Kernel::kSplits == 1 ? 0 : static_cast<int>(blockIdx.x) % Kernel::kSplits;
   const int first_tile = static_cast<int>(blockIdx.x) / Kernel::kSplits;
   const int tile_step = static_cast<int>(gridDim.x) / Kernel::kSplits;
   const Steps steps(static_cast<int>((arguments.depth + kDepthOfStep<Kernel> - 1) / kDepthOfStep<Kernel>), split,
@@ -421,7 +422,6 @@ __global__ void __launch_bounds__(HopperGemm<Kernel>::kThreads, 1)
     if constexpr (Kernel::kSplits > 1) {
       __syncwarp();
       wait_cluster();
-      sync_cluster();
     }
   } else {
     if constexpr (Gemm::kMovesRegisters) take_registers<Gemm::kManyRegisters>();

@@ -88,9 +88,10 @@ struct RowFinish {
   struct Shared : Gemm::Shared {
     alignas(16) char operands[Kernel::kConsumers][kHeldBytes > 0 ? kHeldBytes : 16];
     alignas(16) char columns[Kernel::kColumnBytes > 0 ? Kernel::kColumnBytes : 16];
-    /// What the warps of the cluster say of their rows, for two tiles by turns.
+    /// What the warps of the cluster say of their rows, for two tiles by turns. A block may be a tile
+    /// ahead of others, so that each turn has its barrier.
     State parts[2][kWarps][Kernel::kCluster][kWarpRows];
-    Barrier told[kWarps];
+    Barrier told[2][kWarps];
   };
 
   const Arguments& arguments;
@@ -217,20 +218,21 @@ struct RowFinish {
     const int warp = consumer * 4 + threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
     const int turn = round % 2;
     auto& parts = shared.parts[turn][warp];
+    Barrier* const told = &shared.told[turn][warp];
+    if (lane == 0) arrive_expecting(told, sizeof(parts));
     // Each of the four threads that share a row tells other blocks.
 #pragma unroll
     for (int to = 0; to < (Kernel::kCluster + 3) / 4 * 4; to += 4) {
       const int block = to + lane % 4;
       if (block >= Kernel::kCluster) continue;
+      const std::uint32_t barrier = remote_address(told, block);
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
-        State& place = parts[cluster_rank()][r / 2 * 16 + r % 2 * 8 + lane / 4];
-        store_remote(remote_address(&place, block), states[r]);
+        const State& place = parts[cluster_rank()][r / 2 * 16 + r % 2 * 8 + lane / 4];
+        send_remote(remote_address(&place, block), barrier, states[r]);
       }
     }
-    __syncwarp();
-    if (lane < Kernel::kCluster) arrive_remote(&shared.told[warp], lane);
-    wait_barrier_cluster(&shared.told[warp], turn);
+    wait_barrier_cluster(told, round / 2 % 2);
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const int at = r / 2 * 16 + r % 2 * 8 + lane / 4;
@@ -348,12 +350,13 @@ __global__ void __launch_bounds__(HopperGemm<RowPart<Kernel>>::kThreads, 1)
   init_ring<Part>(shared);
   if (threadIdx.x == 0) {
     for (int warp = 0; warp < Finish::kWarps; ++warp) {
-      init_barrier(&shared.told[warp], Kernel::kCluster);
+      init_barrier(&shared.told[0][warp], 1);
+      init_barrier(&shared.told[1][warp], 1);
     }
     fence_barriers();
   }
   __syncthreads();
-  if constexpr (Kernel::kCluster > 1) sync_cluster();
+  if constexpr (Kernel::kCluster > 1) meet_cluster();
 
   const TileOrder<Part> order(RowTiles::of<Kernel>(arguments));
   const int first_tile = static_cast<int>(blockIdx.x) / Kernel::kCluster;
@@ -372,8 +375,6 @@ __global__ void __launch_bounds__(HopperGemm<RowPart<Kernel>>::kThreads, 1)
     multiply_rows<Kernel, Kind>(arguments, shared, order, steps, warpgroup - 1, first_tile,
                                 tile_step);
   }
-  // Nobody leaves while others tell it of their rows.
-  if constexpr (Kernel::kCluster > 1) sync_cluster();
 }
 
 template <class Kernel, class Kind>

@@ -2,8 +2,8 @@
 // and finishes a part of the columns.
 //
 // Threads of the same number have the same places of the tile in all blocks. Each sends what the others
-// finish from its registers to theirs, 16 bytes beside those of its neighbours; writes to another block
-// are on their way when the thread goes on, where reads would be waited for.
+// finish from its registers to theirs, 16 bytes beside those of its neighbours. They count at a barrier of
+// the block that gets them, which nobody but that block waits for.
 //
 // `Kernel` is generated; see gemm_hopper.hpp. It ends its tiles in packs (gemm_finish.hpp).
 #pragma once
@@ -38,7 +38,20 @@ struct SplitTile {
   struct Inbox {
     alignas(16) float sums[kIsSplit ? Kernel::kSplits - 1 : 1][kIsSplit ? kParts : 1]
                           [kIsSplit ? kThreads : 1][4];
+    Barrier has_come;
   };
+
+  /// Before all else: the block of a split is ready for what others send. One thread calls it.
+  static __device__ __forceinline__ void expect(Inbox& inbox, int split) {
+    if constexpr (kIsSplit) {
+      const int left = kChunks - split * kOwnChunks;
+      const int chunks = left < 0 ? 0 : left < kOwnChunks ? left : kOwnChunks;
+      constexpr int kBytesOfChunk =
+          (Kernel::kSplits - 1) * kBlocks * Kernel::kFactors * kThreads * sizeof(float[4]);
+      init_barrier(&inbox.has_come, 1);
+      arrive_expecting(&inbox.has_come, chunks * kBytesOfChunk);
+    }
+  }
 
   /// Calls function(part, block, factor, own chunk, chunk of the tile) for each part of a split.
   template <class Function>
@@ -60,9 +73,9 @@ struct SplitTile {
 };
 
 /// Adds up the sums of the cluster's blocks and runs the region on this block's columns. `lines` has
-/// kBytes of shared memory that nobody uses once the cluster has multiplied. All threads of the cluster
-/// have called arrive_cluster at their begin. All that multiply call this; the others call wait_cluster
-/// and sync_cluster instead.
+/// kBytes of shared memory that nobody uses once the block has multiplied. All threads of the cluster
+/// have called arrive_cluster, after one of each block has called `expect`. All that multiply call
+/// this; the others call wait_cluster instead.
 template <class Kernel, class Sums>
 __device__ __forceinline__ void finish_split(const typename Kernel::Arguments& arguments,
                                              const Sums& sums,
@@ -83,14 +96,17 @@ __device__ __forceinline__ void finish_split(const typename Kernel::Arguments& a
 #pragma unroll
   for (int to = 0; to < Kernel::kSplits; ++to) {
     if (to == split) continue;
+    const std::uint32_t has_come = remote_address(&inbox.has_come, to);
     auto& box = inbox.sums[Tile::slot(split, to)];
     Tile::for_parts(to, [&](int part, int block, int factor, int, int chunk) {
       const float values[4] = {own_sum(block, factor, chunk, 0), own_sum(block, factor, chunk, 1),
                                own_sum(block, factor, chunk, 2), own_sum(block, factor, chunk, 3)};
-      store_remote(remote_address(box[part][thread], to), values);
+      send_remote(remote_address(box[part][thread], to), has_come, values);
     });
   }
-  sync_cluster();
+  // All of the block have multiplied: `lines` are free.
+  sync_threads(1, kThreads);
+  wait_barrier_cluster(&inbox.has_come, 0);
 
   const int warp = thread / 32 % 4, g = thread % 32 / 4, t = thread % 4;
   Tile::for_parts(split, [&](int part, int block, int factor, int own, int chunk) {

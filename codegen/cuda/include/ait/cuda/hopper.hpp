@@ -42,16 +42,6 @@ __device__ __forceinline__ void arrive(Barrier* barrier) {
                : "memory");
 }
 
-/// Arrives at the barrier of the same address in another block of the cluster.
-__device__ __forceinline__ void arrive_remote(Barrier* barrier, int block) {
-  asm volatile(
-      "{\n.reg .b32 remote;\nmapa.shared::cluster.u32 remote, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n}" ::"r"(
-          shared_address(barrier)),
-      "r"(block)
-      : "memory");
-}
-
 /// Arrives, and makes the phase wait for so many more bytes of copies.
 __device__ __forceinline__ void arrive_expecting(Barrier* barrier, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(
@@ -79,7 +69,7 @@ __device__ __forceinline__ void wait_barrier(Barrier* barrier, std::uint32_t par
   }
 }
 
-/// The same with what other blocks of the cluster did before their arrival.
+/// The same, and then sees what other blocks of the cluster have sent.
 __device__ __forceinline__ void wait_barrier_cluster(Barrier* barrier, std::uint32_t parity) {
   std::uint32_t done = 0;
   while (done == 0) {
@@ -163,23 +153,27 @@ __device__ __forceinline__ int cluster_rank() {
   return static_cast<int>(rank);
 }
 
-/// Tells the cluster that the block has begun: its shared memory is there, and after `fence_barriers`
-/// its barriers. Orders no other writes, for which the GPU would wait until all of them are done.
-__device__ __forceinline__ void begin_in_cluster() {
+/// Tells the cluster that the thread has come so far: that the block's shared memory is there, and after
+/// `fence_barriers` its barriers, or that it has read what others may now take away. Shows no writes to
+/// them: then the thread would wait for all that the multiprocessor has under way.
+__device__ __forceinline__ void arrive_cluster() {
   asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
 }
 
-__device__ __forceinline__ void arrive_cluster() {
-  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-}
-
+/// Waits until all threads of all blocks of the cluster have arrived.
 __device__ __forceinline__ void wait_cluster() {
   asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
-/// All threads of all blocks of the cluster meet, and see each other's writes.
-__device__ __forceinline__ void sync_cluster() {
+/// All threads of all blocks of the cluster meet, but may not see each other's writes.
+__device__ __forceinline__ void meet_cluster() {
   arrive_cluster();
+  wait_cluster();
+}
+
+/// The same, and they see each other's writes.
+__device__ __forceinline__ void sync_cluster() {
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
   wait_cluster();
 }
 
@@ -192,34 +186,39 @@ __device__ __forceinline__ std::uint32_t remote_address(const void* pointer, int
   return address;
 }
 
-/// Writes a value of whole words to another block's shared memory, at what `remote_address` gives.
+/// Sends a value of whole words to another block's shared memory, where its bytes count at a barrier
+/// ("st.async"): who waits for the phase by `wait_barrier_cluster` sees it. `to` and `barrier` are addresses as `remote_address`
+/// gives them. Needs no fence, unlike `store_remote` and an arrival: that waits for all that the
+/// multiprocessor has under way.
 template <class T>
-__device__ __forceinline__ void store_remote(std::uint32_t address, const T& value) {
+__device__ __forceinline__ void send_remote(std::uint32_t to, std::uint32_t barrier, const T& value) {
   static_assert(sizeof(T) % 4 == 0);
   std::uint32_t words[sizeof(T) / 4];
   memcpy(words, &value, sizeof(T));
 #pragma unroll
   for (unsigned i = 0; i < sizeof(T) / 4; ++i) {
-    asm volatile("st.shared::cluster.b32 [%0], %1;" ::"r"(address + i * 4), "r"(words[i])
+    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(
+                     to + i * 4),
+                 "r"(words[i]), "r"(barrier)
                  : "memory");
   }
 }
 
-/// Sends one, two or four floats to another block's shared memory, where they count as bytes at a barrier
-/// ("st.async"): who waits for its phase sees them. `to` and `barrier` are addresses of that block.
-/// Needs no fence, unlike `store_remote` and an arrival, which wait for all writes that are under way.
-__device__ __forceinline__ void send_remote(std::uint32_t to, std::uint32_t barrier,
-                                            const float (&values)[1]) {
-  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.f32 [%0], %1, [%2];" ::"r"(to),
-               "f"(values[0]), "r"(barrier)
-               : "memory");
-}
+/// The same at once, to an address that is a multiple of as many bytes.
 __device__ __forceinline__ void send_remote(std::uint32_t to, std::uint32_t barrier,
                                             const float (&values)[2]) {
-  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];" ::"r"(
-                   to),
-               "f"(values[0]), "f"(values[1]), "r"(barrier)
-               : "memory");
+  asm volatile(
+      "st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];" ::"r"(to),
+      "f"(values[0]), "f"(values[1]), "r"(barrier)
+      : "memory");
+}
+__device__ __forceinline__ void send_remote(std::uint32_t to, std::uint32_t barrier,
+                                            const float (&values)[4]) {
+  asm volatile(
+      "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(
+          to),
+      "f"(values[0]), "f"(values[1]), "f"(values[2]), "f"(values[3]), "r"(barrier)
+      : "memory");
 }
 
 __device__ __forceinline__ float4 load_remote(std::uint32_t address) {
@@ -229,13 +228,6 @@ __device__ __forceinline__ float4 load_remote(std::uint32_t address) {
                : "r"(address)
                : "memory");
   return value;
-}
-
-/// Writes 16 bytes to another block's shared memory; they are there when both have met.
-__device__ __forceinline__ void store_remote(std::uint32_t address, const float (&values)[4]) {
-  asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(values[0]),
-               "f"(values[1]), "f"(values[2]), "f"(values[3])
-               : "memory");
 }
 
 // Tiles by the copy engine ("cp.async.bulk.tensor"): one thread starts a copy. Coordinates are in

@@ -378,8 +378,8 @@ struct InterleavedRows {
         fence_barriers();
         arrive_expecting(&shared.has_told, sizeof(shared.told));
       }
-      __syncwarp();
-      begin_in_cluster();
+      __syncwarp();  // the barrier of the cluster is one of whole warps
+      arrive_cluster();
     }
   }
 
