@@ -26,6 +26,7 @@ from ait.passes.target import DeviceDescription
 _CLUSTERS = (4, 8, 2)
 _TEAMS = (256, 128)
 _STATE_BYTES = 12
+_BARRIER_BYTES = 16
 # Softmax of 1 to 1024 rows of 32000 to 151936 elements, layer norms of 4 to 1024 rows of 8192 to
 # 65536, on an H100:
 _EXCHANGE_SECONDS = 3e-6
@@ -88,7 +89,7 @@ def _configs(rows: Rows, device: DeviceDescription) -> Iterator[ClusteredRowsCon
 def _kept_bytes(rows: Rows, config: ClusteredRowsConfig) -> int:
     """Shared memory of a block; 0 if it keeps nothing."""
     kept = rows.shared_bytes(config.rows, read_by(rows.view.region("prologue")))
-    told = config.team // 32 * config.cluster * _STATE_BYTES
+    told = config.team // 32 * config.cluster * _STATE_BYTES + _BARRIER_BYTES
     return kept + told if kept else 0
 
 

@@ -53,13 +53,13 @@ _COMBINE_LANE = 0.8e-12
 """and for each element of all threads;"""
 _FINISH_LANE = 0.04e-6
 """each element of an output."""
-# Fits of windows of 2x2, 3x3 and 5x5 with 28 to 45 configs each, of which they choose one within 1 %
-# of the best:
+# Fits of windows of 2x2, 3x3 and 5x5 with 28 to 45 configs each, of which they choose one that is
+# within 1 % of the best.
 _OUTPUTS_APART = 0.05
 """By how much slower memory is with each doubling of a thread's outputs."""
 _REGISTERS = 56
-"""Of a thread, with which a multiprocessor has enough of them; with more, instructions wait for each
-other, in two ways: fewer threads are there, and loads come later."""
+"""Of a thread, with which a multiprocessor has enough of them. With more, threads are fewer, and
+each waits longer for its loads."""
 _RESIDENT = 1280
 """Threads of a multiprocessor that loop over taps: they have up to 48 registers."""
 

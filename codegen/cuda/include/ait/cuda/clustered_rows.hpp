@@ -36,7 +36,6 @@ struct ClusterRows {
     if (threadIdx.x == 0) {
       init_barrier(&told().has_come, 1);
       fence_barriers();
-      arrive_expecting(&told().has_come, sizeof(State) * kParts);
     }
     __syncthreads();
     arrive_cluster();
@@ -66,6 +65,7 @@ struct ClusterRows {
   static __device__ __forceinline__ void combine(State (&states)[1], const Combine& combine) {
     using Warp = gpu::Team<kWarp, kWarps, false>;
     const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+    if (threadIdx.x == 0) arrive_expecting(&told().has_come, sizeof(State) * kParts);
     Warp::combine(states, combine);
     wait_cluster();  // all blocks have begun
     if (lane < kCluster) {

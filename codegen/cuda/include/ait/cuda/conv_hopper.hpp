@@ -224,16 +224,6 @@ __device__ __forceinline__ void keep_partial(
   }
 }
 
-/// Four sums of another block of the cluster.
-__device__ __forceinline__ float4 partial_sums(const float* partial, int block) {
-  float4 sums;
-  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
-               : "=f"(sums.x), "=f"(sums.y), "=f"(sums.z), "=f"(sums.w)
-               : "r"(remote_address(partial, block))
-               : "memory");
-  return sums;
-}
-
 /// The block's share of a tile whose parts of the sum lie in the blocks of the cluster: they are added
 /// in the order of the blocks.
 template <class Kernel>
@@ -259,8 +249,8 @@ __device__ __forceinline__ void finish_partials(const typename Kernel::Arguments
     for (int block = 0; block < Conv::kSplit; ++block) {
 #pragma unroll
       for (int v = 0; v < kPack / 4; ++v) {
-        parts[block][v] =
-            partial_sums(partial + row * Conv::kPartialPitch + column + v * 4, block);
+        const float* const part = partial + row * Conv::kPartialPitch + column + v * 4;
+        parts[block][v] = load_remote(remote_address(part, block));
       }
     }
     float values[kPack] = {};

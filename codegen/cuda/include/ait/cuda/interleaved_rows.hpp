@@ -376,7 +376,6 @@ struct InterleavedRows {
       if (threadIdx.x == 0) {
         init_barrier(&shared.has_told, 1);
         fence_barriers();
-        arrive_expecting(&shared.has_told, sizeof(shared.told));
       }
       __syncwarp();  // the barrier of the cluster is one of whole warps
       arrive_cluster();
@@ -387,6 +386,7 @@ struct InterleavedRows {
   __device__ __forceinline__ void exchange() {
     if constexpr (kIsShared) wait_cluster();  // all blocks have begun
     __syncthreads();
+    if (kIsShared && threadIdx.x == 0) arrive_expecting(&shared.has_told, sizeof(shared.told));
     const int lane = threadIdx.x % 32;
     for (int row = threadIdx.x / 32; row < kRows; row += kWarps) {
       float numbers[kNumbers];
