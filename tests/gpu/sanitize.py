@@ -57,25 +57,15 @@ class Noise:
         return bool(self.lines.intersection(re.findall(r"in ([\w.]+:\d+)", report)))
 
 
-_ONE_LANE = (
-    "then __syncwarp and the arrival of one lane at the mbarrier for which all readers wait: "
-    "reported are stores of the other lanes"
-)
-
-
 def known_noise() -> Sequence[Noise]:
     """What warps leave for others in shared memory. Where every lane arrives, and not one for all,
     racecheck reports nothing of it: see docs/gpu-tests.md."""
     return [
         Noise(
             "racecheck",
-            _lines_with("hopper.hpp", "st.shared::cluster.b32"),
-            f"stores to another block's memory, {_ONE_LANE}",
-        ),
-        Noise(
-            "racecheck",
             _lines_with("attention_hopper.hpp", "own[0] = own[2] = starts[i]"),
-            f"starts of scores, {_ONE_LANE}",
+            "starts of scores, then __syncwarp and the arrival of one lane at the mbarrier for "
+            "which all readers wait: reported are stores of the other lanes",
         ),
     ]
 

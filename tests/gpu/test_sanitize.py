@@ -76,7 +76,7 @@ def test_known_noise_is_told_and_passes(under: Path, capsys: pytest.CaptureFixtu
     assert sanitized(under, {"a": {}, "b": {"racecheck": (report, 3)}}) == 0
     out = capsys.readouterr().out
     assert "racecheck: 2 kernels, 0 failed, 1 with known noise" in out
-    assert "racecheck b:\n  known and no fault: stores to another block's memory" in out
+    assert "racecheck b:\n  known and no fault: starts of scores" in out
 
 
 @pytest.mark.parametrize(
