@@ -187,9 +187,9 @@ __device__ __forceinline__ std::uint32_t remote_address(const void* pointer, int
 }
 
 /// Sends a value of whole words to another block's shared memory, where its bytes count at a barrier
-/// ("st.async"): who waits for the phase by `wait_barrier_cluster` sees it. `to` and `barrier` are addresses as `remote_address`
-/// gives them. Needs no fence, unlike `store_remote` and an arrival: that waits for all that the
-/// multiprocessor has under way.
+/// ("st.async"): who waits for the phase by `wait_barrier_cluster` sees it. `to` and `barrier` are
+/// addresses as `remote_address` gives them. Plain stores would need a barrier that shows writes, which
+/// waits for all that the multiprocessor has under way.
 template <class T>
 __device__ __forceinline__ void send_remote(std::uint32_t to, std::uint32_t barrier, const T& value) {
   static_assert(sizeof(T) % 4 == 0);
