@@ -6,6 +6,7 @@
 
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -43,6 +44,8 @@ struct Fiber {
   bool done = false;
   Waits waits = Waits::no;
   unsigned block = 0;  // of the cluster
+  // How often it has come to the cluster's barrier, and gone on.
+  unsigned arrivals = 0, passes = 0;
 };
 
 constexpr unsigned kWarp = 32;
@@ -53,6 +56,14 @@ inline std::function<void()>* body = nullptr;
 inline std::vector<Fiber> fibers;
 inline long polls = 0;  // since something last happened
 inline bool last_first = false;  // the order of clusters
+inline unsigned living[16];       // threads of each block of the cluster that have not ended
+inline unsigned cluster_round = 0;  // how often all threads of the cluster have come to its barrier
+inline std::function<void()> check_end;  // what has to hold when a cluster has ended
+
+[[noreturn]] inline void fail(const char* why) {
+  std::fprintf(stderr, "%s\n", why);
+  std::abort();
+}
 
 // The number of the running thread in its cluster.
 inline unsigned self() { return static_cast<unsigned>(current - fibers.data()); }
@@ -60,10 +71,7 @@ inline unsigned self() { return static_cast<unsigned>(current - fibers.data()); 
 // Lets others run until something has happened that the thread looks for.
 inline void poll() {
   constexpr long kMost = 200'000'000;
-  if (++polls > kMost) {
-    std::fprintf(stderr, "threads wait for what never happens\n");
-    std::abort();
-  }
+  if (++polls > kMost) fail("threads wait for what never happens");
   swapcontext(&current->context, &scheduler);
 }
 
@@ -72,9 +80,19 @@ inline void barrier(Waits what) {
   swapcontext(&current->context, &scheduler);
 }
 
+// The cluster's barrier: a thread arrives, and waits later for all to have arrived.
+inline void arrive_cluster() {
+  if (current->arrivals++ != current->passes) fail("a thread arrives at its cluster's barrier twice");
+}
+inline void wait_cluster() {
+  if (current->arrivals != ++current->passes) fail("a thread waits for its cluster, but has not arrived");
+  if (cluster_round < current->passes) barrier(Waits::cluster);
+}
+
 inline void enter() {
   (*body)();
   current->done = true;
+  --living[current->block];
   swapcontext(&current->context, &scheduler);
 }
 
@@ -88,6 +106,22 @@ inline bool release(unsigned first, unsigned last, Waits what) {
   }
   for (unsigned i = first; i < last; ++i) fibers[i].waits = Waits::no;
   return any;
+}
+
+// Ends a round of the cluster's barrier if all that live have arrived.
+inline bool release_cluster(unsigned all) {
+  bool any = false;
+  for (unsigned i = 0; i < all; ++i) {
+    if (fibers[i].done) continue;
+    if (fibers[i].arrivals <= cluster_round) return false;
+    any = true;
+  }
+  if (!any) return false;
+  ++cluster_round;
+  for (unsigned i = 0; i < all; ++i) {
+    if (fibers[i].waits == Waits::cluster) fibers[i].waits = Waits::no;
+  }
+  return true;
 }
 
 // Runs the blocks of one cluster: every fiber up to its next barrier, again and again until all are
@@ -108,7 +142,10 @@ inline void run_cluster(unsigned threads, unsigned blocks, dim3 first) {
     fiber.done = false;
     fiber.waits = Waits::no;
     fiber.block = i / threads;
+    fiber.arrivals = fiber.passes = 0;
   }
+  std::fill_n(living, blocks, threads);
+  cluster_round = 0;
   for (bool alive = true; alive;) {
     bool moved = false;
     alive = false;
@@ -129,12 +166,10 @@ inline void run_cluster(unsigned threads, unsigned blocks, dim3 first) {
       }
       moved |= release(block, block + threads, Waits::block);
     }
-    moved |= release(0, all, Waits::cluster);
-    if (alive && !moved) {
-      std::fprintf(stderr, "threads wait for others that have taken another way\n");
-      std::abort();
-    }
+    moved |= release_cluster(all);
+    if (alive && !moved) fail("threads wait for others that have taken another way");
   }
+  if (check_end) check_end();
 }
 
 // What each thread shows the others of its warp.

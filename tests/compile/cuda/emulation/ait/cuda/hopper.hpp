@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <type_traits>
 
 #include "ait/cuda/tensor_map.hpp"
 #include "ait/cuda/warp.hpp"
@@ -33,6 +34,13 @@ inline std::map<const Barrier*, long>& expected_bytes() {
   return bytes;
 }
 
+inline void check_bytes() {
+  for (const auto& [barrier, left] : expected_bytes()) {
+    if (left != 0) emulation::fail("other bytes have come than a barrier expected");
+  }
+  expected_bytes().clear();
+}
+
 template <class Change>
 void change_barrier(Barrier* barrier, const Change& change) {
   BarrierState state;
@@ -52,6 +60,7 @@ inline void init_barrier(Barrier* barrier, int arrivals) {
                            static_cast<std::int16_t>(arrivals), 0};
   std::memcpy(barrier, &state, sizeof state);
   expected_bytes()[barrier] = 0;
+  emulation::check_end = check_bytes;
 }
 
 inline void fence_barriers() {}
@@ -107,30 +116,37 @@ inline void sync_threads(int barrier, int threads) {
   while (meeting.round == round) emulation::poll();
 }
 
-inline void arrive_cluster() {}
-inline void wait_cluster() { emulation::barrier(emulation::Waits::cluster); }
-inline void sync_cluster() { wait_cluster(); }
+inline void arrive_cluster() { emulation::arrive_cluster(); }
+inline void wait_cluster() { emulation::wait_cluster(); }
+inline void meet_cluster() {
+  arrive_cluster();
+  wait_cluster();
+}
 
 inline int cluster_rank() { return static_cast<int>(emulation::current->block); }
-
-inline void arrive_remote(Barrier* barrier, int block) {
-  arrive(reinterpret_cast<Barrier*>(shared_of(block) + shared_address(barrier)));
-}
 
 /// The block in the high bits, the address in the low ones.
 inline std::uint32_t remote_address(const void* pointer, int block) {
   return static_cast<std::uint32_t>(block) << 20 | shared_address(pointer);
 }
 
+/// Its bytes count at once. The block it is sent to must have begun, and not have left; pairs and fours
+/// of floats go as one, and lie at multiples of their size.
 template <class T>
-void store_remote(std::uint32_t address, const T& value) {
-  if (address % 4 != 0) std::abort();
-  std::memcpy(shared_of(address >> 20) + (address & 0xfffff), &value, sizeof value);
-}
-
-inline void store_remote(std::uint32_t address, const float (&values)[4]) {
-  if (address % 16 != 0) std::abort();
-  std::memcpy(shared_of(address >> 20) + (address & 0xfffff), values, sizeof values);
+void send_remote(std::uint32_t to, std::uint32_t barrier, const T& value) {
+  constexpr bool kIsOne = std::is_same_v<T, float[2]> || std::is_same_v<T, float[4]>;
+  static_assert(sizeof value % 4 == 0);
+  if (to % (kIsOne ? sizeof value : 4) != 0 || barrier % sizeof(Barrier) != 0) {
+    emulation::fail("what is sent to another block is misaligned");
+  }
+  const std::uint32_t block = to >> 20;
+  if (barrier >> 20 != block) emulation::fail("bytes count at a barrier of another block");
+  if (emulation::current->passes == 0) emulation::fail("a block is told before it is known to be there");
+  if (emulation::living[block] == 0) emulation::fail("a block is told that has left");
+  std::memcpy(shared_of(block) + (to & 0xfffff), &value, sizeof value);
+  auto* const counts = reinterpret_cast<Barrier*>(shared_of(block) + (barrier & 0xfffff));
+  expected_bytes()[counts] -= static_cast<long>(sizeof value);
+  change_barrier(counts, [](BarrierState&) {});
 }
 
 namespace cache {
