@@ -143,6 +143,8 @@ class GemmRowwiseHopper(TurningFamily):
             raise Refusal(f"a row has up to {upper_bound(columns)} columns")
         product = product_of(view, rows.product)
         lanes = lanes_of(view, rows)
+        if not rows.fits(lanes.count, lanes.pack_bytes, lanes.column_bytes):
+            raise Refusal("the tiles and what is kept for columns do not fit shared memory")
         ordered = ordered_columns(view, product.bs[0], "n", lanes.count, rows.product.tile[1])
         if ordered is not None:
             product = replace(product, bs=(ordered,))

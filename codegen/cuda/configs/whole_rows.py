@@ -12,6 +12,10 @@ from ait.codegen.gpu.config_fields import ConfigAttr
 
 _STATE_BYTES = 12
 """What a block says of a row, at most: three floats."""
+_GAPS_BYTES = 80
+"""Between what a block has beside its ring, and arrays of which nothing is used."""
+_ROUNDED_TO = 1024
+"""Bytes: the alignment of the ring, and so of all of a block's memory."""
 _MOST_ROW_BLOCKS = 8
 
 
@@ -44,12 +48,12 @@ class WgmmaRowsConfig:
 
     def shared_bytes(self, pack: int = 1, held_bytes: int = 0, column_bytes: int = 0) -> int:
         """The shared memory of a block that holds so many bytes for each pack of results, and so
-        many for its columns."""
+        many for its columns, at most. Each warp has two barriers for what others say."""
         m, n, _ = self.tile
         rows = m * (2 if self.product.pingpong else 1)
-        said = 2 * rows * self.cluster * _STATE_BYTES
-        beside = said + rows * n // pack * held_bytes + column_bytes
-        return self.product.shared_bytes(self.parts) + beside
+        said = 2 * rows * self.cluster * _STATE_BYTES + 2 * 4 * self.product.warpgroups * 8
+        beside = said + rows * n // pack * held_bytes + column_bytes + _GAPS_BYTES
+        return self.product.shared_bytes(self.parts) + -(-beside // _ROUNDED_TO) * _ROUNDED_TO
 
     def fits(self, pack: int = 1, held_bytes: int = 0, column_bytes: int = 0) -> bool:
         """Whether a block has the shared memory."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from xdsl.utils.exceptions import ParseError, VerifyException
@@ -13,7 +17,7 @@ from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
-from tests.compile.cuda.kernels import TARGET, Case, parse_config
+from tests.compile.cuda.kernels import EMULATION, HEADERS, TARGET, Case, parse_config
 from tests.compile.cuda.test_nvcc import assert_clean, compile_kernel
 from tests.compile.cuda.whole_row_cases import WHOLE_ROWS, linear_norm, scores, wgmma_rows
 
@@ -83,6 +87,49 @@ def test_the_residual_is_held_where_there_is_room() -> None:
     held = [operand.name for operand in lanes_of(view, _FOUR).held]
     assert held == ["extra1"]
     assert not lanes_of(view, WgmmaRowsConfig((128, 192, 64), 4, Schedule.COOPERATIVE, 5)).held
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
+@pytest.mark.parametrize(
+    ("n", "tile", "cluster", "schedule"),
+    [
+        # Six steps would leave what is kept for columns room, but not the barriers too
+        (480, (128, 160), 3, Schedule.COOPERATIVE),
+        (64, (64, 64), 1, Schedule.COOPERATIVE),
+        (768, (64, 96), 8, Schedule.PINGPONG),
+        (320, (128, 320), 1, Schedule.COOPERATIVE),
+    ],
+)
+def test_as_many_steps_as_fit_the_shared_memory(
+    n: int, tile: tuple[int, int], cluster: int, schedule: Schedule, tmp_path: Path
+) -> None:
+    """The header says what it takes."""
+    config = WgmmaRowsConfig((*tile, 64), cluster, schedule, 2)
+    lanes = lanes_of(linear_norm(64, n, 64).view(), config)
+    sizes = (lanes.count, lanes.pack_bytes, lanes.column_bytes)
+    assert sizes[1] > 0 and sizes[2] > 0
+    for held in (0, sizes[1]):
+        stages = min(config.most_stages(sizes[0], held, sizes[2]), 32)
+        most = replace(config, stages=stages)
+        kept = lanes_of(linear_norm(64, n, 64).view(), most)
+        case = linear_norm(64, n, 64, config=str(WgmmaRowsAttr(most)))
+        said = most.shared_bytes(kept.count, kept.pack_bytes, kept.column_bytes)
+        taken = "sizeof(ait::cuda::RowFinish<Kernel, ait::gpu::LayerNorm>::Shared)"
+        check = f"static_assert({taken} <= {said} && {taken} + 1024 >= {said});"
+        source = tmp_path / "kernel.cpp"
+        text = re.sub(r"(?m)^}  // namespace$", rf"\g<0>\n{check}", case.source())
+        assert check in text and said <= TARGET.description.shared_bytes
+        source.write_text(text)
+        includes = [f"-I{path}" for path in (EMULATION, *HEADERS)]
+        command = ["g++", "-std=c++17", "-fsyntax-only", "-Wno-unknown-pragmas", *includes]
+        done = subprocess.run([*command, str(source)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_more_steps_than_fit_beside_what_is_kept_are_an_error() -> None:
+    case = linear_norm(64, 480, 64, config=wgmma_rows(128, 160, 3, "cooperative", 6))
+    with pytest.raises(CompileError, match="do not fit shared memory"):
+        case.source()
 
 
 def test_columns_come_in_an_order_that_spares_exchanges() -> None:
