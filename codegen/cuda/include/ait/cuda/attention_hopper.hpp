@@ -920,6 +920,8 @@ struct AttentionConsumer {
         total = fmaf(weights[i], totals[i], total);
 #pragma unroll
         for (int e = 0; e < 8; e += 4) {
+          // Nothing would wait for what no result is made of: see below.
+          if (Tiles::kSums > Kernel::kValue && d + e >= Kernel::kValue) continue;
           const float4 part = load_remote(remote_address(line + d + e, i));
           values[e] = fmaf(weights[i], part.x, values[e]);
           values[e + 1] = fmaf(weights[i], part.y, values[e + 1]);

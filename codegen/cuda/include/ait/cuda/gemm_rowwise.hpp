@@ -219,6 +219,8 @@ struct RowFinish {
     const int turn = round % 2;
     auto& parts = shared.parts[turn][warp];
     Barrier* const told = &shared.told[turn][warp];
+    // All lanes have read what was said of the tile before: others write there when they know of this one.
+    __syncwarp();
     if (lane == 0) arrive_expecting(told, sizeof(parts));
     // Each of the four threads that share a row tells other blocks.
 #pragma unroll

@@ -41,7 +41,8 @@ struct SplitTile {
     Barrier has_come;
   };
 
-  /// Before all else: the block of a split is ready for what others send. One thread calls it.
+  /// Before all else: the block of a split is ready for what others send. One thread calls it, and then
+  /// `fence_barriers`.
   static __device__ __forceinline__ void expect(Inbox& inbox, int split) {
     if constexpr (kIsSplit) {
       const int left = kChunks - split * kOwnChunks;

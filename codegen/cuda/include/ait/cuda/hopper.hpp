@@ -42,7 +42,8 @@ __device__ __forceinline__ void arrive(Barrier* barrier) {
                : "memory");
 }
 
-/// Arrives, and makes the phase wait for so many more bytes of copies.
+/// Arrives, and makes the phase wait for so many more bytes, of copies or of what others send. Some may
+/// have come already.
 __device__ __forceinline__ void arrive_expecting(Barrier* barrier, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(
                    shared_address(barrier)),
