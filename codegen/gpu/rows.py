@@ -68,6 +68,11 @@ _RUN_BYTES = 64
 """Shorter runs of neighbours cost bandwidth: a fifth with 32 bytes (H100)."""
 _RUN_LOSS = 3.8
 """How much longer rows in such runs take (group norms of images, channels last)."""
+_LONG_BYTES = 80 << 10
+_LONG_LOSS = 0.15
+"""How much longer it takes where blocks have rows of so many bytes, or longer ones: a
+multiprocessor has one or two of them, which do not move all the time (norms and softmax of 16384
+to 50257 f16 on an H100: 2 to 18 %)."""
 _READ_TWICE = 1.5
 """The same of rows that are not kept (softmax of 128256, layer norm of 65536 f16)."""
 
@@ -336,6 +341,14 @@ def moving_seconds(rows: Rows, device: DeviceDescription, blocks: int, kept: boo
     return moved + device.launch_seconds
 
 
+def _long_loss(rows: Rows, config: RowsConfig) -> float:
+    """How much longer it takes where a block keeps one long row."""
+    if config.lanes is not Along.INNER or config.rows > 1 or config.items == 0:
+        return 1.0
+    length = upper_bound(rows.inner.dim) * rows.main.element.bytes
+    return 1.0 + _LONG_LOSS * min(1.0, length / _LONG_BYTES) ** 2
+
+
 def power_of_two(number: int) -> int:
     """The least power of two that is at least `number`."""
     return 1 << max(0, number - 1).bit_length()
@@ -354,6 +367,7 @@ class _RowKernel(TurningFamily):
         configs = list(rows.configs(device))
         best = configs[0]
         seconds = moving_seconds(rows, device, rows.blocks(best), best.items > 0)
+        seconds *= _long_loss(rows, best)
         return [
             Candidate(RowsAttr(config), seconds * (1 + i / 10)) for i, config in enumerate(configs)
         ]
