@@ -175,11 +175,12 @@ CASES: Sequence[Case] = (
 
 @dataclass
 class Runner:
-    """One engine, ready to run: `launch` puts a run on the current stream and does not wait."""
+    """One engine, ready to run: `launch` puts a run on the current stream and does not wait.
+    `compile_s`: the seconds that compiling took, None if nobody wrote them down."""
 
     launch: Callable[[], Any]
     result: Callable[[], np.ndarray[Any, Any]]
-    compile_s: float
+    compile_s: float | None
 
 
 @dataclass
@@ -237,13 +238,22 @@ def library_of(case: Case, folder: Path) -> Path:
     return folder / f"{case.name.replace('/', '-').replace(' ', '_')}.so"
 
 
+def seconds_of(library: Path) -> Path:
+    """The file beside a library that says how long compiling it took."""
+    return library.with_suffix(".json")
+
+
 def build(case: Case, target: str, folder: Path, options: CompileOptions) -> float:
-    """Compiles a case; its weights, drawn at random, go to a file beside it. Returns seconds."""
+    """Compiles a case; its weights, drawn at random, and how long it took go to files beside it.
+    Returns the seconds."""
     model = case.model().init_random().to("f16")
     begin = time.perf_counter()
     program = ait.trace(model, specs_of(case.inputs()))
-    ait.compile(program, target, library_of(case, folder), replace(options, name=case.name))
-    return time.perf_counter() - begin
+    library = library_of(case, folder)
+    ait.compile(program, target, library, replace(options, name=case.name))
+    seconds = time.perf_counter() - begin
+    seconds_of(library).write_text(json.dumps({"compile_s": seconds}))
+    return seconds
 
 
 def save_weights(work: Workload, path: Path) -> None:
@@ -268,12 +278,13 @@ def ait_runner(work: Workload, options: argparse.Namespace, folder: Path, stream
     """Compiles, or takes a library that was compiled before, and binds tensors."""
     import torch  # pyright: ignore[reportMissingImports]
 
-    compile_s = 0.0
     libraries = options.libraries
     if libraries is None:
         libraries = folder
         how = CompileOptions(weights="file", tune=options.tune)
-        compile_s = build(work.case, options.target, folder, how)
+        build(work.case, options.target, folder, how)
+    built = seconds_of(library_of(work.case, libraries))
+    compile_s = json.loads(built.read_text())["compile_s"] if built.is_file() else None
     weights = folder / "weights.safetensors"
     save_weights(work, weights)
     model = ait.load(library_of(work.case, libraries), weights, ignore_unexpected_weights=True)
