@@ -3,7 +3,8 @@
 Compiling needs neither a GPU nor a driver, and CUTLASS only where one of its kernels was chosen.
 nvcc is taken from `$AIT_NVCC`, `$CUDA_HOME` (or `$CUDA_PATH`), the `PATH`, the pip packages of the
 running environment, or /usr/local/cuda, in this order; CUTLASS from `$AIT_CUTLASS` or the package
-`nvidia-cutlass`.
+`nvidia-cutlass`. With `$AIT_DEPENDENT_LAUNCH` 0, not 1, no kernel begins before the one before it
+has ended, on devices that could do that.
 """
 
 from __future__ import annotations
@@ -115,12 +116,19 @@ def _with_cutlass(toolchain: Toolchain, device: Compiler) -> Toolchain:
 
 
 def architecture_flags(architecture: str) -> tuple[str, ...]:
-    """What tells nvcc the architecture: machine code for exactly this one."""
+    """What tells nvcc the architecture, for machine code of it alone, and how kernels begin."""
     number = architecture.removeprefix("sm_")
     generate = f"-gencode=arch=compute_{number},code={architecture}"
-    if int(re.sub(r"\D", "", number)) < _FIRST_DEPENDENT_LAUNCH:
-        return (generate,)
-    return (generate, *_DEPENDENT_LAUNCH_FLAGS)
+    can_overlap = int(re.sub(r"\D", "", number)) >= _FIRST_DEPENDENT_LAUNCH
+    return (generate, *(_DEPENDENT_LAUNCH_FLAGS if can_overlap and _may_overlap() else ()))
+
+
+def _may_overlap() -> bool:
+    """What $AIT_DEPENDENT_LAUNCH says. Raises ToolchainError if that is neither 0 nor 1."""
+    chosen = os.environ.get("AIT_DEPENDENT_LAUNCH") or "1"
+    if chosen not in ("0", "1"):
+        raise ToolchainError(f"AIT_DEPENDENT_LAUNCH={chosen}: it is 0 or 1")
+    return chosen == "1"
 
 
 def find_toolkit() -> Toolkit:

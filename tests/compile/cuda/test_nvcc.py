@@ -252,6 +252,26 @@ def test_missing_cutlass_says_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert "ait setup cuda" in toolchain.describe()["CUTLASS"]
 
 
+def test_launches_depend_on_each_other_unless_they_must_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kernels are launched early, and wait, or neither: never the one without the other."""
+    flags = {"-DAIT_CUDA_DEPENDENT_LAUNCH", "-DCUTLASS_ENABLE_GDC_FOR_SM90"}
+    for chosen, architecture, expected in (
+        (None, "sm_90a", flags),
+        ("1", "sm_90a", flags),
+        ("0", "sm_90a", set[str]()),
+        ("1", "sm_80", set[str]()),
+    ):
+        monkeypatch.delenv("AIT_DEPENDENT_LAUNCH", raising=False)
+        if chosen is not None:
+            monkeypatch.setenv("AIT_DEPENDENT_LAUNCH", chosen)
+        assert flags.intersection(toolchain.architecture_flags(architecture)) == expected
+    monkeypatch.setenv("AIT_DEPENDENT_LAUNCH", "no")
+    with pytest.raises(ToolchainError, match="AIT_DEPENDENT_LAUNCH=no: it is 0 or 1"):
+        toolchain.find("sm_90a")
+
+
 def test_kernels_of_our_own_compile_without_cutlass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIT_CUTLASS", raising=False)
     with_cutlass = toolchain.find("sm_90a")

@@ -16,7 +16,7 @@
 
 #include "ait/gpu/access.hpp"
 
-#if !defined(CUTLASS_ENABLE_GDC_FOR_SM90)
+#if defined(AIT_CUDA_DEPENDENT_LAUNCH) && !defined(CUTLASS_ENABLE_GDC_FOR_SM90)
 #error "compile with -DCUTLASS_ENABLE_GDC_FOR_SM90: the kernel is launched before its inputs are final"
 #endif
 
@@ -228,7 +228,13 @@ struct Gemm {
   using Arguments = typename Adapter::Arguments;
 };
 
-/// Launches one gemm on the caller's stream, as a programmatic dependent launch.
+#if defined(AIT_CUDA_DEPENDENT_LAUNCH)
+constexpr bool kDependentLaunch = true;
+#else
+constexpr bool kDependentLaunch = false;
+#endif
+
+/// Launches one gemm on the caller's stream, as all kernels are (gpu::launch_in_clusters).
 template <class Gemm>
 Status run(const Launch& launch, typename Gemm::Arguments arguments) {
   arguments.hw_info.device_id = gpu::current_device();
@@ -243,7 +249,7 @@ Status run(const Launch& launch, typename Gemm::Arguments arguments) {
   }
   cutlass::Status status = adapter.initialize(arguments, workspace, stream);
   if (status == cutlass::Status::kSuccess) {
-    status = adapter.run(stream, nullptr, /*launch_with_pdl=*/true);
+    status = adapter.run(stream, nullptr, kDependentLaunch);
   }
   if (bytes > 0) AIT_TRY(gpu::status_of(cudaFreeAsync(workspace, stream), "a gemm's memory"));
   if (status == cutlass::Status::kSuccess) return ok();
