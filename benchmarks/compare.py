@@ -43,6 +43,8 @@ from benchmarks.environment import RESULTS, write_results  # noqa: E402
 
 ENGINES = ("ait", "torch-eager", "torch-compile")
 Arrays = Mapping[str, np.ndarray[Any, Any]]
+_WORST_ERROR_RATIO = 2.0
+"""How much larger our error may be than PyTorch eager's."""
 
 
 @dataclass(frozen=True)
@@ -383,7 +385,8 @@ def measure(
 
 
 def summarize(case: Case, rows: Sequence[Mapping[str, Any]]) -> str:
-    """A line for a case: times, ratio to the faster PyTorch, and whether the bar is met."""
+    """A line for a case: times, ratio to the faster PyTorch, error as a multiple of PyTorch
+    eager's, and whether the bars of both are met."""
     times = {row["engine"]: row.get("median_ms") for row in rows}
     parts = [f"{engine} {'failed' if t is None else f'{t:.3f} ms'}" for engine, t in times.items()]
     ours = times.get("ait")
@@ -392,6 +395,12 @@ def summarize(case: Case, rows: Sequence[Mapping[str, Any]]) -> str:
         if theirs:
             parts.append(f"{min(theirs) / ours:.2f}x the faster PyTorch")
         parts.append(f"bar {case.must} ms {'met' if ours <= case.must else 'MISSED'}")
+    errors = {row["engine"]: row.get("max_error") for row in rows}
+    error, wanted = errors.get("ait"), errors.get("torch-eager")
+    if error is not None and wanted:
+        # Written so that NaN misses it.
+        met = "met" if error <= _WORST_ERROR_RATIO * wanted else "MISSED"
+        parts.append(f"error {error / wanted:.2f}x, bar {_WORST_ERROR_RATIO:g}x {met}")
     return f"{case.name:18} " + ", ".join(parts)
 
 
