@@ -1,6 +1,6 @@
 """Compiles test kernels here, to run on a machine that has a GPU and little else.
 
-    python -m tests.gpu.build_kernels FOLDER [NAME...] [--jobs N]    (here)
+    python -m tests.gpu.build_kernels FOLDER [NAME...] [--jobs N] [--seed N]    (here)
     python FOLDER/run_prebuilt.py                          (there: needs NumPy and a driver)
 
 Every case becomes a library, and its operands and the interpreter's answer an .npz file.
@@ -102,14 +102,14 @@ def all_cases() -> list[Case]:
     return list(cases.values())
 
 
-def build(folder: Path, cases: Sequence[Case], jobs: int = 1) -> None:
-    """Writes libraries, data and the runner to `folder`. Raises RuntimeError that tells all errors,
-    once the others are built."""
+def build(folder: Path, cases: Sequence[Case], jobs: int = 1, seed: int = 0) -> None:
+    """Writes libraries, data and the runner to `folder`. `seed`: of the random inputs. Raises
+    RuntimeError that tells all errors, once the others are built."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptions: list[dict[str, object]] = []
     problems: list[str] = []
     with ThreadPoolExecutor(jobs) as pool:
-        for made in [pool.submit(build_case, folder, case) for case in cases]:
+        for made in [pool.submit(build_case, folder, case, seed) for case in cases]:
             try:
                 descriptions.append(made.result())
             except (AitError, RuntimeError) as error:
@@ -120,10 +120,10 @@ def build(folder: Path, cases: Sequence[Case], jobs: int = 1) -> None:
         raise RuntimeError("\n\n".join(problems))
 
 
-def build_case(folder: Path, case: Case) -> dict[str, object]:
+def build_case(folder: Path, case: Case, seed: int = 0) -> dict[str, object]:
     """Compiles one case and saves its data; returns what the runner must know."""
     compile_case(case, folder, _HARNESS.read_text())
-    inputs = case.inputs()
+    inputs = case.inputs(seed)
     expected = {} if case.error else dict(zip(case.outs, case.expected(inputs), strict=True))
     arrays = {f"in_{name}": _plain(value) for name, value in inputs.items()}
     arrays |= {f"out_{name}": _plain(value) for name, value in expected.items()}
@@ -164,11 +164,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("folder", type=Path, help="where libraries, data and the runner go")
     parser.add_argument("names", nargs="*", help="of cases (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="compilers at once")
+    parser.add_argument("--seed", type=int, default=0, help="of random inputs (default: 0)")
     options = parser.parse_intermixed_args(arguments)
     cases = {case.name: case for case in all_cases()}
     if unknown := [name for name in options.names if name not in cases]:
         parser.error(f"no case is named {', '.join(unknown)}")
-    build(options.folder, [cases[name] for name in options.names or cases], options.jobs)
+    wanted = [cases[name] for name in options.names or cases]
+    build(options.folder, wanted, options.jobs, options.seed)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""What build_*.py compile runs on a GPU, against the interpreter: single kernels, whole models
-through the C interface and the Python loader, and the random programs of the property tests.
+"""What build_*.py compile runs on a GPU, against the interpreter: single kernels with inputs of a
+new seed each time, whole models through the C interface and the Python loader, and the random
+programs of the property tests.
 
 An environment variable names a folder of each that was made before, for a machine that cannot
 compile.
@@ -8,6 +9,7 @@ compile.
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,7 +27,9 @@ _MOST_SECONDS = 600
 def _kernels(folder: Path) -> None:
     from tests.gpu.build_kernels import all_cases, build
 
-    build(folder, all_cases(), jobs=os.cpu_count() or 1)
+    seed = secrets.randbits(32)
+    print(f"inputs of --seed {seed}")
+    build(folder, all_cases(), jobs=os.cpu_count() or 1, seed=seed)
 
 
 def _models(folder: Path) -> None:

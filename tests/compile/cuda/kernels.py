@@ -136,7 +136,8 @@ class Case:
         return self.code_target().render(self.view(), "kernel")
 
     def inputs(self, seed: int = 0) -> dict[str, Array]:
-        """Random operands by name: eighths of small integers, exact in every float type."""
+        """Random operands by name: eighths of small integers, exact in every float type. What is to
+        be written is NaN, or random integers."""
         generator = np.random.default_rng(seed)
         values: dict[str, Array] = {}
         for name, port in zip(self.operands, inputs_of(self.program().main), strict=True):
@@ -148,6 +149,8 @@ class Case:
                 low, high = self.ranges.get(name, (-8, 9))
                 scale = 8 if dtype.kind not in "iu" else 1
                 values[name] = np.array(generator.integers(low, high, shape) / scale, dtype)
+            if name in self.outs and dtype.kind not in "iub":
+                values[name].fill(np.nan)
             for position, value in self.special.get(name, {}).items():
                 values[name].reshape(-1)[position] = value
         return values

@@ -18,6 +18,7 @@ from tests.compile.cuda.cases import (
     OWN_GEMMS,
     TF32_GEMMS,
     WGMMA_GEMMS,
+    linear,
     transpose_of_any_size,
 )
 from tests.compile.cuda.conv_cases import CONV_POOLS, OWN_CONVS, STEM_CONVS, TENSOR_CONVS
@@ -71,6 +72,13 @@ def test_matches_the_interpreter(case: Case, tmp_path: Path) -> None:
     assert len(actual) == len(expected) == len(case.outs)
     for one, other in zip(actual, expected, strict=True):
         assert_close(one, other.reshape(one.shape))
+
+
+def test_each_seed_has_its_inputs_and_what_is_to_be_written_is_poisoned() -> None:
+    """A result that no kernel wrote, or that it added to, would not be right by chance."""
+    first, second = (linear(5, 7, 16, "bf16").inputs(seed) for seed in (1, 2))
+    assert (first["x"] != second["x"]).any()
+    assert np.isnan(first["o"].astype(np.float32)).all()
 
 
 @pytest.mark.parametrize("case", OUT_OF_RANGE, ids=lambda case: case.name)
