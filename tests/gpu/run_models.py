@@ -193,7 +193,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="run prebuilt models on a GPU")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
     parser.add_argument("names", nargs="*", help="(default: all)")
+    parser.add_argument("--without-torch", action="store_true", help="as if it were not there")
     options = parser.parse_args(arguments)
+    if options.without_torch:
+        sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
     failed = 0
     for title, found, passed in results_of(options.folder, options.names):
         failed += not passed

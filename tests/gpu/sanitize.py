@@ -1,14 +1,16 @@
-"""The test kernels on a GPU under the tools of compute-sanitizer.
+"""The test kernels, models and random programs on a GPU under the tools of compute-sanitizer.
 
     pip install nvidia-cuda-sanitizer-api==13.0.85          (or a CUDA toolkit on the PATH)
-    python -m tests.gpu.sanitize [FOLDER] [--tool racecheck] [--kernel NAME] [--jobs N]
+    python -m tests.gpu.sanitize [FOLDER...] [--tool racecheck] [--only NAME] [--jobs N]
 
-FOLDER is one of build_kernels.py, and built anew if not given. Needs no xDSL where it is. memcheck
+FOLDERs are of build_kernels.py, build_models.py or build_programs.py, and kernels and models are
+built anew if none is given. Models have what is no kernel of one op: several ops that share a
+launch. Needs no xDSL where FOLDERs are given. memcheck
 finds accesses out of bounds or misaligned, initcheck reads of global memory that nothing has
 written, racecheck unordered accesses to shared memory, synccheck barriers that threads miss. Prints
 what they find, with what is known to be no fault and why, and exits 1 if there is more.
 
-Kernels are run a few to a process, and again alone if something is found.
+They are run a few to a process, and again alone if something is found.
 """
 
 from __future__ import annotations
@@ -22,16 +24,13 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 TOOLS = ("memcheck", "initcheck", "synccheck", "racecheck")
 """The slowest one is the last."""
-_RUNNER = Path(__file__).parent / "run_prebuilt.py"
-# A kernel runs up to a thousand times slower than without, so it runs only once or twice.
-_REPEATS = 1
 _SHOWN_LINES = 40
 _TOGETHER = 4
 """Kernels of a process: it takes longer to start than most of them take."""
@@ -77,6 +76,46 @@ def _lines_with(header: str, text: str) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
+class Runner:
+    """What runs the `things` in a folder of one of build_*.py: a script, and what it is told here.
+    `listed`: the file that names what there is."""
+
+    things: str
+    listed: str
+    script: str
+    options: tuple[str, ...]
+
+    def names(self, folder: Path, wanted: Sequence[str]) -> list[str]:
+        """Those that are wanted, or all but kernels that are not ours, the small ones first."""
+        listed = json.loads((folder / self.listed).read_text())
+        found = {case["name"]: case for case in listed} if isinstance(listed, list) else listed
+        names = [name for name in found if name in wanted] if wanted else _ours(found)
+        return sorted(names, key=lambda name: (folder / f"{name}.npz").stat().st_size)
+
+
+def _ours(found: Mapping[str, Mapping[str, object]]) -> list[str]:
+    return [n for n, about in found.items() if not str(about.get("config")).startswith(_OF_CUTLASS)]
+
+
+RUNNERS = (
+    # A kernel takes up to a thousand times as long under a tool: it runs only once or twice.
+    Runner("kernels", "cases.json", "run_prebuilt.py", ("--repeats", "1")),
+    # PyTorch's kernels are not ours.
+    Runner("models", "models.json", "run_models.py", ("--without-torch",)),
+    Runner("programs", "programs.json", "run_programs.py", ("--without-torch",)),
+)
+
+
+def runner_of(folder: Path) -> Runner:
+    """Raises SystemExit for a folder that none of build_*.py made."""
+    for runner in RUNNERS:
+        if (folder / runner.listed).is_file():
+            return runner
+    listed = ", ".join(runner.listed for runner in RUNNERS)
+    raise SystemExit(f"{folder} has none of {listed}: build_kernels.py and others make such")
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a tool made of a kernel. `reports`: what it found, without what `noise` explains."""
 
@@ -101,11 +140,13 @@ def find_sanitizer() -> str | None:
 
 
 class Sanitizer:
-    """Kernels of `folder` under one tool."""
+    """What `folder` has under one tool."""
 
     def __init__(self, program: str, tool: str, folder: Path, jobs: int):
+        runner = runner_of(folder)
+        script = str(Path(__file__).parent / runner.script)
         self._command = [program, "--tool", tool, "--error-exitcode", "3", "--print-limit", "200"]
-        self._command += [sys.executable, str(_RUNNER), str(folder)]
+        self._command += [sys.executable, script, str(folder), *runner.options]
         self._noise = [noise for noise in known_noise() if noise.tool == tool]
         self._jobs = jobs
 
@@ -123,7 +164,7 @@ class Sanitizer:
 
     def _run(self, kernels: Sequence[str]) -> tuple[int, str]:
         """The exit status, 0 if nothing was found and all results are right, and what was said."""
-        command = [*self._command, *kernels, "--repeats", str(_REPEATS)]
+        command = [*self._command, *kernels]
         try:
             limit = _SECONDS * len(kernels)
             done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
@@ -145,22 +186,20 @@ class Sanitizer:
         return Outcome(kernel, is_clean, shown, reasons)
 
 
-def kernels_of(folder: Path, wanted: Sequence[str]) -> list[str]:
-    """The kernels that are named, or all of our own, the small ones first."""
-    cases = json.loads((folder / "cases.json").read_text())
-    names = [
-        case["name"]
-        for case in cases
-        if (case["name"] in wanted if wanted else not case["config"].startswith(_OF_CUTLASS))
-    ]
-    return sorted(names, key=lambda name: (folder / f"{name}.npz").stat().st_size)
+def _build(scratch: Path, jobs: int) -> list[Path]:
+    """Kernels and models."""
+    from tests.gpu import build_kernels, build_models
+
+    build_kernels.build(scratch / "kernels", build_kernels.all_cases(), jobs=jobs)
+    build_models.build(scratch / "models", jobs=jobs)
+    return [scratch / "kernels", scratch / "models"]
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(description="run the test kernels under compute-sanitizer")
-    parser.add_argument("folder", nargs="?", type=Path, help="of build_kernels.py")
+    parser = argparse.ArgumentParser(description="run what tests build under compute-sanitizer")
+    parser.add_argument("folders", nargs="*", type=Path, help="of build_*.py")
     parser.add_argument("--tool", action="append", choices=TOOLS, help="(default: all)")
-    parser.add_argument("--kernel", action="append", default=[], help="(default: all of ours)")
+    parser.add_argument("--only", action="append", default=[], help="(default: all of ours)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     options = parser.parse_args(arguments)
     program = find_sanitizer()
@@ -169,23 +208,25 @@ def main(arguments: list[str]) -> int:
         return 1
     failed = 0
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.folder
-        if folder is None:
-            from tests.gpu.build_kernels import all_cases, build
-
-            folder = Path(scratch)
-            build(folder, all_cases(), jobs=options.jobs)
-        kernels = kernels_of(folder, options.kernel)
+        folders = options.folders or _build(Path(scratch), options.jobs)
+        runners = {folder: runner_of(folder) for folder in folders}
         for tool in options.tool or TOOLS:
-            outcomes = Sanitizer(program, tool, folder, options.jobs).check(kernels)
-            told = [outcome for outcome in outcomes if not outcome.is_clean or outcome.noise]
-            wrong = sum(not outcome.is_clean for outcome in outcomes)
-            failed += wrong
-            known = len(told) - wrong
-            print(f"{tool}: {len(outcomes)} kernels, {wrong} failed, {known} with known noise")
-            for outcome in told:
-                print(f"{tool} {outcome}", flush=True)
+            for folder, runner in runners.items():
+                sanitizer = Sanitizer(program, tool, folder, options.jobs)
+                outcomes = sanitizer.check(runner.names(folder, options.only))
+                failed += _tell(tool, runner.things, outcomes)
     return int(failed > 0)
+
+
+def _tell(tool: str, things: str, outcomes: Sequence[Outcome]) -> int:
+    """Prints what a tool made of things; returns how many failed."""
+    told = [outcome for outcome in outcomes if not outcome.is_clean or outcome.noise]
+    wrong = sum(not outcome.is_clean for outcome in outcomes)
+    known = len(told) - wrong
+    print(f"{tool}: {len(outcomes)} {things}, {wrong} failed, {known} with known noise")
+    for outcome in told:
+        print(f"{tool} {outcome}", flush=True)
+    return wrong
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ def under(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "    text, status = said[name].get(tool, ('', 0))\n"
         "    print(text, end='')\n"
         "    code = max(code, status)\n"
+        "script = next(i for i, a in enumerate(sys.argv) if a.endswith('.py'))\n"
+        "print(pathlib.Path(sys.argv[script]).name, *sys.argv[script + 2:][:1])\n"
         "print(f'{int(code == 1)} failed')\n"
         "sys.exit(code)\n"
     )
@@ -99,3 +101,26 @@ def test_all_else_fails(
     report = _TOLD + text.replace("{noise}", race(noise_place()))
     assert sanitized(under, {"a": {}, "b": {tool: (report, code)}}) == 1
     assert f"{tool}: 2 kernels, 1 failed" in capsys.readouterr().out
+
+
+def test_models_are_run_by_their_own_script_and_without_pytorch(
+    under: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Besides kernels, in a call: those whose ops share a launch are only there."""
+    models = under / "of_models"
+    models.mkdir()
+    (models / "models.json").write_text(json.dumps({"m": {}}))
+    (models / "m.npz").touch()
+    (under / "said").write_text(json.dumps({"a": {}, "m": {"memcheck": ("", 3)}}))
+    (under / "cases.json").write_text(json.dumps([{"name": "a", "config": "#x"}]))
+    (under / "a.npz").touch()
+    assert main([str(under), str(models), "--tool", "memcheck"]) == 1
+    out = capsys.readouterr().out
+    assert "memcheck: 1 kernels, 0 failed" in out
+    assert "memcheck: 1 models, 1 failed" in out
+    assert "run_models.py --without-torch" in out
+
+
+def test_other_folders_are_refused(under: Path) -> None:
+    with pytest.raises(SystemExit, match="has none of cases"):
+        main([str(under)])
