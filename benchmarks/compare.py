@@ -40,11 +40,11 @@ import resnet50  # noqa: E402
 import vit  # noqa: E402
 
 from benchmarks.environment import RESULTS, write_results  # noqa: E402
+from benchmarks.errors import WORST_RATIO, is_exact  # noqa: E402
+from benchmarks.manifest import add_to_manifest, compile_seconds  # noqa: E402
 
 ENGINES = ("ait", "torch-eager", "torch-compile")
 Arrays = Mapping[str, np.ndarray[Any, Any]]
-_WORST_ERROR_RATIO = 2.0
-"""How much larger our error may be than PyTorch eager's."""
 
 
 @dataclass(frozen=True)
@@ -240,21 +240,15 @@ def library_of(case: Case, folder: Path) -> Path:
     return folder / f"{case.name.replace('/', '-').replace(' ', '_')}.so"
 
 
-def seconds_of(library: Path) -> Path:
-    """The file beside a library that says how long compiling it took."""
-    return library.with_suffix(".json")
-
-
 def build(case: Case, target: str, folder: Path, options: CompileOptions) -> float:
-    """Compiles a case; its weights, drawn at random, and how long it took go to files beside it.
-    Returns the seconds."""
+    """Compiles a case; its weights, drawn at random, go to a file beside it, and how long it took
+    to the folder's manifest. Returns the seconds."""
     model = case.model().init_random().to("f16")
     begin = time.perf_counter()
     program = ait.trace(model, specs_of(case.inputs()))
-    library = library_of(case, folder)
-    ait.compile(program, target, library, replace(options, name=case.name))
+    ait.compile(program, target, library_of(case, folder), replace(options, name=case.name))
     seconds = time.perf_counter() - begin
-    seconds_of(library).write_text(json.dumps({"compile_s": seconds}))
+    add_to_manifest(folder, target, {case.name: seconds})
     return seconds
 
 
@@ -285,8 +279,7 @@ def ait_runner(work: Workload, options: argparse.Namespace, folder: Path, stream
         libraries = folder
         how = CompileOptions(weights="file", tune=options.tune)
         build(work.case, options.target, folder, how)
-    built = seconds_of(library_of(work.case, libraries))
-    compile_s = json.loads(built.read_text())["compile_s"] if built.is_file() else None
+    compile_s = compile_seconds(libraries).get(work.case.name)
     weights = folder / "weights.safetensors"
     save_weights(work, weights)
     model = ait.load(library_of(work.case, libraries), weights, ignore_unexpected_weights=True)
@@ -395,12 +388,12 @@ def summarize(case: Case, rows: Sequence[Mapping[str, Any]]) -> str:
         if theirs:
             parts.append(f"{min(theirs) / ours:.2f}x the faster PyTorch")
         parts.append(f"bar {case.must} ms {'met' if ours <= case.must else 'MISSED'}")
-    errors = {row["engine"]: row.get("max_error") for row in rows}
-    error, wanted = errors.get("ait"), errors.get("torch-eager")
-    if error is not None and wanted:
-        # Written so that NaN misses it.
-        met = "met" if error <= _WORST_ERROR_RATIO * wanted else "MISSED"
-        parts.append(f"error {error / wanted:.2f}x, bar {_WORST_ERROR_RATIO:g}x {met}")
+    by_engine = {row["engine"]: row for row in rows if row.get("max_error") is not None}
+    own, eager = by_engine.get("ait"), by_engine.get("torch-eager")
+    if own and eager and eager["max_error"]:
+        ratio = own["max_error"] / eager["max_error"]
+        met = "met" if is_exact(own, eager) else "MISSED"
+        parts.append(f"error {ratio:.2f}x, bar {WORST_RATIO:g}x {met}")
     return f"{case.name:18} " + ", ".join(parts)
 
 

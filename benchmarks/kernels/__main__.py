@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import RESULTS, environment
+from benchmarks.errors import is_exact
 from benchmarks.kernels import __doc__ as about
-from benchmarks.kernels.build import build, libraries_of, read_manifest
+from benchmarks.kernels.build import build, libraries_of
 from benchmarks.kernels.case import Bar
 from benchmarks.kernels.cases import BARS, CASES
-
-_WORST_ERROR_RATIO = 2.0
-"""How much larger our error may be than that of the rival."""
+from benchmarks.manifest import read_manifest
 
 
 def main() -> None:
@@ -136,11 +135,6 @@ def line(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     text += f"{rival['median_ms'] * 1e3:10.2f}{rival['median_ms'] / ours['median_ms']:7.2f}  "
     text += f"{ours['max_error']:.1e} {rival['max_error']:.1e}  {rival['engine']}"
     return text + ("" if is_exact(ours, rival) else "  ERROR TOO LARGE")
-
-
-def is_exact(ours: Mapping[str, Any], rival: Mapping[str, Any]) -> bool:
-    """Whether our error is a number, and not much larger than the rival's."""
-    return ours["max_error"] <= _WORST_ERROR_RATIO * rival["max_error"]
 
 
 def summary(group: str, bar: Bar, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
-from benchmarks.environment import commit
-
-MANIFEST = "kernels.json"
+from benchmarks.manifest import add_to_manifest, read_manifest
 
 
 def build(titles: Sequence[str], folder: Path, target: str) -> None:
@@ -21,21 +17,13 @@ def build(titles: Sequence[str], folder: Path, target: str) -> None:
     Raises AitError for the first case that does not compile.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / MANIFEST
-    built: dict[str, float] = json.loads(path.read_text())["compile_s"] if path.exists() else {}
+    built: dict[str, float] = {}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         jobs = {title: pool.submit(_build_case, title, folder, target) for title in titles}
         for title, job in jobs.items():
             built[title] = job.result()
             print(f"{title:34} compiled in {built[title]:.1f} s", flush=True)
-    path.write_text(
-        json.dumps({"commit": commit(), "target": target, "compile_s": built}, indent=1)
-    )
-
-
-def read_manifest(folder: Path) -> Mapping[str, Any]:
-    """What `build` wrote: the commit, the target, and seconds by case."""
-    return json.loads((folder / MANIFEST).read_text())
+    add_to_manifest(folder, target, built)
 
 
 def _build_case(title: str, folder: Path, target: str) -> float:

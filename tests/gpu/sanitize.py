@@ -142,8 +142,7 @@ def find_sanitizer() -> str | None:
 class Sanitizer:
     """What `folder` has under one tool."""
 
-    def __init__(self, program: str, tool: str, folder: Path, jobs: int):
-        runner = runner_of(folder)
+    def __init__(self, program: str, tool: str, folder: Path, runner: Runner, jobs: int):
         script = str(Path(__file__).parent / runner.script)
         self._command = [program, "--tool", tool, "--error-exitcode", "3", "--print-limit", "200"]
         self._command += [sys.executable, script, str(folder), *runner.options]
@@ -212,7 +211,7 @@ def main(arguments: list[str]) -> int:
         runners = {folder: runner_of(folder) for folder in folders}
         for tool in options.tool or TOOLS:
             for folder, runner in runners.items():
-                sanitizer = Sanitizer(program, tool, folder, options.jobs)
+                sanitizer = Sanitizer(program, tool, folder, runner, options.jobs)
                 outcomes = sanitizer.check(runner.names(folder, options.only))
                 failed += _tell(tool, runner.things, outcomes)
     return int(failed > 0)
