@@ -91,7 +91,7 @@ struct RowFinish {
     /// What the warps of the cluster say of their rows, for two tiles by turns. A block may be a tile
     /// ahead of others, so that each turn has its barrier.
     State parts[2][kWarps][Kernel::kCluster][kWarpRows];
-    Barrier told[2][kWarps];
+    Barrier has_come[2][kWarps];
   };
 
   const Arguments& arguments;
@@ -218,23 +218,23 @@ struct RowFinish {
     const int warp = consumer * 4 + threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
     const int turn = round % 2;
     auto& parts = shared.parts[turn][warp];
-    Barrier* const told = &shared.told[turn][warp];
+    Barrier* const has_come = &shared.has_come[turn][warp];
     // All lanes have read what was said of the tile before: others write there when they know of this one.
     __syncwarp();
-    if (lane == 0) arrive_expecting(told, sizeof(parts));
+    if (lane == 0) arrive_expecting(has_come, sizeof(parts));
     // Each of the four threads that share a row tells other blocks.
 #pragma unroll
     for (int to = 0; to < (Kernel::kCluster + 3) / 4 * 4; to += 4) {
       const int block = to + lane % 4;
       if (block >= Kernel::kCluster) continue;
-      const std::uint32_t barrier = remote_address(told, block);
+      const std::uint32_t barrier = remote_address(has_come, block);
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
         const State& place = parts[cluster_rank()][r / 2 * 16 + r % 2 * 8 + lane / 4];
         send_remote(remote_address(&place, block), barrier, states[r]);
       }
     }
-    wait_barrier_cluster(told, round / 2 % 2);
+    wait_barrier_cluster(has_come, round / 2 % 2);
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const int at = r / 2 * 16 + r % 2 * 8 + lane / 4;
@@ -352,8 +352,8 @@ __global__ void __launch_bounds__(HopperGemm<RowPart<Kernel>>::kThreads, 1)
   init_ring<Part>(shared);
   if (threadIdx.x == 0) {
     for (int warp = 0; warp < Finish::kWarps; ++warp) {
-      init_barrier(&shared.told[0][warp], 1);
-      init_barrier(&shared.told[1][warp], 1);
+      init_barrier(&shared.has_come[0][warp], 1);
+      init_barrier(&shared.has_come[1][warp], 1);
     }
     fence_barriers();
   }

@@ -157,9 +157,9 @@ struct InterleavedRows {
 
   struct Shared {
     float numbers[kNumbers][kPackRows][kThreads];
-    /// What is known of each block's parts of rows; they have come when the phase of `has_told` ends.
+    /// What is known of each block's parts of rows; they have come when the phase of `has_come` ends.
     alignas(8) float told[Kernel::kCluster][kRows][kNumbers];
-    Barrier has_told;
+    Barrier has_come;
     State rows[kRows];
   };
   /// Behind the packs that are kept.
@@ -374,7 +374,7 @@ struct InterleavedRows {
   __device__ __forceinline__ void get_ready() const {
     if constexpr (kIsShared) {
       if (threadIdx.x == 0) {
-        init_barrier(&shared.has_told, 1);
+        init_barrier(&shared.has_come, 1);
         fence_barriers();
       }
       __syncwarp();  // the barrier of the cluster is one of whole warps
@@ -386,7 +386,7 @@ struct InterleavedRows {
   __device__ __forceinline__ void exchange() {
     if constexpr (kIsShared) wait_cluster();  // all blocks have begun
     __syncthreads();
-    if (kIsShared && threadIdx.x == 0) arrive_expecting(&shared.has_told, sizeof(shared.told));
+    if (kIsShared && threadIdx.x == 0) arrive_expecting(&shared.has_come, sizeof(shared.told));
     const int lane = threadIdx.x % 32;
     for (int row = threadIdx.x / 32; row < kRows; row += kWarps) {
       float numbers[kNumbers];
@@ -394,7 +394,7 @@ struct InterleavedRows {
       auto& place = shared.told[cluster_rank()][row];
       if constexpr (kIsShared) {
         if (lane < Kernel::kCluster) {
-          send_remote(remote_address(&place, lane), remote_address(&shared.has_told, lane), numbers);
+          send_remote(remote_address(&place, lane), remote_address(&shared.has_come, lane), numbers);
         }
       } else if (lane == 0) {
 #pragma unroll
@@ -403,7 +403,7 @@ struct InterleavedRows {
     }
     if constexpr (!kIsShared) __syncthreads();
     for (int row = threadIdx.x; row < kRows; row += kThreads) {
-      if constexpr (kIsShared) wait_barrier_cluster(&shared.has_told, 0);
+      if constexpr (kIsShared) wait_barrier_cluster(&shared.has_come, 0);
       State state = whole(row);
       Kind::template close<Kernel>(state, arguments.places * kRun);
       shared.rows[row] = state;
