@@ -1,6 +1,6 @@
 """Runs prebuilt models on a GPU through the Python loader, and compares with the interpreter.
 
-    python run_models.py [FOLDER] [NAME...]
+    python run_models.py [FOLDER] [NAME...] [--check CHECK...]
 
 Needs ait.runtime (NumPy, ml_dtypes, no compiler, no xDSL) and a driver; with PyTorch, its tensors
 are tried too. Prints a line a check and exits 1 if one fails. See build_models.py.
@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,9 @@ def _torch() -> Any:
     return torch
 
 
-def results_of(folder: Path, wanted: list[str]) -> Iterator[tuple[str, str, bool]]:
+def results_of(
+    folder: Path, wanted: Sequence[str], checks: Sequence[str]
+) -> Iterator[tuple[str, str, bool]]:
     """Each check's title, what it found, and whether it passed."""
     for name, about in json.loads((folder / "models.json").read_text()).items():
         if wanted and name not in wanted:
@@ -182,6 +184,8 @@ def results_of(folder: Path, wanted: list[str]) -> Iterator[tuple[str, str, bool
         with ait.load(folder / f"{name}.so") as model:
             data = Data(folder / f"{name}.npz", len(about["dims"]))
             for check in CHECKS:
+                if checks and check.__name__ not in checks:
+                    continue
                 title = f"{name}: {check.__name__.replace('_', ' ')}"
                 try:
                     yield title, check(model, data), True
@@ -193,12 +197,14 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="run prebuilt models on a GPU")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
     parser.add_argument("names", nargs="*", help="(default: all)")
+    names = [check.__name__ for check in CHECKS]
+    parser.add_argument("--check", action="append", choices=names, help="(default: all)")
     parser.add_argument("--without-torch", action="store_true", help="as if it were not there")
     options = parser.parse_args(arguments)
     if options.without_torch:
         sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
     failed = 0
-    for title, found, passed in results_of(options.folder, options.names):
+    for title, found, passed in results_of(options.folder, options.names, options.check or ()):
         failed += not passed
         print(f"{title:40} {'ok' if passed else 'FAILED'}: {found}", flush=True)
     print(f"{failed} failed")

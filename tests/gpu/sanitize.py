@@ -98,10 +98,15 @@ def _ours(found: Mapping[str, Mapping[str, object]]) -> list[str]:
 
 
 RUNNERS = (
-    # A kernel takes up to a thousand times as long under a tool: it runs only once or twice.
+    # A kernel takes up to a thousand times as long under a tool: it runs only a few times.
     Runner("kernels", "cases.json", "run_prebuilt.py", ("--repeats", "1")),
     # PyTorch's kernels are not ours.
-    Runner("models", "models.json", "run_models.py", ("--without-torch",)),
+    Runner(
+        "models",
+        "models.json",
+        "run_models.py",
+        ("--without-torch", "--check", "every_size", "--check", "replaced_weights"),
+    ),
     Runner("programs", "programs.json", "run_programs.py", ("--without-torch",)),
 )
 

@@ -104,9 +104,17 @@ __device__ __forceinline__ void load_words_once(const void* pointer, bool is_ins
 #endif
 }
 
+/// Whether a kernel may start before those that it waits for have ended: programmatic dependent launch,
+/// compute capability 9.0.
+#if defined(AIT_CUDA_DEPENDENT_LAUNCH)
+constexpr bool kDependentLaunch = true;
+#else
+constexpr bool kDependentLaunch = false;
+#endif
+
 /// Starts `kernel` on the launch's stream, where it may overlap the end of the kernel before it
-/// (programmatic dependent launch, compute capability 9.0), in clusters of `cluster` blocks along x,
-/// with `shared` bytes of dynamic shared memory. An empty grid is no launch at all.
+/// (`kDependentLaunch`), in clusters of `cluster` blocks along x, with `shared` bytes of dynamic shared
+/// memory. An empty grid is no launch at all.
 template <class... Parameters, class... Arguments>
 Status launch_in_clusters(const Launch& launch, void (*kernel)(Parameters...), dim3 grid,
                           dim3 block, unsigned cluster, unsigned shared,
@@ -126,11 +134,11 @@ Status launch_in_clusters(const Launch& launch, void (*kernel)(Parameters...), d
   config.stream = stream_of(launch);
   cudaLaunchAttribute attributes[2]{};
   config.attrs = attributes;
-#if defined(AIT_CUDA_DEPENDENT_LAUNCH)
-  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[0].val.programmaticStreamSerializationAllowed = 1;
-  config.numAttrs = 1;
-#endif
+  if constexpr (kDependentLaunch) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+  }
   if (cluster > 1) {
     cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
     attribute.id = cudaLaunchAttributeClusterDimension;

@@ -33,12 +33,7 @@ struct ClusterRows {
 
   /// Before all else: the block is ready for what others tell it.
   static __device__ __forceinline__ void get_ready() {
-    if (threadIdx.x == 0) {
-      init_barrier(&told().has_come, 1);
-      fence_barriers();
-    }
-    __syncthreads();
-    arrive_cluster();
+    begin_cluster(&told().has_come);
   }
 
   static __device__ __forceinline__ gpu::WholePacks part(const gpu::WholePacks& whole) {

@@ -228,12 +228,6 @@ struct Gemm {
   using Arguments = typename Adapter::Arguments;
 };
 
-#if defined(AIT_CUDA_DEPENDENT_LAUNCH)
-constexpr bool kDependentLaunch = true;
-#else
-constexpr bool kDependentLaunch = false;
-#endif
-
 /// Launches one gemm on the caller's stream, as all kernels are (gpu::launch_in_clusters).
 template <class Gemm>
 Status run(const Launch& launch, typename Gemm::Arguments arguments) {
@@ -249,7 +243,7 @@ Status run(const Launch& launch, typename Gemm::Arguments arguments) {
   }
   cutlass::Status status = adapter.initialize(arguments, workspace, stream);
   if (status == cutlass::Status::kSuccess) {
-    status = adapter.run(stream, nullptr, kDependentLaunch);
+    status = adapter.run(stream, nullptr, gpu::kDependentLaunch);
   }
   if (bytes > 0) AIT_TRY(gpu::status_of(cudaFreeAsync(workspace, stream), "a gemm's memory"));
   if (status == cutlass::Status::kSuccess) return ok();

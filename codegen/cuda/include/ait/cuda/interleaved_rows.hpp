@@ -372,14 +372,7 @@ struct InterleavedRows {
 
   /// Before all else: the block is ready for what others tell it.
   __device__ __forceinline__ void get_ready() const {
-    if constexpr (kIsShared) {
-      if (threadIdx.x == 0) {
-        init_barrier(&shared.has_come, 1);
-        fence_barriers();
-      }
-      __syncwarp();  // the barrier of the cluster is one of whole warps
-      arrive_cluster();
-    }
+    if constexpr (kIsShared) begin_cluster(&shared.has_come);
   }
 
   /// Tells all blocks of the cluster of the block's parts, and makes states of whole rows.
