@@ -193,14 +193,18 @@ def results_of(
                     yield title, str(error), False
 
 
-def main(arguments: list[str]) -> int:
+def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="run prebuilt models on a GPU")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
     parser.add_argument("names", nargs="*", help="(default: all)")
     names = [check.__name__ for check in CHECKS]
     parser.add_argument("--check", action="append", choices=names, help="(default: all)")
     parser.add_argument("--without-torch", action="store_true", help="as if it were not there")
-    options = parser.parse_args(arguments)
+    return parser.parse_intermixed_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    options = options_of(arguments)
     if options.without_torch:
         sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
     failed = 0

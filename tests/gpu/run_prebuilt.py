@@ -12,6 +12,7 @@ import argparse
 import ctypes
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,16 @@ def number(array: np.ndarray, dtype: str) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def main(arguments: list[str]) -> int:
+def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="run prebuilt test kernels on a GPU")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
     parser.add_argument("names", nargs="*", help="(default: all)")
     parser.add_argument("--repeats", type=int, default=_REPEATS)
-    options = parser.parse_args(arguments)
+    return parser.parse_intermixed_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    options = options_of(arguments)
     folder, wanted = options.folder, options.names
     failed = 0
     for case in json.loads((folder / "cases.json").read_text()):

@@ -168,12 +168,16 @@ def difference(actual: np.ndarray, expected: np.ndarray, tolerance: float) -> st
     return f"{wrong.sum()} of {wrong.size} wrong, first {at}: {actual[at]}, not {expected[at]}"
 
 
-def main(arguments: list[str]) -> int:
+def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="run prebuilt programs on a GPU")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
     parser.add_argument("names", nargs="*", help="(default: all)")
     parser.add_argument("--without-torch", action="store_true", help="as if it were not there")
-    options = parser.parse_args(arguments)
+    return parser.parse_intermixed_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    options = options_of(arguments)
     if options.without_torch:
         sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
     folder, wanted = options.folder, options.names

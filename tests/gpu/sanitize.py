@@ -205,7 +205,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--tool", action="append", choices=TOOLS, help="(default: all)")
     parser.add_argument("--only", action="append", default=[], help="(default: all of ours)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     program = find_sanitizer()
     if program is None:
         print("compute-sanitizer is missing: pip install nvidia-cuda-sanitizer-api==13.0.85")

@@ -6,11 +6,12 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from tests.gpu.sanitize import known_noise, main
+from tests.gpu.sanitize import RUNNERS, Runner, known_noise, main
 
 _TOLD = "========= COMPUTE-SANITIZER\n"
 
@@ -119,6 +120,14 @@ def test_models_are_run_by_their_own_script_and_without_pytorch(
     assert "memcheck: 1 kernels, 0 failed" in out
     assert "memcheck: 1 models, 1 failed" in out
     assert "run_models.py --without-torch" in out
+
+
+@pytest.mark.parametrize("runner", RUNNERS, ids=lambda runner: runner.things)
+def test_scripts_take_what_they_are_told(runner: Runner) -> None:
+    """Folder, options and names in the order of `Sanitizer`."""
+    script = import_module(f"tests.gpu.{Path(runner.script).stem}")
+    options = script.options_of(["folder", *runner.options, "a", "b"])
+    assert (options.folder, options.names) == (Path("folder"), ["a", "b"])
 
 
 def test_other_folders_are_refused(under: Path) -> None:
