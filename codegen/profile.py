@@ -1,7 +1,7 @@
 """Measured steps of a compiled model beside the least that its device allows for them.
 
 The floor is the roofline's (passes/cost.py): bytes over bandwidth or operations over peak,
-whichever is more. Both come from the library's metadata and the target's description.
+whichever is more, as the library's metadata and the device's description have them.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from xdsl.ir import Attribute
 
 from ait.codegen.build import Toolchain
 from ait.codegen.group_view import LaunchView
-from ait.passes.target import TargetInfo, find_target
+from ait.passes.target import DeviceDescription, TargetInfo, find_target
 from ait.runtime.sources import Device
 
 
@@ -64,6 +64,11 @@ class Target(TargetInfo, Protocol):
 
     def present_device(self) -> str | None:
         """The name of this machine's device that runs the target's code; None if there is none."""
+        ...
+
+    def present_description(self) -> DeviceDescription:
+        """Of this machine's device that runs the target's code, if it is a known one; else the
+        target's own description."""
         ...
 
     def toolchain(self) -> Toolchain:

@@ -144,6 +144,9 @@ class CpuTarget(PlainKernels):
         """None: configs of the CPU are chosen by the model alone."""
         return None
 
+    def present_description(self) -> DeviceDescription:
+        return self.description
+
     def kernel_suffix(self, config: Attribute | None) -> str:
         return toolchain.KERNEL_SUFFIX
 

@@ -128,7 +128,7 @@ _EXCHANGE_BANDWIDTH = 20e9
 _UNITS_OF_A_PART = 16
 # What mma.sync reaches of the peak of a device, at best. Hopper's own instructions are faster; the
 # peak of older devices, not measured, is that of mma.sync.
-_MMA_RATES = {"H200": 0.5}
+_MMA_RATES = {"H100": 0.5, "H200": 0.5}
 _MMA_RATE = 0.9
 # The part of a warp, 64 x 64, from which on loads of fragments do not hold up products.
 _MMA_BEST_REUSE = 32.0

@@ -14,12 +14,13 @@ from functools import partial
 from ait.codegen.cuda import probe, toolchain
 from ait.codegen.cuda.configs import CutlassMmaAttr, GemmAttr, Products
 from ait.codegen.cuda.cost import f32_peak
-from ait.codegen.cuda.devices import DEFAULT, find_device
+from ait.codegen.cuda.devices import DEFAULT, NAMED, find_device
 from ait.codegen.cuda.families import capabilities, families
 from ait.codegen.cuda.matmul_heuristics import PACKAGE, MatmulHeuristicsRanker
 from ait.codegen.gpu.ranker import AnalyticRanker, Ranker
 from ait.codegen.gpu.target import GpuTarget
 from ait.errors import CompileError
+from ait.passes.target import DeviceDescription
 
 _RANKERS: Mapping[str, Callable[[], Ranker]] = {
     "analytic": AnalyticRanker,
@@ -43,23 +44,29 @@ def make_target(name: str) -> GpuTarget:
     base, _, mode = name.partition("+")
     products = _PRODUCTS[mode]
     architecture, description = find_device(base.partition(":")[2] or DEFAULT)
-    if mode:
-        peaks = {**description.matrix_peak, "f32": f32_peak(description, products)}
-        description = replace(description, matrix_peak=peaks)
     return GpuTarget(
         name=f"cuda:{architecture}" + (f"+{mode}" if mode else ""),
         device="cuda",
         kernel_suffix=".cu",
-        description=description,
+        description=_in_mode(mode, description),
         capabilities=capabilities(architecture),
         families=families(architecture, products),
         package="ait.codegen.cuda",
         find_toolchain=partial(toolchain.find, architecture),
         present_device=partial(probe.present_device, architecture),
+        named={device: _in_mode(mode, found) for device, found in NAMED.items()},
         suffixes=dict.fromkeys((GemmAttr, CutlassMmaAttr), toolchain.CUTLASS_SUFFIX),
         slow_configs=(GemmAttr,),
         ranker=_ranker(),
     )
+
+
+def _in_mode(mode: str, device: DeviceDescription) -> DeviceDescription:
+    """The device with the peak of f32 that a mode's products have."""
+    if not mode:
+        return device
+    peak = f32_peak(device, _PRODUCTS[mode])
+    return replace(device, matrix_peak={**device.matrix_peak, "f32": peak})
 
 
 def _ranker() -> Ranker:

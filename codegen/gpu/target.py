@@ -72,7 +72,8 @@ class GpuTarget:
 
     `families`: for each kernel op, the families that take it. `package` has the target's own
     `templates`, and may have timings of its kernels. `find_toolchain` raises ToolchainError where a
-    compiler is missing; `present_device` names this machine's device of the target, if any.
+    compiler is missing; `present_device` names this machine's device of the target, if any, and
+    `named` describes such devices where they differ from `description`.
     `kernel_suffix`: of sources, but for the configs that `suffixes` has one for.
     `slow_configs`: those whose kernels take most of a minute to compile. `ranker`: which candidates
     come first, the analytic one if not given.
@@ -93,6 +94,7 @@ class GpuTarget:
         package: str,
         find_toolchain: Callable[[], Toolchain],
         present_device: Callable[[], str | None] = lambda: None,
+        named: Mapping[str, DeviceDescription] | None = None,
         suffixes: Mapping[type[Attribute], str] | None = None,
         slow_configs: tuple[type[Attribute], ...] = (),
         ranker: Ranker | None = None,
@@ -107,6 +109,7 @@ class GpuTarget:
         self._families = families
         self._find_toolchain = find_toolchain
         self._present_device = present_device
+        self._named = named or {}
         self._slow_configs = slow_configs
         self._ranker = ranker or AnalyticRanker()
         self._shares: dict[str, _Share | None] = {}
@@ -120,6 +123,11 @@ class GpuTarget:
     def present_device(self) -> str | None:
         """The name of this machine's device that runs the target's code; None if there is none."""
         return self._present_device()
+
+    def present_description(self) -> DeviceDescription:
+        """Of this machine's device that runs the target's code, if it is one of `named`; else the
+        target's own description."""
+        return self._named.get(self.present_device() or "", self.description)
 
     def kernel_suffix(self, config: Attribute | None) -> str:
         """The suffix of the sources of kernels with such a config."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 Steps are timed one after the other, on a GPU within one graph. The floor is what moving the bytes
-or computing the operations takes at the rates of the target's description, or one launch. The rows
-come with the most time lost first.
+or computing the operations takes at the rates of the device here, if it is a known one, else of the
+target's description, or one launch. The rows come with the most time lost first.
 
   ait profile model.so --shape batch=8 --trace trace.json    for Perfetto or chrome://tracing
 """
@@ -41,14 +41,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Perform the command; returns the exit code."""
     from ait.codegen.profile import chrome_trace, profile_steps
-    from ait.passes.target import find_target
+    from ait.codegen.target import code_target
 
     if arguments.repetitions < 1 or arguments.threads < 0:
         raise UsageError("--repetitions must be at least 1; --threads at least 0")
     if arguments.top is not None and arguments.top < 1:
         raise UsageError("--top must be at least 1")
     model = load_model(arguments)
-    device = find_target(model.metadata["target"]).description
+    device = code_target(model.metadata["target"]).present_description()
     inputs = make_inputs(arguments, signature_of(model))
     with model.context(num_threads=arguments.threads) as context:
         whole = context.benchmark(inputs, repetitions=arguments.repetitions).median

@@ -123,6 +123,9 @@ class NaiveTarget(PlainKernels):
     def present_device(self) -> str | None:
         return None
 
+    def present_description(self) -> DeviceDescription:
+        return self.description
+
     def toolchain(self) -> Toolchain:
         host = Compiler(
             ("g++",),

@@ -11,11 +11,13 @@ import pytest
 
 import ait
 from ait import nn
+from ait.codegen.cuda import probe
 from ait.codegen.cuda.target import make_target
 from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.passes.pipelines import run_pipeline
+from ait.passes.target import DeviceDescription
 from tests.compile.cuda.attention_cases import Heads, attention
 from tests.compile.cuda.cases import linear
 from tests.compile.cuda.conv_cases import Conv, conv
@@ -119,3 +121,22 @@ def test_the_config_says_whether_a_kernel_goes_backwards(kind: str, config: str)
     assert target.goes_backwards(op) == DIRECTIONS[kind][config]
     op.config = None
     assert not target.goes_backwards(op)
+
+
+@pytest.mark.parametrize("name", ["cuda:sm_90a", "cuda:sm_90a+tf32", "cuda:sm_90a+f32"])
+def test_times_are_held_against_the_device_that_took_them(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels are chosen for an architecture, whichever of its devices is here; measured times are
+    compared with what the one here can do, if it is known."""
+    found: dict[str | None, DeviceDescription] = {}
+    for here in (None, "NVIDIA H200", "NVIDIA H100 80GB HBM3", "an unknown one"):
+        monkeypatch.setattr(probe, "present_device", lambda architecture, here=here: here)
+        target = make_target(name)
+        assert target.description.name == "H200"
+        found[here] = target.present_description()
+    h100 = found.pop("NVIDIA H100 80GB HBM3")
+    assert all(device == target.description for device in found.values())
+    assert h100.name == "H100"
+    assert h100.memory_bandwidth < 0.7 * target.description.memory_bandwidth
+    assert h100.matrix_peak == target.description.matrix_peak
