@@ -41,7 +41,7 @@ import vit  # noqa: E402
 
 from benchmarks.environment import RESULTS, write_results  # noqa: E402
 from benchmarks.errors import WORST_RATIO, is_exact  # noqa: E402
-from benchmarks.manifest import add_to_manifest, compile_seconds  # noqa: E402
+from benchmarks.manifest import add_to_manifest, compile_seconds, facts_of  # noqa: E402
 
 ENGINES = ("ait", "torch-eager", "torch-compile")
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -424,7 +424,7 @@ def main() -> None:
         print(summarize(case, found), flush=True)
         for row in found:
             print("   ", json.dumps(row), flush=True)
-        write_results(options.output, rows)
+        write_results(options.output, rows, facts_of(options.libraries))
     print(f"wrote {options.output}")
 
 

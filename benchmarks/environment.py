@@ -81,8 +81,13 @@ def environment() -> dict[str, Any]:
     }
 
 
-def write_results(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows with what they belong to. Called after each case: a run that is stopped has not
-    measured for nothing."""
+def write_results(
+    path: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any] | None = None
+) -> None:
+    """Writes rows with what they belong to: the environment, and `facts` in place of what that has.
+
+    Called after each case: a run that is stopped has not measured for nothing.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**environment(), "rows": rows}, indent=2) + "\n")
+    results = {**environment(), **(facts or {}), "rows": rows}
+    path.write_text(json.dumps(results, indent=2) + "\n")

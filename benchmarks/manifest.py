@@ -26,6 +26,14 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
     return json.loads((folder / _FILE).read_text())
 
 
+def facts_of(libraries: Path | None) -> Mapping[str, Any]:
+    """What results say of a measured folder: `commit`, where its libraries were compiled. Nothing,
+    if they are compiled as they are measured, or nobody noted it."""
+    if libraries is None or not (libraries / _FILE).exists():
+        return {}
+    return {"commit": read_manifest(libraries)["commit"]}
+
+
 def compile_seconds(folder: Path) -> Mapping[str, float]:
     """How long cases took to compile, as far as that was noted."""
     return read_manifest(folder)["compile_s"] if (folder / _FILE).exists() else {}

@@ -16,7 +16,7 @@ from benchmarks.kernels import __doc__ as about
 from benchmarks.kernels.build import build, libraries_of
 from benchmarks.kernels.case import Bar
 from benchmarks.kernels.cases import BARS, CASES
-from benchmarks.manifest import read_manifest
+from benchmarks.manifest import facts_of, read_manifest
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def measure_all(titles: Sequence[str], options: argparse.Namespace) -> None:
     from benchmarks.kernels.measure import measure
 
     manifest = read_manifest(options.libraries)
-    facts = {**environment(), "commit": manifest["commit"]}
+    facts = {**environment(), **facts_of(options.libraries)}
     output = options.output or RESULTS / f"kernels_{short_name(facts['device'])}.json"
     output.parent.mkdir(parents=True, exist_ok=True)
     kept = kept_rows(output, facts, titles)

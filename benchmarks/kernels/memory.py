@@ -22,6 +22,7 @@ import ctypes
 import math
 import statistics
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.environment import RESULTS, write_results  # noqa: E402
+from benchmarks.manifest import add_to_manifest, facts_of  # noqa: E402
 
 ENGINES = ("ait", "torch-eager")
 LARGE_BYTES = 64_000_000
@@ -293,13 +295,15 @@ def library_of(case: Case, folder: Path) -> Path:
 
 
 def build(case: Case, target: str, folder: Path, options: CompileOptions) -> None:
-    """Compiles a case."""
+    """Compiles a case, and notes it in the folder's manifest."""
 
     def model(**inputs: Any) -> Any:
         return case.call(nn.functional, **inputs)
 
+    begin = time.perf_counter()
     program = ait.trace(_with_parameters(model, list(case.inputs)), case.specs)
     ait.compile(program, target, library_of(case, folder), replace(options, name="kernel"))
+    add_to_manifest(folder, target, {case.name: time.perf_counter() - begin})
 
 
 def _with_parameters(model: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
@@ -590,7 +594,7 @@ def main() -> None:
             )
             rows += found
             print(summarize(case, found), flush=True)
-            write_results(options.output, rows)
+            write_results(options.output, rows, facts_of(options.libraries))
             torch.cuda.empty_cache()
     print(f"wrote {options.output}")
 
