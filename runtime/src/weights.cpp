@@ -1,7 +1,9 @@
 #include "weights.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "ait/device.hpp"
 #include "device_memory.hpp"
@@ -208,11 +210,25 @@ Status copy_tensor(const WeightDescription& weight, const ait_tensor& tensor, Bu
                                   : device::copy_on_device(buffer->get(), tensor.data, bytes);
 }
 
+// The error of a model with such weights and no file; a large one has thousands, all for one reason.
+Status needs_file(const std::vector<const char*>& missing) {
+  constexpr std::size_t kShown = 4;
+  if (missing.empty()) return ok();
+  std::string text = "the model needs a weights file (weights_path), since in the library is no ";
+  for (std::size_t i = 0; i < std::min(missing.size(), kShown); ++i) {
+    text += (i == 0 ? "'" : ", '") + std::string(missing[i]) + "'";
+  }
+  if (missing.size() > kShown) {
+    text += " and " + std::to_string(missing.size() - kShown) + " more";
+  }
+  return Status(AIT_INVALID_WEIGHT, text.c_str());
+}
+
 }  // namespace
 
 Status WeightStore::load_embedded() {
   auto set = std::make_shared<WeightSet>(weight_count(model_));
-  Problems missing;
+  std::vector<const char*> missing;
   bool has_all_derived = true;
   for (Index i = 0; i < weight_count(model_); ++i) {
     const WeightDescription& weight = model_.weights[i];
@@ -224,10 +240,10 @@ Status WeightStore::load_embedded() {
     } else if (weight.role == WeightRole::derived && !derived_are_given(model_)) {
       has_all_derived = false;
     } else if (weight.role != WeightRole::frozen) {
-      missing.add("weight '%s' is not embedded", weight.name);
+      missing.push_back(weight.name);
     }
   }
-  AIT_TRY(missing.status(AIT_INVALID_WEIGHT, "the model needs a weights file (weights_path): "));
+  AIT_TRY(needs_file(missing));
   if (!has_all_derived) AIT_TRY(derive(model_, set.get()));
   publish(std::move(set));
   return ok();

@@ -33,7 +33,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare which model to load, and how."""
     parser.add_argument("model", type=Path, help="a compiled model (.so)")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="other weights (.safetensors)")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="a .safetensors file (default: the weights in the library, or else the file of its "
+        "name beside it)",
+    )
     parser.add_argument("--device", type=int, metavar="INDEX", help="which GPU")
 
 
@@ -60,7 +66,17 @@ def load_model(arguments: argparse.Namespace) -> CompiledModel:
     """The model that `add_model_arguments` describes."""
     from ait.runtime.loader import load
 
-    return load(arguments.model, arguments.weights, device_index=arguments.device)
+    weights = arguments.weights or _weights_beside(arguments.model)
+    return load(arguments.model, weights, device_index=arguments.device)
+
+
+def _weights_beside(model: Path) -> Path | None:
+    """The file that `ait compile --weights-mode file` writes, if the library needs it and it is
+    still there."""
+    from ait.runtime.inspect import read_metadata
+
+    file = model.with_suffix(".safetensors")
+    return file if not read_metadata(model)["weights_embedded"] and file.is_file() else None
 
 
 def signature_of(model: CompiledModel) -> Signature:

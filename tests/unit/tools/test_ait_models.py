@@ -77,6 +77,11 @@ def test_weights_in_a_file(program: Path, tmp_path: Path, capsys) -> None:
     assert main(["compile", str(program), "-o", str(output), "--weights-mode", "file"]) == 0
     weights = tmp_path / "m.safetensors"
     assert str(weights) in capsys.readouterr().out and weights.exists()
+    assert main(["run", str(output)]) == 0
+    elsewhere = weights.rename(tmp_path / "other.safetensors")
+    assert main(["run", str(output)]) == 1
+    assert "needs a weights file" in capsys.readouterr().err
+    weights = elsewhere
     arguments = ["run", str(output), "--weights", str(weights)]
     assert main(arguments) == 0
     weights.write_bytes(b"damaged")
