@@ -34,6 +34,7 @@ from benchmarks.compare import (  # noqa: E402
     prepare,
 )
 from benchmarks.environment import RESULTS, write_results  # noqa: E402
+from benchmarks.manifest import facts_of  # noqa: E402
 
 
 def measure(case: Case, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -59,6 +60,7 @@ def measure(case: Case, options: argparse.Namespace) -> Iterator[dict[str, Any]]
         yield {
             "case": case.name,
             "engine": str(libraries),
+            **facts_of(libraries),
             "median_ms": statistics.median(times[libraries]),
             "rounds_ms": times[libraries],
             "max_error": float(np.abs(result - results[0]).max()) / scale,

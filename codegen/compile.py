@@ -38,6 +38,7 @@ from ait.passes.pipelines import PassRun, run_pipeline
 from ait.passes.remarks import Remark, collect_remarks
 from ait.passes.target import with_mode
 from ait.runtime import sources as runtime
+from ait.runtime.inspect import weights_file_of
 
 _SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 _SANITIZE_COMPILE = (*_SANITIZE, "-fno-omit-frame-pointer", "-g")
@@ -315,7 +316,7 @@ class _Compilation:
     def _write_weights(self, plan: ModelPlan, weights: Sequence[StoredWeight]) -> Path | None:
         if self.options.weights != "file":
             return None
-        path = self.output.with_suffix(".safetensors")
+        path = weights_file_of(self.output)
         with self._phase("weights"):
             write_file(weights, path, fingerprint(plan, self.target, weights))
         return path

@@ -62,13 +62,14 @@ class Target(TargetInfo, Protocol):
         asked to take its time."""
         ...
 
-    def present_device(self) -> str | None:
-        """The name of this machine's device that runs the target's code; None if there is none."""
+    def present_device(self, index: int = 0) -> str | None:
+        """The name of this machine's device of that index, if it runs the target's code; else
+        None."""
         ...
 
-    def present_description(self) -> DeviceDescription:
-        """Of this machine's device that runs the target's code, if it is a known one; else the
-        target's own description."""
+    def present_description(self, index: int = 0) -> DeviceDescription:
+        """The description of this machine's device of that index, if it is a known one that runs
+        the target's code; else the target's own."""
         ...
 
     def toolchain(self) -> Toolchain:

@@ -49,6 +49,11 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     return cast("dict[str, Any]", metadata)
 
 
+def weights_file_of(library: Path) -> Path:
+    """Where a compiled model's weights are if they are not in its library."""
+    return library.with_suffix(".safetensors")
+
+
 class _ElfFile:
     """Just enough of an ELF reader to find one section by name; trusts no number in the file."""
 

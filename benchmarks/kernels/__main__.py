@@ -16,7 +16,7 @@ from benchmarks.kernels import __doc__ as about
 from benchmarks.kernels.build import build, libraries_of
 from benchmarks.kernels.case import Bar
 from benchmarks.kernels.cases import BARS, CASES
-from benchmarks.manifest import facts_of, read_manifest
+from benchmarks.manifest import compile_seconds, facts_of
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def measure_all(titles: Sequence[str], options: argparse.Namespace) -> None:
     """Measures cases one after the other, prints a table and writes the results."""
     from benchmarks.kernels.measure import measure
 
-    manifest = read_manifest(options.libraries)
+    compile_s = compile_seconds(options.libraries)
     facts = {**environment(), **facts_of(options.libraries)}
     output = options.output or RESULTS / f"kernels_{short_name(facts['device'])}.json"
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def measure_all(titles: Sequence[str], options: argparse.Namespace) -> None:
             for measurement in found:
                 row = {"case": title, "group": case.group, **vars(measurement)}
                 if measurement.engine == "ait":
-                    row["compile_s"] = manifest["compile_s"][title]
+                    row["compile_s"] = compile_s[title]
                     row["kernels"] = kernels_of(library)
                 rows.append({key: value for key, value in row.items() if value not in (None, "")})
             print(line(title, rows), flush=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks.manifest import add_to_manifest, read_manifest
+from benchmarks.manifest import add_to_manifest, compile_seconds
 
 
 def build(titles: Sequence[str], folder: Path, target: str) -> None:
@@ -48,5 +48,5 @@ def _build_case(title: str, folder: Path, target: str) -> float:
 
 def libraries_of(titles: Iterable[str], folder: Path) -> list[str]:
     """The titles whose library is in the folder."""
-    known = read_manifest(folder)["compile_s"]
+    known = compile_seconds(folder)
     return [title for title in titles if title in known]

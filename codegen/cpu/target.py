@@ -140,11 +140,12 @@ class CpuTarget(PlainKernels):
         """The instruction set of the code."""
         return self._level or host_level()
 
-    def present_device(self) -> str | None:
+    def present_device(self, index: int = 0) -> str | None:
         """None: configs of the CPU are chosen by the model alone."""
         return None
 
-    def present_description(self) -> DeviceDescription:
+    def present_description(self, index: int = 0) -> DeviceDescription:
+        """The target's own: its rates are those of no CPU in particular."""
         return self.description
 
     def kernel_suffix(self, config: Attribute | None) -> str:

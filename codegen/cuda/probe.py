@@ -9,8 +9,9 @@ _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MIN
 _NAME_BYTES = 100
 
 
-def present_device(architecture: str) -> str | None:
-    """The name of the first GPU, if it runs code for `architecture` (`sm_90a`); else None.
+def present_device(architecture: str, index: int = 0) -> str | None:
+    """The name of this machine's GPU of that index, if it runs code for `architecture` (`sm_90a`);
+    else None.
 
     Code with an `a` runs on its own compute capability only, other code on newer ones of the same
     major version too.
@@ -20,7 +21,7 @@ def present_device(architecture: str) -> str | None:
     except OSError:
         return None
     device = ctypes.c_int()
-    if driver.cuInit(0) != 0 or driver.cuDeviceGet(ctypes.byref(device), 0) != 0:
+    if driver.cuInit(0) != 0 or driver.cuDeviceGet(ctypes.byref(device), index) != 0:
         return None
     has = _capability(driver, device)
     wanted = re.fullmatch(r"sm_(\d+)(\d)(a?)", architecture)

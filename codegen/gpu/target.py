@@ -68,12 +68,12 @@ def _kind_of(view: KernelView) -> str:
 
 
 class GpuTarget:
-    """A GPU as passes and code generation see it (ait.codegen.target). It never touches a device.
+    """A GPU as passes and code generation see it (ait.codegen.target). Making it asks no device.
 
     `families`: for each kernel op, the families that take it. `package` has the target's own
     `templates`, and may have timings of its kernels. `find_toolchain` raises ToolchainError where a
-    compiler is missing; `present_device` names this machine's device of the target, if any, and
-    `named` describes such devices where they differ from `description`.
+    compiler is missing; `present_device` names this machine's device of an index, if it is the
+    target's, and `named` describes such devices where they differ from `description`.
     `kernel_suffix`: of sources, but for the configs that `suffixes` has one for.
     `slow_configs`: those whose kernels take most of a minute to compile. `ranker`: which candidates
     come first, the analytic one if not given.
@@ -93,7 +93,7 @@ class GpuTarget:
         families: Mapping[type[KernelOp], Sequence[KernelFamily]],
         package: str,
         find_toolchain: Callable[[], Toolchain],
-        present_device: Callable[[], str | None] = lambda: None,
+        present_device: Callable[[int], str | None] = lambda index: None,
         named: Mapping[str, DeviceDescription] | None = None,
         suffixes: Mapping[type[Attribute], str] | None = None,
         slow_configs: tuple[type[Attribute], ...] = (),
@@ -120,14 +120,15 @@ class GpuTarget:
         """The compilers and the linker. Raises ToolchainError where one is missing."""
         return self._find_toolchain()
 
-    def present_device(self) -> str | None:
-        """The name of this machine's device that runs the target's code; None if there is none."""
-        return self._present_device()
+    def present_device(self, index: int = 0) -> str | None:
+        """The name of this machine's device of that index, if it runs the target's code; else
+        None."""
+        return self._present_device(index)
 
-    def present_description(self) -> DeviceDescription:
-        """Of this machine's device that runs the target's code, if it is one of `named`; else the
-        target's own description."""
-        return self._named.get(self.present_device() or "", self.description)
+    def present_description(self, index: int = 0) -> DeviceDescription:
+        """The description of this machine's device of that index, if it is one of `named`; else
+        the target's own."""
+        return self._named.get(self.present_device(index) or "", self.description)
 
     def kernel_suffix(self, config: Attribute | None) -> str:
         """The suffix of the sources of kernels with such a config."""

@@ -210,11 +210,12 @@ Status copy_tensor(const WeightDescription& weight, const ait_tensor& tensor, Bu
                                   : device::copy_on_device(buffer->get(), tensor.data, bytes);
 }
 
-// The error of a model with such weights and no file; a large one has thousands, all for one reason.
+// The error of a library that lacks these weights: a large one lacks thousands, all for one reason.
 Status needs_file(const std::vector<const char*>& missing) {
   constexpr std::size_t kShown = 4;
-  if (missing.empty()) return ok();
-  std::string text = "the model needs a weights file (weights_path), since in the library is no ";
+  std::string text =
+      "the model needs a weights file (`weights_path` in C, `weights` in Python, `--weights`): the "
+      "library does not hold ";
   for (std::size_t i = 0; i < std::min(missing.size(), kShown); ++i) {
     text += (i == 0 ? "'" : ", '") + std::string(missing[i]) + "'";
   }
@@ -243,7 +244,7 @@ Status WeightStore::load_embedded() {
       missing.push_back(weight.name);
     }
   }
-  AIT_TRY(needs_file(missing));
+  if (!missing.empty()) return needs_file(missing);
   if (!has_all_derived) AIT_TRY(derive(model_, set.get()));
   publish(std::move(set));
   return ok();

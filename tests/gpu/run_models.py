@@ -1,6 +1,6 @@
 """Runs prebuilt models on a GPU through the Python loader, and compares with the interpreter.
 
-    python run_models.py [FOLDER] [NAME...] [--check CHECK...]
+    python run_models.py [FOLDER] [NAME...] [--check CHECK]... [--without-torch]
 
 Needs ait.runtime (NumPy, ml_dtypes, no compiler, no xDSL) and a driver; with PyTorch, its tensors
 are tried too. Prints a line a check and exits 1 if one fails. See build_models.py.
@@ -194,6 +194,7 @@ def results_of(
 
 
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
+    """What the command line says. Raises SystemExit if it cannot be understood."""
     parser = argparse.ArgumentParser(description="run prebuilt models on a GPU")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
     parser.add_argument("names", nargs="*", help="(default: all)")

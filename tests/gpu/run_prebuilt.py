@@ -77,6 +77,7 @@ def number(array: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
+    """What the command line says. Raises SystemExit if it cannot be understood."""
     parser = argparse.ArgumentParser(description="run prebuilt test kernels on a GPU")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
     parser.add_argument("names", nargs="*", help="(default: all)")

@@ -1,6 +1,6 @@
 """Runs prebuilt random programs on a GPU through the Python loader, and compares.
 
-    python run_programs.py [FOLDER] [NAME...]
+    python run_programs.py [FOLDER] [NAME...] [--without-torch]
 
 Needs ait.runtime (NumPy, ml_dtypes; no compiler, no xDSL) and a driver. With PyTorch, outputs and
 workspace lie on the GPU and are filled with NaN before each run. Prints a line a program and exits
@@ -169,6 +169,7 @@ def difference(actual: np.ndarray, expected: np.ndarray, tolerance: float) -> st
 
 
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
+    """What the command line says. Raises SystemExit if it cannot be understood."""
     parser = argparse.ArgumentParser(description="run prebuilt programs on a GPU")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
     parser.add_argument("names", nargs="*", help="(default: all)")

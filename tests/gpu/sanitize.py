@@ -100,7 +100,7 @@ def _ours(found: Mapping[str, Mapping[str, object]]) -> list[str]:
 RUNNERS = (
     # A kernel takes up to a thousand times as long under a tool: it runs only a few times.
     Runner("kernels", "cases.json", "run_prebuilt.py", ("--repeats", "1")),
-    # PyTorch's kernels are not ours.
+    # PyTorch's kernels are not ours; other checks launch the same kernels, hundreds of times.
     Runner(
         "models",
         "models.json",

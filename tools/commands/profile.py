@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.top is not None and arguments.top < 1:
         raise UsageError("--top must be at least 1")
     model = load_model(arguments)
-    device = code_target(model.metadata["target"]).present_description()
+    target = code_target(model.metadata["target"])
+    device = target.present_description(arguments.device or 0)
     inputs = make_inputs(arguments, signature_of(model))
     with model.context(num_threads=arguments.threads) as context:
         whole = context.benchmark(inputs, repetitions=arguments.repetitions).median
@@ -66,7 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     total, floor = sum(seconds), sum(step.floor for step in steps)
     print(
         f"{len(steps)} steps: {duration(total)} one after the other, "
-        f"floor {duration(floor)} on {device.name}; a whole run takes {duration(whole)}"
+        f"floor {duration(floor)} at the rates of {device.name}; "
+        f"a whole run takes {duration(whole)}"
     )
     return 0
 

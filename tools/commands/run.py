@@ -66,17 +66,18 @@ def load_model(arguments: argparse.Namespace) -> CompiledModel:
     """The model that `add_model_arguments` describes."""
     from ait.runtime.loader import load
 
-    weights = arguments.weights or _weights_beside(arguments.model)
+    weights = arguments.weights or weights_beside(arguments.model)
     return load(arguments.model, weights, device_index=arguments.device)
 
 
-def _weights_beside(model: Path) -> Path | None:
+def weights_beside(model: Path) -> Path | None:
     """The file that `ait compile --weights-mode file` writes, if the library needs it and it is
     still there."""
-    from ait.runtime.inspect import read_metadata
+    from ait.runtime.inspect import read_metadata, weights_file_of
 
-    file = model.with_suffix(".safetensors")
-    return file if not read_metadata(model)["weights_embedded"] and file.is_file() else None
+    file = weights_file_of(model)
+    is_needed = not read_metadata(model).get("weights_embedded", True)
+    return file if is_needed and file.is_file() else None
 
 
 def signature_of(model: CompiledModel) -> Signature:

@@ -120,10 +120,10 @@ class NaiveTarget(PlainKernels):
     def is_quick(self, config: Attribute) -> bool:
         return True
 
-    def present_device(self) -> str | None:
+    def present_device(self, index: int = 0) -> str | None:
         return None
 
-    def present_description(self) -> DeviceDescription:
+    def present_description(self, index: int = 0) -> DeviceDescription:
         return self.description
 
     def toolchain(self) -> Toolchain:

@@ -17,7 +17,6 @@ from ait.codegen.gpu.family import Refusal
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.passes.pipelines import run_pipeline
-from ait.passes.target import DeviceDescription
 from tests.compile.cuda.attention_cases import Heads, attention
 from tests.compile.cuda.cases import linear
 from tests.compile.cuda.conv_cases import Conv, conv
@@ -129,14 +128,13 @@ def test_times_are_held_against_the_device_that_took_them(
 ) -> None:
     """Kernels are chosen for an architecture, whichever of its devices is here; measured times are
     compared with what the one here can do, if it is known."""
-    found: dict[str | None, DeviceDescription] = {}
-    for here in (None, "NVIDIA H200", "NVIDIA H100 80GB HBM3", "an unknown one"):
-        monkeypatch.setattr(probe, "present_device", lambda architecture, here=here: here)
-        target = make_target(name)
-        assert target.description.name == "H200"
-        found[here] = target.present_description()
+    devices = ("NVIDIA H200", "NVIDIA H100 80GB HBM3", "an unknown one", None)
+    monkeypatch.setattr(probe, "present_device", lambda architecture, index: devices[index])
+    target = make_target(name)
+    assert target.description.name == "H200"
+    found = {device: target.present_description(i) for i, device in enumerate(devices)}
     h100 = found.pop("NVIDIA H100 80GB HBM3")
     assert all(device == target.description for device in found.values())
     assert h100.name == "H100"
-    assert h100.memory_bandwidth < 0.7 * target.description.memory_bandwidth
+    assert h100.memory_bandwidth < 0.75 * target.description.memory_bandwidth
     assert h100.matrix_peak == target.description.matrix_peak

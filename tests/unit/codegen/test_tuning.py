@@ -46,7 +46,7 @@ class Present:
     def __init__(self, name: str = "cpu"):
         self._target = code_target(name)
 
-    def present_device(self) -> str:
+    def present_device(self, index: int = 0) -> str:
         return "this machine"
 
     def __getattr__(self, name: str) -> Any:
@@ -264,7 +264,7 @@ def test_level_2_measures_what_the_store_lacks_of_this_device(store, monkeypatch
     assert configs_of(module)[0] in tried[len(first) :]
     # Times of another device are not compared with this one's: all are measured anew.
     elsewhere = Present("cuda:sm_90a")
-    elsewhere.present_device = lambda: "another machine"
+    elsewhere.present_device = lambda index=0: "another machine"
     tried.clear()
     tuner(store, level=2, target=elsewhere).tune(linear_for_gpu())
     assert set(first) < set(tried)
@@ -350,7 +350,7 @@ def test_members_of_a_group_keep_the_configs_that_suit_each_other(store, monkeyp
 def test_shipped_timings_decide_on_a_machine_without_a_gpu(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("AIT_CACHE_DIR", str(tmp_path / "cache"))
     target = code_target("cuda:sm_90a")
-    monkeypatch.setattr(target, "_present_device", lambda: None)
+    monkeypatch.setattr(target, "_present_device", lambda index: None)
     chooser = Tuner(target, library_toolchain(target), 1, stores=[])
     trials = chooser.trials([linear_for_gpu()], "H100")
     assert len(trials) > 2

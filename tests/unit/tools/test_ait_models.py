@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import ait
 from ait import nn
+from ait.codegen.target import code_target
 from ait.tools.ait import main
 
 pytestmark = pytest.mark.slow
@@ -77,16 +79,27 @@ def test_weights_in_a_file(program: Path, tmp_path: Path, capsys) -> None:
     assert main(["compile", str(program), "-o", str(output), "--weights-mode", "file"]) == 0
     weights = tmp_path / "m.safetensors"
     assert str(weights) in capsys.readouterr().out and weights.exists()
-    assert main(["run", str(output)]) == 0
-    elsewhere = weights.rename(tmp_path / "other.safetensors")
+    source = ["--program", str(program), "--trials=1"]
+    for command in (["run"], ["bench", "--repetitions=2"], ["profile"], ["verify", *source]):
+        assert main([command[0], str(output), *command[1:]]) == 0
+    weights = weights.rename(tmp_path / "other.safetensors")
     assert main(["run", str(output)]) == 1
     assert "needs a weights file" in capsys.readouterr().err
-    weights = elsewhere
     arguments = ["run", str(output), "--weights", str(weights)]
     assert main(arguments) == 0
     weights.write_bytes(b"damaged")
     assert main(arguments) == 1
     assert str(weights) in capsys.readouterr().err
+
+
+def test_a_file_beside_a_library_that_has_its_weights_is_not_read(
+    program: Path, tmp_path: Path
+) -> None:
+    """It may be a program's."""
+    output = tmp_path / "m.so"
+    assert main(["compile", str(program), "-o", str(output)]) == 0
+    output.with_suffix(".safetensors").write_bytes(b"of something else")
+    assert main(["run", str(output)]) == 0
 
 
 def test_run_reads_and_writes_files(model: Path, tmp_path: Path, capsys) -> None:
@@ -144,6 +157,19 @@ def test_profile_holds_each_step_against_its_floor(model: Path, tmp_path: Path, 
     assert main([*argv, "--top=1"]) == 0
     text = capsys.readouterr().out
     assert "2 steps" in text and (" up " in text) != (" down " in text)
+
+
+def test_profile_asks_for_the_device_that_it_runs_on(
+    model: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = code_target(ait.load(model).metadata["target"])
+    slow = replace(target.description, name="slow", memory_bandwidth=1.0, launch_seconds=0.0)
+    monkeypatch.setattr(type(target), "present_description", lambda self, index: slow)
+    argv = ["profile", str(model), "--shape=batch=8", "--repetitions=1", "--json"]
+    assert main(argv) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["device"] == "slow"
+    assert all(step["floor"] == pytest.approx(step["bytes"]) for step in found["steps"])
 
 
 def test_inspect(model: Path, capsys) -> None:

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "ait/launch.hpp"
 #include "ait/scalar.hpp"

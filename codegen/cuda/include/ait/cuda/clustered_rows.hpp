@@ -4,6 +4,7 @@
 // row, and brought it while they wrote, took 2 to 13 % longer on an H100.)
 #pragma once
 
+#include "ait/cuda/cluster.hpp"
 #include "ait/cuda/copy_pack.hpp"
 #include "ait/cuda/hopper.hpp"
 #include "ait/gpu/rowwise.hpp"

@@ -14,6 +14,7 @@
 #include "cutlass/gemm/kernel/gemm_universal.hpp"
 #include "cute/tensor.hpp"
 
+#include "ait/gpu.hpp"
 #include "ait/gpu/access.hpp"
 
 #if defined(AIT_CUDA_DEPENDENT_LAUNCH) && !defined(CUTLASS_ENABLE_GDC_FOR_SM90)

@@ -12,6 +12,7 @@
 // and no clusters but messages through global memory, by blocks that stay (71) or have a slab's part each (70).
 #pragma once
 
+#include "ait/cuda/cluster.hpp"
 #include "ait/cuda/copy_pack.hpp"
 #include "ait/cuda/hopper.hpp"
 #include "ait/gpu/rowwise.hpp"

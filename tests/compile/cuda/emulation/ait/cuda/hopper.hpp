@@ -122,10 +122,6 @@ inline void meet_cluster() {
   arrive_cluster();
   wait_cluster();
 }
-inline void begin_cluster(Barrier* has_come) {
-  if (threadIdx.x == 0) init_barrier(has_come, 1);
-  arrive_cluster();
-}
 
 inline int cluster_rank() { return static_cast<int>(emulation::current->block); }
 
