@@ -78,6 +78,24 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One thing that a toolchain needs, as `ait doctor` shows it. `detail`: where it is, or what to
+    do about its absence."""
+
+    name: str
+    is_missing: bool
+    detail: str
+
+    @classmethod
+    def looked_for(cls, name: str, find: Callable[[], str]) -> Part:
+        """What `find` says of where it is; it is missing if that raises ToolchainError."""
+        try:
+            return cls(name, False, find())
+        except ToolchainError as error:
+            return cls(name, True, str(error))
+
+
+@dataclass(frozen=True)
 class Compiler:
     """A compiler command, `command + flags + -c SOURCE -o OBJECT`, and what its output depends on.
 

@@ -14,13 +14,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from ait.codegen.build import Compiler, Toolchain, compiler_identity
+from ait.codegen.build import Compiler, Part, Toolchain, compiler_identity
 from ait.codegen.cache import GIB
 from ait.errors import ToolchainError
 
@@ -178,20 +178,18 @@ def fetch() -> Path:
     return find_cutlass()
 
 
-def describe() -> Mapping[str, str]:
-    """What `ait doctor` shows: each part with where it is, or with what to do about it."""
-    found: dict[str, str] = {}
-    try:
+def describe() -> Sequence[Part]:
+    """What `ait doctor` shows."""
+
+    def nvcc() -> str:
         toolkit = find_toolkit()
-        found["nvcc"] = f"{toolkit.nvcc} (CUDA {toolkit.version})"
-    except ToolchainError as error:
-        found["nvcc"] = f"missing: {error}"
-    try:
+        return f"{toolkit.nvcc} (CUDA {toolkit.version})"
+
+    def cutlass() -> str:
         path = find_cutlass()
-        found["CUTLASS"] = f"{path} ({_cutlass_version(path)})"
-    except ToolchainError as error:
-        found["CUTLASS"] = f"missing: {error}"
-    return found
+        return f"{path} ({_cutlass_version(path)})"
+
+    return [Part.looked_for("nvcc", nvcc), Part.looked_for("CUTLASS", cutlass)]
 
 
 def _nvcc_places() -> Iterator[Path]:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from ait.codegen.build import Compiler, Toolchain, compiler_identity
+from ait.codegen.build import Compiler, Part, Toolchain, compiler_identity
 from ait.codegen.cache import GIB, cache_directory, digest_of, write_whole
 from ait.errors import ToolchainError
 
@@ -216,17 +216,18 @@ def fetch() -> Path:
     return directory
 
 
-def describe() -> Mapping[str, str]:
-    """What `ait doctor` shows: each part with where it is, or with what to do about it."""
-    found: dict[str, str] = {}
+def describe() -> Sequence[Part]:
+    """What `ait doctor` shows. Where the others lie says the compiler: they are not looked for
+    without one."""
     try:
         compiler = find_compiler()
-        found["compiler"] = f"{compiler.command} ({compiler.version})"
-        found["ROCm"] = str(compiler.rocm)
-        found["Composable Kernel"] = str(find_composable_kernel(compiler))
     except ToolchainError as error:
-        found["missing"] = str(error)
-    return found
+        return [Part("compiler", True, str(error))]
+    return [
+        Part("compiler", False, f"{compiler.command} ({compiler.version})"),
+        Part("ROCm", False, str(compiler.rocm)),
+        Part.looked_for("Composable Kernel", lambda: str(find_composable_kernel(compiler))),
+    ]
 
 
 def support_directory(compiler: HipCompiler) -> Path:

@@ -8,13 +8,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ait.codegen.units import byte_count
 from ait.errors import AitError
 from ait.tools.display import print_table
+
+if TYPE_CHECKING:
+    from ait.codegen.build import Part
 
 _LEAST_DISK = 2 << 30
 _PROBE_SECONDS = 20.0
@@ -69,13 +73,13 @@ def _cpu() -> Iterator[Finding]:
 def _cuda() -> Iterator[Finding]:
     from ait.codegen.cuda.toolchain import describe
 
-    yield from _parts("CUDA", describe)
+    yield from _parts("CUDA", describe())
 
 
 def _hip() -> Iterator[Finding]:
     from ait.codegen.hip.toolchain import describe
 
-    yield from _parts("HIP", describe)
+    yield from _parts("HIP", describe())
 
 
 def _cache() -> Iterator[Finding]:
@@ -130,10 +134,10 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
 )
 
 
-def _parts(family: str, describe: Callable[[], Mapping[str, str]]) -> Iterator[Finding]:
-    for part, detail in describe().items():
-        state = "optional" if part == "missing" else "ok"
-        yield Finding(family if part == "missing" else f"{family} {part}", state, detail)
+def _parts(family: str, parts: Sequence[Part]) -> Iterator[Finding]:
+    for part in parts:
+        state = "optional" if part.is_missing else "ok"
+        yield Finding(f"{family} {part.name}", state, part.detail)
 
 
 def _nearest_folder(path: Path) -> Path:

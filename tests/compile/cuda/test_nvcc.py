@@ -249,7 +249,8 @@ def test_missing_cutlass_says_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(toolchain, "find_spec", lambda name: None)
     with pytest.raises(ToolchainError, match="ait setup cuda"):
         toolchain.find_cutlass()
-    assert "ait setup cuda" in toolchain.describe()["CUTLASS"]
+    (part,) = (part for part in toolchain.describe() if part.name == "CUTLASS")
+    assert part.is_missing and "ait setup cuda" in part.detail
 
 
 def test_launches_depend_on_each_other_unless_they_must_not(

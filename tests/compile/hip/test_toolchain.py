@@ -98,7 +98,8 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toolchain.os, "access", nothing)
     with pytest.raises(ToolchainError, match=r"clang-19.*ROCM_PATH.*AIT_HIPCC"):
         toolchain.find_compiler()
-    assert list(toolchain.describe()) == ["missing"]
+    (part,) = toolchain.describe()
+    assert part.is_missing and "clang-19" in part.detail
     monkeypatch.setenv("AIT_HIPCC", "no-such-compiler")
     with pytest.raises(ToolchainError, match="no such program"):
         toolchain.find_compiler()

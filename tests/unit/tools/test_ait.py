@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from ait.codegen.build import Part
+from ait.codegen.hip import toolchain as hip
 from ait.errors import AitError
 from ait.tools import ait, commands
 from ait.tools.errors import UsageError
@@ -165,6 +167,42 @@ def test_doctor_fails_without_a_compiler(monkeypatch, capsys, tmp_path: Path) ->
     monkeypatch.delenv("CXX", raising=False)
     assert run("doctor") == 1
     assert "MISSING" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [
+        ("AIT_NVCC", "CUDA nvcc"),
+        ("AIT_CUTLASS", "CUDA CUTLASS"),
+        ("AIT_HIPCC", "HIP compiler"),
+        ("AIT_CK", "HIP Composable Kernel"),
+    ],
+)
+def test_doctor_tells_what_a_gpu_lacks_and_passes(
+    monkeypatch, capsys, tmp_path: Path, variable: str, name: str
+) -> None:
+    """Compiling for the CPU needs none of it."""
+    if variable == "AIT_HIPCC":
+        monkeypatch.setattr(hip, "find_compiler", hip.find_compiler.__wrapped__)
+    else:
+        found_compiler = hip.HipCompiler(Path("clang++"), "version 1", tmp_path, None)
+        monkeypatch.setattr(hip, "find_compiler", lambda: found_compiler)
+    monkeypatch.setenv(variable, "/nowhere")
+    assert run("doctor", "--json") == 0
+    found = {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert found[name]["state"] == "optional"
+    assert found[name]["detail"].startswith(f"{variable}=/nowhere: no ")
+    assert run("doctor") == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(name))
+    assert line.removeprefix(name).split(f"{variable}=")[0].strip() == "missing (optional)"
+
+
+def test_what_is_missing_is_no_question_of_texts(monkeypatch, capsys) -> None:
+    parts = [Part("one", False, "missing: but for its name"), Part("two", True, "OK not")]
+    monkeypatch.setattr("ait.codegen.cuda.toolchain.describe", lambda: parts)
+    assert run("doctor", "--json") == 0
+    found = {finding["name"]: finding["state"] for finding in json.loads(capsys.readouterr().out)}
+    assert (found["CUDA one"], found["CUDA two"]) == ("ok", "optional")
 
 
 def test_help_loads_nothing_that_takes_long() -> None:
