@@ -1,6 +1,6 @@
 """Compiles the models of models.py here, to run on a machine that has a GPU and little else.
 
-    python -m tests.gpu.build_models FOLDER [NAME...] [--jobs N]     (here)
+    python -m tests.gpu.build_models FOLDER [NAME...] [--jobs N] [--seed N]    (here)
     python FOLDER/run_models.py                            (there: needs ait.runtime and a driver)
 
 Every model becomes a library and an .npz file: inputs and the interpreter's outputs at several
@@ -13,7 +13,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,33 +28,47 @@ from ait.ir.program import Program, inputs_of
 from tests.gpu.models import MODELS, Model
 
 TARGET = "cuda:sm_90a"
+SEED = 7
 _RUNNER = Path(__file__).parent / "run_models.py"
 
 
-def build(folder: Path, names: Iterable[str] = MODELS, jobs: int | None = None) -> None:
-    """Writes libraries, data and the runner to `folder`. `jobs`: compilers at once."""
+def build(
+    folder: Path, names: Iterable[str] = MODELS, jobs: int | None = None, seed: int = SEED
+) -> None:
+    """Writes libraries, data and the runner to `folder`. `jobs`: compilers at once. `seed`: of the
+    inputs and of the weights that replace others."""
     folder.mkdir(parents=True, exist_ok=True)
     options = CompileOptions(jobs=jobs)
-    descriptions = {name: build_model(folder, name, MODELS[name], options) for name in names}
+    descriptions = {n: build_model(folder, n, MODELS[n], options, seed) for n in names}
     (folder / "models.json").write_text(json.dumps(descriptions, indent=1))
     shutil.copy(_RUNNER, folder)
 
 
 def build_model(
-    folder: Path, name: str, model: Model, options: CompileOptions
+    folder: Path, name: str, model: Model, options: CompileOptions, seed: int
 ) -> dict[str, object]:
     """Compiles a model and saves its data; returns what the runner must know."""
     program = model.make()
     artifact = ait.compile(program, TARGET, folder / f"{name}.so", options)
     print(f"built {name}: {artifact.report.seconds:.1f} s", flush=True)
-    generator = np.random.default_rng(7)
+    data = data_of(program, model.dims, seed)
+    np.savez(folder / f"{name}.npz", **data)  # pyright: ignore[reportArgumentType]
+    return {"launches": artifact.report.launches, "dims": [dict(dims) for dims in model.dims]}
+
+
+def data_of(
+    program: Program, sizes: Sequence[Mapping[str, int]], seed: int
+) -> dict[str, NDArray[Any]]:
+    """Random weights, random inputs at every size, and the interpreter's outputs with the
+    program's own weights and with those."""
+    generator = np.random.default_rng(seed)
     replaced = {
         key: (generator.uniform(-1, 1, value.shape) / 8).astype(value.dtype)
         for key, value in program.weights.items()
     }
     changed = Program(program.module, replaced)
-    data = {f"weight:{key}": value for key, value in replaced.items()}
-    for index, dims in enumerate(model.dims):
+    data: dict[str, NDArray[Any]] = {f"weight:{key}": value for key, value in replaced.items()}
+    for index, dims in enumerate(sizes):
         inputs = {
             port.name: random_input(
                 generator,
@@ -66,8 +80,7 @@ def build_model(
         data |= {f"{index}:in:{key}": value for key, value in inputs.items()}
         data |= {f"{index}:out:{k}": v for k, v in ait.evaluate(program, inputs).items()}
         data |= {f"{index}:replaced:{k}": v for k, v in ait.evaluate(changed, inputs).items()}
-    np.savez(folder / f"{name}.npz", **data)  # pyright: ignore[reportArgumentType]
-    return {"launches": artifact.report.launches, "dims": [dict(dims) for dims in model.dims]}
+    return data
 
 
 def random_input(
@@ -84,10 +97,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("folder", type=Path, help="where libraries, data and the runner go")
     parser.add_argument("names", nargs="*", help=f"of {', '.join(MODELS)} (default: all)")
     parser.add_argument("--jobs", type=int, help="compilers at once (default: what fits here)")
+    parser.add_argument(
+        "--seed", type=int, default=SEED, help="of random data (default: %(default)s)"
+    )
     options = parser.parse_intermixed_args(arguments)
     if unknown := [name for name in options.names if name not in MODELS]:
         parser.error(f"no model is named {', '.join(unknown)}")
-    build(options.folder, options.names or MODELS, options.jobs)
+    build(options.folder, options.names or MODELS, options.jobs, options.seed)
 
 
 if __name__ == "__main__":

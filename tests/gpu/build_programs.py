@@ -67,10 +67,12 @@ def build(
     target: str = TARGET,
     jobs: int | None = None,
 ) -> None:
-    """Writes libraries, data and the runner to `folder`. `jobs`: compilers at once."""
+    """Writes libraries, data and the runner to `folder`. `first`: the seed of the first program and
+    of the first network, those after it have the next ones. `jobs`: compilers at once."""
     options = CompileOptions(tune=0, progress=False, jobs=jobs)
     folder.mkdir(parents=True, exist_ok=True)
-    programs = {f"program_{i}": of_case(case) for i, case in enumerate(generated(count, first))}
+    cases = enumerate(generated(count, first))
+    programs = {f"program_{i}": of_case(case, first + i) for i, case in cases}
     programs |= {f"network_{i}": of_network(first + i) for i in range(networks)}
     described = {
         name: build_program(folder, name, program, target, options)
@@ -109,9 +111,9 @@ def _drawn(seed_of_it: int, kinds: Sequence[type[Operation]]) -> Case:
     return found[-1]
 
 
-def of_case(case: Case) -> Built:
+def of_case(case: Case, seed_of_it: int) -> Built:
     """A program of the property tests."""
-    runs = runs_of(case)
+    runs = runs_of(case, seed_of_it)
     elements = [element_of(type) for type in case.program.main.function_type.outputs]
     tolerances = {
         key: 0.0 if exact else tolerance(case, element)
@@ -146,13 +148,13 @@ def build_program(
     }
 
 
-def runs_of(case: Case) -> list[Run]:
-    """The inputs that were drawn, and others at each of _SIZES that differs in a size."""
+def runs_of(case: Case, seed_of_it: int) -> list[Run]:
+    """The inputs that were drawn, and those of a seed at each of _SIZES that differs in a size."""
     ports = inputs_of(case.program.main)
     names = {s.name for port in ports for s in symbols_of(dims_of(port.type))}
     sizes = [{name: size[name] for name in names} for size in (case.bindings, *_SIZES)]
     distinct = [size for index, size in enumerate(sizes) if size not in sizes[:index]]
-    generator = np.random.default_rng(3)
+    generator = np.random.default_rng(seed_of_it)
     drawn: list[dict[str, NDArray[Any]]] = [case.inputs]
     for size in distinct[1:]:
         drawn.append({port.name: _input(generator, port.type, size) for port in ports})

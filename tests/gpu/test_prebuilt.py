@@ -1,6 +1,5 @@
-"""What build_*.py compile runs on a GPU, against the interpreter: single kernels with inputs of a
-new seed each time, whole models through the C interface and the Python loader, and the random
-programs of the property tests.
+"""What build_*.py compile runs on a GPU, against the interpreter: single kernels, whole models
+through the C interface and the Python loader, and random programs, of a new seed each time.
 
 An environment variable names a folder of each that was made before, for a machine that cannot
 compile.
@@ -24,24 +23,25 @@ pytestmark = [
 _MOST_SECONDS = 600
 
 
-def _kernels(folder: Path) -> None:
+def _kernels(folder: Path, seed: int) -> None:
     from tests.gpu.build_kernels import all_cases, build
 
-    seed = secrets.randbits(32)
-    print(f"inputs of --seed {seed}")
+    print(f"inputs of build_kernels --seed {seed}")
     build(folder, all_cases(), jobs=os.cpu_count() or 1, seed=seed)
 
 
-def _models(folder: Path) -> None:
+def _models(folder: Path, seed: int) -> None:
     from tests.gpu.build_models import build
 
-    build(folder)
+    print(f"inputs and replaced weights of build_models --seed {seed}")
+    build(folder, seed=seed)
 
 
-def _programs(folder: Path) -> None:
-    from tests.gpu.build_programs import build
+def _programs(folder: Path, seed: int) -> None:
+    from tests.gpu.build_programs import COUNT, NETWORKS, build
 
-    build(folder)
+    print(f"programs of build_programs {COUNT} {seed} {NETWORKS}")
+    build(folder, COUNT, seed, NETWORKS)
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def _programs(folder: Path) -> None:
     ],
 )
 def test_gpu_matches_the_interpreter(
-    runner: str, variable: str, build: Callable[[Path], None], tmp_path: Path
+    runner: str, variable: str, build: Callable[[Path, int], None], tmp_path: Path
 ) -> None:
     folder = Path(os.environ.get(variable) or tmp_path)
     if folder == tmp_path:
-        build(folder)
+        build(folder, secrets.randbits(32))
     # In a process of its own, which a faulting kernel may take.
     done = subprocess.run(
         [sys.executable, str(Path(__file__).parent / runner), str(folder)],

@@ -20,7 +20,8 @@ def test_programs_are_the_same_each_time_and_have_empty_sizes() -> None:
     first, again = (generated(12, 11) for _ in range(2))
     assert [str(c.program.module) for c in first] == [str(c.program.module) for c in again]
     assert len({str(case.program.module) for case in first}) == len(first)
-    values = [v for case in first for run in runs_of(case) for v in run.inputs.values()]
+    runs = [run for i, case in enumerate(first) for run in runs_of(case, 11 + i)]
+    values = [v for run in runs for v in run.inputs.values()]
     assert any(v.size == 0 for v in values) and any(v.size > 0 for v in values)
 
 
