@@ -29,7 +29,8 @@ from tests.gpu.models import MODELS, Model
 
 TARGET = "cuda:sm_90a"
 SEED = 7
-_RUNNER = Path(__file__).parent / "run_models.py"
+_SCRIPTS = ("run_models.py", "device_memory.py")
+"""What runs there."""
 
 
 def build(
@@ -41,7 +42,8 @@ def build(
     options = CompileOptions(jobs=jobs)
     descriptions = {n: build_model(folder, n, MODELS[n], options, seed) for n in names}
     (folder / "models.json").write_text(json.dumps(descriptions, indent=1))
-    shutil.copy(_RUNNER, folder)
+    for script in _SCRIPTS:
+        shutil.copy(Path(__file__).parent / script, folder)
 
 
 def build_model(

@@ -35,7 +35,8 @@ from tests.property.programs import MAKERS, Case, cases, tolerance
 
 TARGET = "cuda:sm_90a"
 COUNT, SEED, NETWORKS = 60, 11, 24
-_RUNNER = Path(__file__).parent / "run_programs.py"
+_SCRIPTS = ("run_programs.py", "device_memory.py")
+"""What runs there."""
 _SIZES = ({"m": 0, "n": 1}, {"m": 1, "n": 1}, {"m": 5, "n": 3})
 """What all programs are run at, beside the sizes that were drawn with them."""
 
@@ -79,7 +80,8 @@ def build(
         for name, program in programs.items()
     }
     (folder / "programs.json").write_text(json.dumps(described, indent=1))
-    shutil.copy(_RUNNER, folder)
+    for script in _SCRIPTS:
+        shutil.copy(Path(__file__).parent / script, folder)
 
 
 def generated(count: int, first: int) -> list[Case]:

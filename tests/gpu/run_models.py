@@ -3,7 +3,8 @@
     python run_models.py [FOLDER] [NAME...] [--check CHECK]... [--without-torch]
 
 Needs ait.runtime (NumPy, ml_dtypes, no compiler, no xDSL) and a driver; with PyTorch, its tensors
-are tried too. Prints a line a check and exits 1 if one fails. See build_models.py.
+are tried too. Prints a line a check and exits 1 if one fails; one that cannot be made here is
+skipped. See build_models.py.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,17 @@ import numpy as np
 import ait
 from ait.runtime.loader import CompiledModel
 
+if __package__:
+    from tests.gpu.device_memory import memory_for, run_poisoned
+else:  # as a script, in a folder of build_*.py too
+    from device_memory import memory_for, run_poisoned
+
 # Of the largest value: a sum in another order, rounded twice to f16.
 _TOLERANCE = 4e-3
+
+
+class Skipped(Exception):
+    """A check that cannot be made here, and why."""
 
 
 class Data:
@@ -92,24 +103,23 @@ def two_threads(model: CompiledModel, data: Data) -> str:
     return "100 runs"
 
 
-def workspace_of_the_caller(model: CompiledModel, data: Data) -> str:
-    """A given workspace of the size that was asked for is enough."""
-    torch = _torch()
-    if torch is None:
-        return "PyTorch is missing: not tried"
-    size = data.sizes[-1]
+def poisoned_memory(model: CompiledModel, data: Data) -> str:
+    """All that is to be written is NaN before: outputs on the GPU, and a workspace of the size that
+    was asked for, which is enough."""
+    memory = memory_for(model)
     with model.context() as context:
-        bytes_needed = context.workspace_size({n: v.shape for n, v in data.inputs(size).items()})
-        context.set_workspace(torch.empty(bytes_needed, dtype=torch.uint8, device="cuda"))
-        assert_close(context.run(data.inputs(size)), data.outputs(size))
-    return f"{bytes_needed} bytes"
+        for i in (*data.sizes, *reversed(data.sizes)):
+            results = run_poisoned(model, context, memory, data.inputs(i))
+            assert_close(results, data.outputs(i))
+    return f"{len(data.sizes)} sizes"
 
 
 def pytorch_tensors(model: CompiledModel, data: Data) -> str:
     """Tensors on the GPU go in and come out there, the outputs poisoned before."""
-    torch = _torch()
-    if torch is None:
-        return "PyTorch is missing: not tried"
+    try:
+        import torch
+    except ImportError:
+        raise Skipped("PyTorch is missing") from None
     for i in data.sizes:
         inputs = {n: torch.from_numpy(v).cuda() for n, v in data.inputs(i).items()}
         outputs = {
@@ -158,7 +168,7 @@ def timed(model: CompiledModel, data: Data) -> str:
 CHECKS: tuple[Callable[[CompiledModel, Data], str], ...] = (
     every_size,
     two_threads,
-    workspace_of_the_caller,
+    poisoned_memory,
     pytorch_tensors,
     refused_inputs,
     timed,
@@ -166,18 +176,10 @@ CHECKS: tuple[Callable[[CompiledModel, Data], str], ...] = (
 )
 
 
-def _torch() -> Any:
-    try:
-        import torch
-    except ImportError:
-        return None
-    return torch
-
-
 def results_of(
     folder: Path, wanted: Sequence[str], checks: Sequence[str]
-) -> Iterator[tuple[str, str, bool]]:
-    """Each check's title, what it found, and whether it passed."""
+) -> Iterator[tuple[str, str, str]]:
+    """Each check's title, how it ended ("ok", "skipped" or "FAILED"), and what it found."""
     for name, about in json.loads((folder / "models.json").read_text()).items():
         if wanted and name not in wanted:
             continue
@@ -188,9 +190,11 @@ def results_of(
                     continue
                 title = f"{name}: {check.__name__.replace('_', ' ')}"
                 try:
-                    yield title, check(model, data), True
+                    yield title, "ok", check(model, data)
+                except Skipped as reason:
+                    yield title, "skipped", str(reason)
                 except (AssertionError, ait.AitError) as error:
-                    yield title, str(error), False
+                    yield title, "FAILED", str(error)
 
 
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
@@ -208,12 +212,14 @@ def main(arguments: list[str]) -> int:
     options = options_of(arguments)
     if options.without_torch:
         sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
-    failed = 0
-    for title, found, passed in results_of(options.folder, options.names, options.check or ()):
-        failed += not passed
-        print(f"{title:40} {'ok' if passed else 'FAILED'}: {found}", flush=True)
-    print(f"{failed} failed")
-    return int(failed > 0)
+    ends: Counter[str] = Counter()
+    for title, end, found in results_of(options.folder, options.names, options.check or ()):
+        ends[end] += 1
+        print(f"{title:40} {end}: {found}", flush=True)
+    if ends["skipped"]:
+        print(f"{ends['skipped']} skipped")
+    print(f"{ends['FAILED']} failed")
+    return int(ends["FAILED"] > 0)
 
 
 if __name__ == "__main__":

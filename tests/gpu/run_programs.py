@@ -1,10 +1,10 @@
 """Runs prebuilt random programs on a GPU through the Python loader, and compares.
 
-    python run_programs.py [FOLDER] [NAME...] [--without-torch]
+    python run_programs.py [FOLDER] [NAME...] [--unpoisoned]
 
-Needs ait.runtime (NumPy, ml_dtypes; no compiler, no xDSL) and a driver. With PyTorch, outputs and
-workspace lie on the GPU and are filled with NaN before each run. Prints a line a program and exits
-1 if one is wrong. See build_programs.py.
+Needs ait.runtime (NumPy, ml_dtypes; no compiler, no xDSL) and a driver. Outputs and workspace lie
+on the GPU and are filled with NaN before each run. Prints a line a program and exits 1 if one is
+wrong. See build_programs.py.
 """
 
 from __future__ import annotations
@@ -14,97 +14,32 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 import ait
-from ait.runtime.arrays import itemsize, numpy_dtype
-from ait.runtime.loader import CompiledModel, Context
+from ait.runtime.arrays import numpy_dtype
+from ait.runtime.loader import Context
 
-_ALL_ONES = 0xFF
-"""Bytes of NaN in every float type, and of -1 in integers."""
-
-
-class Memory(Protocol):
-    """Where arrays lie."""
-
-    def given(self, array: np.ndarray) -> Any:
-        """The same values there."""
-        ...
-
-    def poisoned(self, shape: Sequence[int], dtype: str) -> Any:
-        """An array of which no value is right."""
-        ...
-
-    def read(self, array: Any, dtype: str) -> np.ndarray:
-        """Its values as a NumPy array."""
-        ...
-
-
-class HostMemory:
-    """NumPy arrays, which the loader copies to and fro."""
-
-    def given(self, array: np.ndarray) -> Any:
-        return array
-
-    def poisoned(self, shape: Sequence[int], dtype: str) -> Any:
-        size = int(np.prod(shape)) * itemsize(dtype)
-        return np.full(size, _ALL_ONES, np.uint8).view(numpy_dtype(dtype)).reshape(shape)
-
-    def read(self, array: Any, dtype: str) -> np.ndarray:
-        return np.array(array)
-
-
-class DeviceMemory:
-    """PyTorch tensors on the GPU, which kernels read and write in place."""
-
-    def __init__(self, torch: Any) -> None:
-        self._torch = torch
-        self._types = {"bf16": torch.bfloat16, "i1": torch.bool}
-
-    def given(self, array: np.ndarray) -> Any:
-        tensor = self._torch.from_numpy(np.array(_bits(array)))
-        if array.dtype.name == "bfloat16":
-            tensor = tensor.view(self._torch.bfloat16)
-        return tensor.cuda()
-
-    def poisoned(self, shape: Sequence[int], dtype: str) -> Any:
-        kind = self._types.get(dtype) or getattr(self._torch, numpy_dtype(dtype).name)
-        size = int(np.prod(shape)) * itemsize(dtype)
-        return self.bytes(size).view(kind).reshape(tuple(shape))
-
-    def bytes(self, size: int) -> Any:
-        return self._torch.full((size,), _ALL_ONES, dtype=self._torch.uint8, device="cuda")
-
-    def read(self, array: Any, dtype: str) -> np.ndarray:
-        if dtype == "bf16":
-            return array.view(self._torch.uint16).cpu().numpy().view(numpy_dtype(dtype))
-        return array.cpu().numpy()
+if __package__:
+    from tests.gpu.device_memory import HostMemory, memory_for, run_poisoned
+else:  # as a script, in a folder of build_*.py too
+    from device_memory import HostMemory, memory_for, run_poisoned
 
 
 def _bits(array: np.ndarray) -> np.ndarray:
     return array.view(np.uint16) if array.dtype.name == "bfloat16" else array
 
 
-def memory_for(model: CompiledModel) -> Memory:
-    """The GPU's, if the model runs on one and PyTorch is there to allocate it."""
-    if model.device == "cuda":
-        try:
-            import torch
-        except ImportError:
-            print("PyTorch is missing: outputs and workspace are not poisoned", flush=True)
-        else:
-            return DeviceMemory(torch)
-    return HostMemory()
-
-
 class Program:
     """One program with its saved data."""
 
-    def __init__(self, folder: Path, name: str, about: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, name: str, about: Mapping[str, Any], *, poisons: bool = True
+    ) -> None:
         self.model = ait.load(folder / f"{name}.so")
-        self.memory = memory_for(self.model)
+        self.memory = memory_for(self.model) if poisons else HostMemory()
         self.sizes = range(about["sizes"])
         self._tolerances: Mapping[str, float] = about["tolerances"]
         self._arrays = dict(np.load(folder / f"{name}.npz"))
@@ -126,21 +61,11 @@ class Program:
         return found
 
     def _run(self, context: Context, size: int) -> dict[str, np.ndarray]:
-        """The outputs, from inputs in new places and into poisoned memory."""
         inputs = {
-            port.name: self.memory.given(self._saved(f"{size}:in:{port.name}", port.dtype))
+            port.name: self._saved(f"{size}:in:{port.name}", port.dtype)
             for port in self.model.inputs
         }
-        shapes = {name: tuple(value.shape) for name, value in inputs.items()}
-        if isinstance(self.memory, DeviceMemory):
-            context.set_workspace(self.memory.bytes(max(1, context.workspace_size(shapes))))
-        types = {port.name: port.dtype for port in self.model.outputs}
-        outputs = {
-            name: self.memory.poisoned(shape, types[name])
-            for name, shape in context.output_shapes(shapes).items()
-        }
-        context.run(inputs, outputs)
-        return {name: self.memory.read(value, types[name]) for name, value in outputs.items()}
+        return run_poisoned(self.model, context, self.memory, inputs)
 
     def _saved(self, key: str, dtype: str) -> np.ndarray:
         array = self._arrays[key]
@@ -173,21 +98,24 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="run prebuilt programs on a GPU")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
     parser.add_argument("names", nargs="*", help="(default: all)")
-    parser.add_argument("--without-torch", action="store_true", help="as if it were not there")
+    parser.add_argument(
+        "--unpoisoned",
+        action="store_true",
+        help="memory of the GPU as it is, which initcheck needs",
+    )
     return parser.parse_intermixed_args(arguments)
 
 
 def main(arguments: list[str]) -> int:
     options = options_of(arguments)
-    if options.without_torch:
-        sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
     folder, wanted = options.folder, options.names
     failed = 0
     for name, about in json.loads((folder / "programs.json").read_text()).items():
         if wanted and name not in wanted:
             continue
         try:
-            problems = Program(folder, name, about).problems()
+            program = Program(folder, name, about, poisons=not options.unpoisoned)
+            problems = program.problems()
         except ait.AitError as error:
             problems = [str(error)]
         failed += bool(problems)

@@ -100,14 +100,15 @@ def _ours(found: Mapping[str, Mapping[str, object]]) -> list[str]:
 RUNNERS = (
     # A kernel takes up to a thousand times as long under a tool: it runs only a few times.
     Runner("kernels", "cases.json", "run_prebuilt.py", ("--repeats", "1")),
-    # PyTorch's kernels are not ours; other checks launch the same kernels, hundreds of times.
+    # Other checks launch the same kernels hundreds of times, or fill what initcheck must see as
+    # nothing has written it.
     Runner(
         "models",
         "models.json",
         "run_models.py",
-        ("--without-torch", "--check", "every_size", "--check", "replaced_weights"),
+        ("--check", "every_size", "--check", "replaced_weights"),
     ),
-    Runner("programs", "programs.json", "run_programs.py", ("--without-torch",)),
+    Runner("programs", "programs.json", "run_programs.py", ("--unpoisoned",)),
 )
 
 

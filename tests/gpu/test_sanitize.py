@@ -104,7 +104,7 @@ def test_all_else_fails(
     assert f"{tool}: 2 kernels, 1 failed" in capsys.readouterr().out
 
 
-def test_models_are_run_by_their_own_script_and_without_pytorch(
+def test_models_are_run_by_their_own_script(
     under: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Besides kernels, in a call: those whose ops share a launch are only there."""
@@ -119,7 +119,7 @@ def test_models_are_run_by_their_own_script_and_without_pytorch(
     out = capsys.readouterr().out
     assert "memcheck: 1 kernels, 0 failed" in out
     assert "memcheck: 1 models, 1 failed" in out
-    assert "run_models.py --without-torch" in out
+    assert "run_models.py --check" in out
 
 
 @pytest.mark.parametrize("runner", RUNNERS, ids=lambda runner: runner.things)

@@ -95,3 +95,17 @@ def library(workdir, build, blob) -> Callable[..., Path]:
 def tiny(library) -> Path:
     """The plain variant: embedded weights, replaceable."""
     return library()
+
+
+def linked(objects: Sequence[Path], output: Path, *flags: str) -> Path:
+    command("g++", *objects, *flags, "-o", output)
+    return output
+
+
+@pytest.fixture(scope="session")
+def fake_gpu(build, workdir, blob) -> Path:
+    """The tiny model on a GPU made of host memory, which refuses pointers of the wrong kind."""
+    shared = [path for path in sources.runtime_sources("cpu") if path.name != "device_cpu.cpp"]
+    objects = [*build([*shared, HERE / "device_fake.cpp"]), blob]
+    objects = objects + build([HERE / "tiny_model.cpp"], "-DTINY_FAKE_GPU")
+    return linked(objects, workdir / "fake.so", *sources.link_flags("cpu"))

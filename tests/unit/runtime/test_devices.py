@@ -11,6 +11,7 @@ import pytest
 from ait.errors import AitError, InputError
 from ait.runtime import arrays, sources
 from ait.runtime.loader import load
+from tests.unit.runtime.conftest import linked
 
 HERE = Path(__file__).parent
 CUDA = Path("/usr/local/cuda")
@@ -18,21 +19,6 @@ HIP_HEADER = Path("/usr/include/hip/hip_runtime_api.h")
 
 x = np.arange(12, dtype=np.float32).reshape(3, 4)
 s = np.arange(6, dtype=np.float32)
-
-
-def link(objects, output, *flags):
-    done = subprocess.run(["g++", *objects, *flags, "-o", output], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return output
-
-
-@pytest.fixture(scope="module")
-def fake_gpu(build, workdir, blob):
-    """The tiny model on a GPU made of host memory, which refuses pointers of the wrong kind."""
-    shared = [path for path in sources.runtime_sources("cpu") if path.name != "device_cpu.cpp"]
-    objects = [*build([*shared, HERE / "device_fake.cpp"]), blob]
-    objects = objects + build([HERE / "tiny_model.cpp"], "-DTINY_FAKE_GPU")
-    return link(objects, workdir / "fake.so", *sources.link_flags("cpu"))
 
 
 def test_host_arrays_are_copied_to_the_device_and_back(fake_gpu, reference):
@@ -274,7 +260,7 @@ def test_cuda_model_links_and_reports_a_missing_gpu(build, workdir, blob):
     objects = [*build([*shared, HERE / "tiny_model.cpp"]), blob]
     objects = objects + build(sources.runtime_sources("cuda")[-1:], f"-I{CUDA}/include")
     flags = [f"-L{CUDA}/lib", *sources.link_flags("cuda")]
-    library = link(objects, workdir / "cuda.so", *flags)
+    library = linked(objects, workdir / "cuda.so", *flags)
     needed = subprocess.run(["readelf", "-dW", library], capture_output=True, text=True).stdout
     assert "libcudart" not in needed and "libstdc++" not in needed
     if shutil.which("nvidia-smi") is None:
