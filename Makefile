@@ -59,7 +59,7 @@ test-compile: setup-gpu ## the tests that compile generated CUDA and HIP sources
 test-gpu: setup-gpu ## the tests that run on an NVIDIA GPU, one after the other
 	@$(PYTHON_VENV) -m pytest -m gpu tests $(ARGS)
 
-sanitize-gpu: setup-gpu ## the CUDA test kernels and models under the tools of compute-sanitizer
+sanitize-gpu: setup-gpu ## test kernels, models and programs under the tools of compute-sanitizer
 	@$(PYTHON_VENV) -m tests.gpu.sanitize $(ARGS)
 
 .PHONY: mutation

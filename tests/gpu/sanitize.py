@@ -3,12 +3,13 @@
     pip install nvidia-cuda-sanitizer-api==13.0.85          (or a CUDA toolkit on the PATH)
     python -m tests.gpu.sanitize [FOLDER...] [--tool racecheck] [--only NAME] [--jobs N]
 
-FOLDERs are of build_kernels.py, build_models.py or build_programs.py, and kernels and models are
-built anew if none is given. Models have what is no kernel of one op: several ops that share a
-launch. Needs no xDSL where FOLDERs are given. memcheck
+FOLDERs are of build_kernels.py, build_models.py or build_programs.py, and some of each are built
+anew if none is given. Models and programs have what is no kernel of one op: several ops that share
+a launch. Needs no xDSL where FOLDERs are given. memcheck
 finds accesses out of bounds or misaligned, initcheck reads of global memory that nothing has
-written, racecheck unordered accesses to shared memory, synccheck barriers that threads miss. Prints
-what they find, with what is known to be no fault and why, and exits 1 if there is more.
+written, racecheck unordered accesses to shared memory (of the kernels of our own: it takes by far
+the longest, and CUTLASS has tests of its own), synccheck barriers that threads miss. Prints what
+they find, with what is known to be no fault and why, and exits 1 if there is more.
 
 They are run a few to a process, and again alone if something is found.
 """
@@ -37,7 +38,11 @@ _TOGETHER = 4
 _SECONDS = 120
 """A kernel may take, and as many processes' worth of others that share the GPU."""
 _OF_CUTLASS = ("#cuda.gemm<", "#cuda.gemm_sm80<")
-"""Configs of kernels that are not ours: checked only if named."""
+"""Configs of kernels that are not ours."""
+_OF_OURS_ALONE = ("racecheck",)
+"""Tools that check kernels that are not ours only if they are named."""
+_PROGRAMS, _NETWORKS = 16, 12
+"""How many are built, of each a kernel or more: half of what runs without a tool."""
 _BEGIN = re.compile(r"^(?=Error|Warning|Invalid|Uninitialized|Barrier)", re.MULTILINE)
 """Of a report, up to an empty line."""
 _HEADERS = Path(__file__).parents[2] / "codegen" / "cuda" / "include" / "ait" / "cuda"
@@ -85,11 +90,12 @@ class Runner:
     script: str
     options: tuple[str, ...]
 
-    def names(self, folder: Path, wanted: Sequence[str]) -> list[str]:
-        """Those that are wanted, or all but kernels that are not ours, the small ones first."""
+    def names(self, folder: Path, wanted: Sequence[str], tool: str) -> list[str]:
+        """Those that are wanted, or all that a tool checks, the small ones first."""
         listed = json.loads((folder / self.listed).read_text())
         found = {case["name"]: case for case in listed} if isinstance(listed, list) else listed
-        names = [name for name in found if name in wanted] if wanted else _ours(found)
+        checked = _ours(found) if tool in _OF_OURS_ALONE else list(found)
+        names = [name for name in found if name in wanted] if wanted else checked
         return sorted(names, key=lambda name: (folder / f"{name}.npz").stat().st_size)
 
 
@@ -192,19 +198,20 @@ class Sanitizer:
 
 
 def _build(scratch: Path, jobs: int) -> list[Path]:
-    """Kernels and models."""
-    from tests.gpu import build_kernels, build_models
+    """All kernels and models, and some programs."""
+    from tests.gpu import build_kernels, build_models, build_programs
 
     build_kernels.build(scratch / "kernels", build_kernels.all_cases(), jobs=jobs)
     build_models.build(scratch / "models", jobs=jobs)
-    return [scratch / "kernels", scratch / "models"]
+    build_programs.build(scratch / "programs", _PROGRAMS, networks=_NETWORKS, jobs=jobs)
+    return [scratch / "kernels", scratch / "models", scratch / "programs"]
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="run what tests build under compute-sanitizer")
     parser.add_argument("folders", nargs="*", type=Path, help="of build_*.py")
     parser.add_argument("--tool", action="append", choices=TOOLS, help="(default: all)")
-    parser.add_argument("--only", action="append", default=[], help="(default: all of ours)")
+    parser.add_argument("--only", action="append", default=[], help="(default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     options = parser.parse_intermixed_args(arguments)
     program = find_sanitizer()
@@ -218,7 +225,7 @@ def main(arguments: list[str]) -> int:
         for tool in options.tool or TOOLS:
             for folder, runner in runners.items():
                 sanitizer = Sanitizer(program, tool, folder, runner, options.jobs)
-                outcomes = sanitizer.check(runner.names(folder, options.only))
+                outcomes = sanitizer.check(runner.names(folder, options.only, tool))
                 failed += _tell(tool, runner.things, outcomes)
     return int(failed > 0)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gpu.sanitize import RUNNERS, Runner, known_noise, main
+from tests.gpu.sanitize import RUNNERS, TOOLS, Runner, known_noise, main
 
 _TOLD = "========= COMPUTE-SANITIZER\n"
 
@@ -133,3 +133,50 @@ def test_scripts_take_what_they_are_told(runner: Runner) -> None:
 def test_other_folders_are_refused(under: Path) -> None:
     with pytest.raises(SystemExit, match="has none of cases"):
         main([str(under)])
+
+
+def test_only_racecheck_is_of_our_own_kernels_alone(
+    under: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A kernel of CUTLASS at which all tools find something."""
+    found = dict.fromkeys(TOOLS, ("========= Error: of CUTLASS\n", 3))
+    (under / "said").write_text(json.dumps({"a": {}, "cutlass": found}))
+    configs = {"a": "#cuda.gemm_hopper<tile>", "cutlass": "#cuda.gemm<tile>"}
+    cases = [{"name": name, "config": config} for name, config in configs.items()]
+    (under / "cases.json").write_text(json.dumps(cases))
+    for name in configs:
+        (under / f"{name}.npz").touch()
+    assert main([str(under)]) == 1
+    told = [line for line in capsys.readouterr().out.splitlines() if " kernels, " in line]
+    assert told == [
+        *(f"{tool}: 2 kernels, 1 failed, 0 with known noise" for tool in TOOLS[:-1]),
+        "racecheck: 1 kernels, 0 failed, 0 with known noise",
+    ]
+    assert main([str(under), "--tool", "racecheck", "--only", "cutlass"]) == 1
+    assert "racecheck: 1 kernels, 1 failed" in capsys.readouterr().out
+
+
+def test_without_folders_some_of_everything_is_built(
+    under: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    built: list[str] = []
+
+    def builder(runner: Runner):
+        def build(folder: Path, *counts: object, jobs: int, **more: int) -> None:
+            numbers = [n for n in (*counts, *more.values()) if isinstance(n, int)]
+            assert runner.things != "programs" or numbers == [16, 12]
+            built.append(runner.things)
+            folder.mkdir()
+            (folder / runner.listed).write_text(json.dumps({"a": {}}))
+            (folder / "a.npz").touch()
+
+        return build
+
+    for runner in RUNNERS:
+        module = import_module(f"tests.gpu.build_{runner.things}")
+        monkeypatch.setattr(module, "build", builder(runner))
+    (under / "said").write_text(json.dumps({"a": {}}))
+    assert main(["--tool", "memcheck"]) == 0
+    assert built == ["kernels", "models", "programs"]
+    out = capsys.readouterr().out
+    assert all(f"memcheck: 1 {things}, 0 failed" in out for things in built)
