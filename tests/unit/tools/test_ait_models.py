@@ -13,6 +13,7 @@ import pytest
 import ait
 from ait import nn
 from ait.codegen.target import code_target
+from ait.runtime.loader import Context
 from ait.tools.ait import main
 
 pytestmark = pytest.mark.slow
@@ -154,9 +155,48 @@ def test_profile_holds_each_step_against_its_floor(model: Path, tmp_path: Path, 
     events = [e for e in json.loads(trace.read_text())["traceEvents"] if e["ph"] == "X"]
     assert [event["name"] for event in events] == ["up", "down"]
     assert events[1]["ts"] == pytest.approx(events[0]["ts"] + events[0]["dur"])
-    assert main([*argv, "--top=1"]) == 0
-    text = capsys.readouterr().out
-    assert "2 steps" in text and (" up " in text) != (" down " in text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rows"),
+    [
+        # `up` loses more, though `down` takes longer.
+        (
+            (9.7, 9.8),
+            [
+                ("0", "up", "9.7 s", "4 s", "2.42", "launch"),
+                ("1", "down", "9.8 s", "4.16 s", "2.36", "memory"),
+            ],
+        ),
+        # `down` loses more, though it is the later step and nearer to its floor.
+        (
+            (6.2, 6.4),
+            [
+                ("1", "down", "6.4 s", "4.16 s", "1.54", "memory"),
+                ("0", "up", "6.2 s", "4 s", "1.55", "launch"),
+            ],
+        ),
+    ],
+)
+def test_profile_shows_the_step_first_that_loses_the_most_time(
+    model: Path, capsys, monkeypatch: pytest.MonkeyPatch, seconds, rows
+) -> None:
+    """On a device of 1000 bytes a second, of which `up` moves 3712 and `down` 4160, and which takes
+    four seconds to launch something."""
+    target = code_target(ait.load(model).metadata["target"])
+    slow = replace(target.description, memory_bandwidth=1e3, launch_seconds=4.0)
+    monkeypatch.setattr(type(target), "present_description", lambda self, index: slow)
+    monkeypatch.setattr(Context, "profile", lambda self, inputs, repetitions: seconds)
+    argv = ["profile", str(model), "--shape=batch=8", "--repetitions=1"]
+    for top, shown in (([], rows), (["--top=1"], rows[:1])):
+        assert main([*argv, *top]) == 0
+        headings, *lines, total = capsys.readouterr().out.splitlines()
+        columns = [re.split(r"\s{2,}", line.strip()) for line in (headings, *lines)]
+        assert len({len(row) for row in columns}) == 1
+        del columns[0][2]  # the kernel's name
+        assert columns[0][:6] == ["step", "layer", "time", "floor", "ratio", "bound by"]
+        assert [(*row[:2], *row[3:7]) for row in columns[1:]] == shown
+        assert total.startswith(f"2 steps: {sum(seconds):.3g} s one after the other, floor 8.16 s")
 
 
 def test_profile_asks_for_the_device_that_it_runs_on(
