@@ -54,6 +54,8 @@ _DEVICE_FLAGS = (
 # CUTLASS waits only under its own macro.
 _DEPENDENT_LAUNCH_FLAGS = ("-DAIT_CUDA_DEPENDENT_LAUNCH", "-DCUTLASS_ENABLE_GDC_FOR_SM90")
 _FIRST_DEPENDENT_LAUNCH = 90
+_LAST_RESORT = Path("/usr/local/cuda")
+"""Where toolkits are usually installed. The packages come before it: they were asked for."""
 _INSTALL = "run `ait setup cuda`, or"
 
 
@@ -200,7 +202,7 @@ def _nvcc_places() -> Iterator[Path]:
         yield Path(on_path)
     for folder in _pip_toolkits():
         yield folder / "bin" / "nvcc"
-    yield Path("/usr/local/cuda/bin/nvcc")
+    yield _LAST_RESORT / "bin" / "nvcc"
 
 
 def _pip_toolkits() -> Iterator[Path]:

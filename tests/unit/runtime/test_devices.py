@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ait.codegen.cuda import toolchain as cuda
 from ait.errors import AitError, InputError
 from ait.runtime import arrays, sources
 from ait.runtime.loader import load
-from tests.unit.runtime.conftest import linked
+from tests.unit.runtime.conftest import command, linked
 
 HERE = Path(__file__).parent
-CUDA = Path("/usr/local/cuda")
 HIP_HEADER = Path("/usr/include/hip/hip_runtime_api.h")
 
 x = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -253,19 +253,76 @@ def test_cpu_model_refuses_device_arrays(tiny):
         model(OnDevice(4096, x), s)
 
 
+@pytest.fixture(scope="module")
+def cuda_objects(build, workdir, blob):
+    """The tiny model's, with the runtime for CUDA as models get it."""
+    *shared, device = sources.runtime_sources("cuda")
+    output = workdir / "device_cuda.o"
+    command(*cuda.find("sm_90a").compiler_of(device.name).arguments(), "-c", device, "-o", output)
+    return [*build([*shared, HERE / "tiny_model.cpp"]), blob, output]
+
+
 @pytest.mark.compile
-@pytest.mark.skipif(not (CUDA / "lib").is_dir(), reason="needs the CUDA runtime library")
-def test_cuda_model_links_and_reports_a_missing_gpu(build, workdir, blob):
-    shared = [path for path in sources.runtime_sources("cuda") if path.name != "device_cuda.cpp"]
-    objects = [*build([*shared, HERE / "tiny_model.cpp"]), blob]
-    objects = objects + build(sources.runtime_sources("cuda")[-1:], f"-I{CUDA}/include")
-    flags = [f"-L{CUDA}/lib", *sources.link_flags("cuda")]
-    library = linked(objects, workdir / "cuda.so", *flags)
+def test_cuda_model_links_and_reports_a_missing_gpu(cuda_objects, workdir):
+    flags = [*cuda.find("sm_90a").link_flags, *sources.link_flags("cuda")]
+    library = linked(cuda_objects, workdir / "cuda.so", *flags)
     needed = subprocess.run(["readelf", "-dW", library], capture_output=True, text=True).stdout
     assert "libcudart" not in needed and "libstdc++" not in needed
     if shutil.which("nvidia-smi") is None:
         with pytest.raises(AitError, match=r"CUDA error while .*:"):
             load(library)
+
+
+@pytest.mark.compile
+def test_ranges_reach_the_tool_that_listens(cuda_objects, workdir, monkeypatch):
+    """The toolkit has NVTX, as the packages of `ait[cuda]` do: without its headers in reach the
+    runtime would be compiled all the same, with ranges that nobody hears of."""
+    include = cuda.find_toolkit().nvcc.parents[1] / "include"
+    if not (include / "nvtx3").is_dir():
+        pytest.skip(f"{include} has no NVTX")
+    tool, program = workdir / "tool.so", workdir / "ranges"
+    (workdir / "tool.cpp").write_text(LISTENING_TOOL)
+    (workdir / "ranges.cpp").write_text(TWO_RANGES)
+    command("g++", "-shared", "-fPIC", f"-I{include}", workdir / "tool.cpp", "-ldl", "-o", tool)
+    flags = [*cuda.find("sm_90a").link_flags, "-lcudart_static", "-ldl", "-lrt", "-pthread"]
+    headers = [f"-I{path}" for path in sources.include_dirs()]
+    command("g++", "-std=c++17", *headers, workdir / "ranges.cpp", *cuda_objects, *flags,
+            "-o", program)  # fmt: skip
+    monkeypatch.setenv("NVTX_INJECTION64_PATH", str(tool))
+    done = subprocess.run([program], capture_output=True, text=True, check=True)
+    assert done.stdout == "( outer ( inner ) ) "
+
+
+TWO_RANGES = """\
+#include "ait/device.hpp"
+
+int main() {
+  ait::device::begin_range("outer");
+  ait::device::begin_range("inner");
+  ait::device::end_range();
+  ait::device::end_range();
+}
+"""
+
+LISTENING_TOOL = """\
+#include <cstdio>
+#include <nvtx3/nvToolsExt.h>
+
+static int NVTX_API push(const char* name) { return std::printf("( %s ", name); }
+static int NVTX_API pop() { return std::printf(") "); }
+
+// NVTX calls it on the first range of a process whose $NVTX_INJECTION64_PATH names this library.
+extern "C" int InitializeInjectionNvtx2(NvtxGetExportTableFunc_t get_table) {
+  const auto* callbacks =
+      static_cast<const NvtxExportTableCallbacks*>(get_table(NVTX_ETID_CALLBACKS));
+  NvtxFunctionTable functions;
+  unsigned count;
+  if (!callbacks->GetModuleFunctionTable(NVTX_CB_MODULE_CORE, &functions, &count)) return 0;
+  *functions[NVTX_CBID_CORE_RangePushA] = reinterpret_cast<NvtxFunctionPointer>(push);
+  *functions[NVTX_CBID_CORE_RangePop] = reinterpret_cast<NvtxFunctionPointer>(pop);
+  return 1;
+}
+"""
 
 
 @pytest.mark.compile
