@@ -5,23 +5,32 @@
     python benchmarks/compare.py --case "BERT-base 1x128" --engine ait --engine torch-eager
     python benchmarks/compare.py --build FOLDER          # on a machine without a GPU, and there:
     python benchmarks/compare.py --libraries FOLDER
+    python benchmarks/compare.py --merge PART... --output FILE      # parts of several GPUs
 
 All engines get the same weights and inputs, which lie on the GPU. A time is the median over groups
 of runs that are put on one stream without waiting in between and timed by events of the GPU. ait
-replays CUDA graphs, torch.compile runs in the mode that does (`reduce-overhead`). Errors are the
-largest difference from the PyTorch model in f64, relative to the largest value. Results are written
-to benchmarks/results/ with the device, the versions and the commit.
+replays CUDA graphs, torch.compile runs in the modes that do: `reduce-overhead`, and `max-autotune`
+as an engine of its own, which has to be asked for: it times kernels for minutes a case. Errors are
+the largest difference from the PyTorch model in f64, relative to the largest value. Results are
+written to benchmarks/results/ with the device, the versions and the commit.
+
+Processes may run side by side, each on a GPU that CUDA_VISIBLE_DEVICES names, with cases and an
+`--output` of its own; `--merge` makes one file of theirs, if they are of one device, driver, commit
+and versions. Each engine compiles with new caches in a folder that is deleted, unless
+TORCHINDUCTOR_CACHE_DIR names one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,8 +51,16 @@ import vit  # noqa: E402
 from benchmarks.environment import RESULTS, write_results  # noqa: E402
 from benchmarks.errors import WORST_RATIO, is_exact  # noqa: E402
 from benchmarks.manifest import add_to_manifest, compile_seconds, facts_of  # noqa: E402
+from benchmarks.merge import merged  # noqa: E402
 
-ENGINES = ("ait", "torch-eager", "torch-compile")
+TORCH_MODES: Mapping[str, str | None] = {
+    "torch-eager": None,
+    "torch-compile": "reduce-overhead",
+    "torch-max-autotune": "max-autotune",
+}
+"""The engines that are PyTorch, and the modes of torch.compile; None: not compiled."""
+ENGINES = ("ait", *TORCH_MODES)
+DEFAULT_ENGINES = ("ait", "torch-eager", "torch-compile")
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
@@ -295,8 +312,9 @@ def ait_runner(work: Workload, options: argparse.Namespace, folder: Path, stream
     return Runner(bound.enqueue, lambda: output.double().cpu().numpy(), compile_s)
 
 
-def torch_runner(work: Workload, compiled: bool) -> Runner:
-    """PyTorch in its best layout, eager or compiled."""
+def torch_runner(work: Workload, mode: str | None, scratch: Path) -> Runner:
+    """PyTorch in its best layout, eager or compiled in a mode of torch.compile, with new caches in
+    a folder."""
     import copy
 
     import torch  # pyright: ignore[reportMissingImports]
@@ -307,18 +325,43 @@ def torch_runner(work: Workload, compiled: bool) -> Runner:
         model = model.to(memory_format=torch.channels_last)
         inputs["x"] = inputs["x"].contiguous(memory_format=torch.channels_last)
     call = work.case.call
-    function = torch.compile(model, mode="reduce-overhead") if compiled else model
+    function: Any = model if mode is None else torch.compile(model, mode=mode)
 
     def launch() -> Any:
         with torch.inference_mode():
             return call(function, inputs)
 
-    begin = time.perf_counter()
-    for _ in range(3):
-        launch()
-    torch.cuda.synchronize()
-    compile_s = time.perf_counter() - begin
+    with new_caches(scratch):
+        if mode is not None:
+            torch.compiler.reset()
+        begin = time.perf_counter()
+        for _ in range(3):
+            launch()
+        torch.cuda.synchronize()
+        compile_s = time.perf_counter() - begin
     return Runner(launch, lambda: launch().double().cpu().numpy(), compile_s)
+
+
+_INDUCTOR, _TRITON = "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"
+
+
+@contextmanager
+def new_caches(folder: Path) -> Generator[None]:
+    """Lets torch.compile keep its files in a new folder, unless the environment names one.
+
+    Inductor sets Triton's variable where it is not, and leaves it so; both are as before then.
+    """
+    if _INDUCTOR in os.environ:
+        yield
+        return
+    before = os.environ.get(_TRITON)
+    os.environ |= {_INDUCTOR: str(folder / "inductor"), _TRITON: str(folder / "triton")}
+    try:
+        yield
+    finally:
+        del os.environ[_INDUCTOR], os.environ[_TRITON]
+        if before is not None:
+            os.environ[_TRITON] = before
 
 
 # Measuring ------------------------------------------------------------------------------------
@@ -354,13 +397,15 @@ def measure(
     wanted = reference(work)
     scale = float(np.abs(wanted).max())
     stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream), tempfile.TemporaryDirectory() as folder:
+    # Processes that compile for PyTorch may still write where it is deleted.
+    scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    with torch.cuda.stream(stream), scratch as folder:
         for engine in engines:
             try:
                 if engine == "ait":
                     runner = ait_runner(work, options, Path(folder), stream)
                 else:
-                    runner = torch_runner(work, engine == "torch-compile")
+                    runner = torch_runner(work, TORCH_MODES[engine], Path(folder) / engine)
                 milliseconds = median_ms(runner.launch, stream, options.seconds)
                 torch.cuda.synchronize()
                 error = float(np.abs(runner.result() - wanted).max()) / scale
@@ -378,7 +423,7 @@ def measure(
 
 
 def summarize(case: Case, rows: Sequence[Mapping[str, Any]]) -> str:
-    """A line for a case: times, ratio to the faster PyTorch, error as a multiple of PyTorch
+    """A line for a case: times, ratio to the fastest PyTorch, error as a multiple of PyTorch
     eager's, and whether the bars of both are met."""
     times = {row["engine"]: row.get("median_ms") for row in rows}
     parts = [f"{engine} {'failed' if t is None else f'{t:.3f} ms'}" for engine, t in times.items()]
@@ -386,7 +431,7 @@ def summarize(case: Case, rows: Sequence[Mapping[str, Any]]) -> str:
     theirs = [t for engine, t in times.items() if engine != "ait" and t is not None]
     if ours is not None:
         if theirs:
-            parts.append(f"{min(theirs) / ours:.2f}x the faster PyTorch")
+            parts.append(f"{min(theirs) / ours:.2f}x the fastest PyTorch")
         parts.append(f"bar {case.must} ms {'met' if ours <= case.must else 'MISSED'}")
     by_engine = {row["engine"]: row for row in rows if row.get("max_error") is not None}
     own, eager = by_engine.get("ait"), by_engine.get("torch-eager")
@@ -397,19 +442,49 @@ def summarize(case: Case, rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{case.name:18} " + ", ".join(parts)
 
 
+def merge(parts: Sequence[Path], output: Path) -> None:
+    """Writes one file of several that processes wrote, and prints a line for each case.
+
+    Exits with a message if they do not belong together.
+    """
+    try:
+        results = merged(parts)
+    except ValueError as error:
+        raise SystemExit(f"compare.py --merge: {error}") from error
+    places = {case.name: place for place, case in enumerate(CASES)}
+    all_rows: list[dict[str, Any]] = results["rows"]
+    all_rows.sort(key=lambda row: places.get(row["case"], len(places)))
+    for case in CASES:
+        rows = [row for row in all_rows if row["case"] == case.name]
+        print(summarize(case, rows) if rows else f"{case.name:18} no rows")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(results, indent=2) + "\n")
+    print(f"wrote {output}")
+
+
 def main() -> None:
     """Measures and writes the results."""
     names = [case.name for case in CASES]
     parser = argparse.ArgumentParser(description="time models by ait and by PyTorch on a GPU")
     parser.add_argument("--case", action="append", choices=names, help="(default: all)")
-    parser.add_argument("--engine", action="append", choices=ENGINES, help="(default: all)")
+    parser.add_argument(
+        "--engine", action="append", choices=ENGINES,
+        help=f"(default: {', '.join(DEFAULT_ENGINES)})",
+    )  # fmt: skip
     parser.add_argument("--target", default="cuda:sm_90a")
     parser.add_argument("--tune", type=int, default=1, metavar="LEVEL", help="as of ait compile")
-    parser.add_argument("--build", type=Path, metavar="FOLDER", help="compile libraries and stop")
-    parser.add_argument("--libraries", type=Path, metavar="FOLDER", help="measure such libraries")
+    step = parser.add_mutually_exclusive_group()
+    step.add_argument("--build", type=Path, metavar="FOLDER", help="compile libraries and stop")
+    step.add_argument("--libraries", type=Path, metavar="FOLDER", help="measure such libraries")
+    step.add_argument(
+        "--merge", type=Path, nargs="+", metavar="PART", help="make one file of such results"
+    )
     parser.add_argument("--seconds", type=float, default=1.0, help="of each timing (default: 1)")
     parser.add_argument("--output", type=Path, default=RESULTS / "compare.json")
     options = parser.parse_args()
+    if options.merge is not None:
+        merge(options.merge, options.output)
+        return
     cases = [case for case in CASES if not options.case or case.name in options.case]
     if options.build is not None:
         how = CompileOptions(weights="file", tune=options.tune)
@@ -419,7 +494,7 @@ def main() -> None:
         return
     rows: list[dict[str, Any]] = []
     for case in cases:
-        found = list(measure(case, options.engine or ENGINES, options))
+        found = list(measure(case, options.engine or DEFAULT_ENGINES, options))
         rows += found
         print(summarize(case, found), flush=True)
         for row in found:
