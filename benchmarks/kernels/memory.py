@@ -12,7 +12,8 @@ no cache holds one until it is used again; a time is the median over replays, di
 launches. `share_of_copy`: the time of the fastest copy (cudaMemcpyAsync, `copy_` or a kernel of
 PyTorch's) that moves as many bytes, half read and half written, over the time. Bytes are those of
 inputs and outputs, each once. Errors are the largest difference from PyTorch in f64, relative to
-the largest value. Kernels of a size less than 64 MB have no bar: their time is mostly latency.
+the largest value. `compile_s`: the seconds of compiling a case of which nothing was compiled yet,
+but for the runtime. Kernels of a size less than 64 MB have no bar: their time is mostly latency.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.environment import RESULTS, write_results  # noqa: E402
-from benchmarks.manifest import add_to_manifest, facts_of  # noqa: E402
+from benchmarks.kernels.build import build_all  # noqa: E402
+from benchmarks.manifest import compile_seconds, facts_of  # noqa: E402
 
 ENGINES = ("ait", "torch-eager")
 LARGE_BYTES = 64_000_000
@@ -294,16 +297,18 @@ def library_of(case: Case, folder: Path) -> Path:
     return folder / f"{kept}.so"
 
 
-def build(case: Case, target: str, folder: Path, options: CompileOptions) -> None:
-    """Compiles a case, and notes it in the folder's manifest."""
+def build(name: str, folder: Path, target: str, tune: int) -> float:
+    """Compiles the case of a name, in a process of its own; returns the seconds."""
+    (case,) = (case for case in CASES if case.name == name)
 
     def model(**inputs: Any) -> Any:
         return case.call(nn.functional, **inputs)
 
+    options = CompileOptions(name="kernel", tune=tune, jobs=1, progress=False)
     begin = time.perf_counter()
     program = ait.trace(_with_parameters(model, list(case.inputs)), case.specs)
-    ait.compile(program, target, library_of(case, folder), replace(options, name="kernel"))
-    add_to_manifest(folder, target, {case.name: time.perf_counter() - begin})
+    ait.compile(program, target, library_of(case, folder), options)
+    return time.perf_counter() - begin
 
 
 def _with_parameters(model: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
@@ -413,8 +418,8 @@ def torch_launches(work: Workload) -> tuple[list[Callable[[], Any]], list[Any]]:
 # Measuring ------------------------------------------------------------------------------------
 
 
-def median_us(launches: Sequence[Callable[[], Any]], stream: Any, seconds: float) -> float:
-    """The median time of a launch, in microseconds, over replays of a graph of all of them."""
+def median_ms(launches: Sequence[Callable[[], Any]], stream: Any, seconds: float) -> float:
+    """The median time of a launch, in milliseconds, over replays of a graph of all of them."""
     import torch  # pyright: ignore[reportMissingImports]
 
     for launch in launches:
@@ -435,10 +440,10 @@ def median_us(launches: Sequence[Callable[[], Any]], stream: Any, seconds: float
         graph.replay()
         end.record(stream)
         end.synchronize()
-        return begin.elapsed_time(end) * 1e3 / count
+        return begin.elapsed_time(end) / count
 
     once = min(timed() for _ in range(3))
-    replays = min(200, max(7, int(seconds * 1e6 / (once * count))))
+    replays = min(200, max(7, int(seconds * 1e3 / (once * count))))
     return statistics.median(timed() for _ in range(replays))
 
 
@@ -452,7 +457,7 @@ class Copies:
         self._runtime = _cuda_runtime()
 
     def of(self, moved: int) -> dict[str, float]:
-        """Microseconds by engine of copies that read and write `moved` bytes together."""
+        """Milliseconds by engine of copies that read and write `moved` bytes together."""
         if moved not in self._known:
             self._known[moved] = self._measured(moved)
         return self._known[moved]
@@ -476,7 +481,7 @@ class Copies:
         times: dict[str, float] = {}
         for name, way in ways.items():
             launches = [lambda p=p, way=way: way(p[0], p[1]) for p in pairs]
-            times[name] = median_us(launches, self._stream, self._seconds)
+            times[name] = median_ms(launches, self._stream, self._seconds)
         return times
 
     def _memcpy(self, to: Any, source: Any) -> None:
@@ -508,32 +513,45 @@ def measure(
     work = prepare(case)
     copied = copies.of(work.bytes)
     best = min(copied.values())
-    for name, microseconds in copied.items():
-        yield _row(case, name, work.bytes, microseconds, best)
+    for name, milliseconds in copied.items():
+        yield _row(case, name, work.bytes, milliseconds, best)
     for engine in engines:
         try:
             if engine == "ait":
                 launches, outputs = ait_launches(work, libraries, stream)
             else:
                 launches, outputs = torch_launches(work)
-            microseconds = median_us(launches, stream, seconds)
+            milliseconds = median_ms(launches, stream, seconds)
             torch.cuda.synchronize()
             error = error_of(work, outputs)
         except Exception as failure:  # a row that fails is a result too
             yield {"case": case.name, "engine": engine, "failure": str(failure)[:300]}
             continue
-        yield {**_row(case, engine, work.bytes, microseconds, best), "max_error": error}
+        compile_s = compile_seconds(libraries).get(case.name) if engine == "ait" else None
+        yield _row(case, engine, work.bytes, milliseconds, best, compile_s, error)
 
 
-def _row(case: Case, engine: str, moved: int, microseconds: float, copy: float) -> dict[str, Any]:
-    return {
+def _row(
+    case: Case,
+    engine: str,
+    moved: int,
+    milliseconds: float,
+    copy: float,
+    compile_s: float | None = None,
+    max_error: float | None = None,
+) -> dict[str, Any]:
+    """A row of results, without what is None; `copy`: milliseconds of the fastest copy."""
+    row = {
         "case": case.name,
         "engine": engine,
+        "median_ms": milliseconds,
+        "compile_s": compile_s,
+        "max_error": max_error,
         "bytes": moved,
-        "median_us": microseconds,
-        "gb_per_s": moved / microseconds / 1e3,
-        "share_of_copy": copy / microseconds,
+        "gb_per_s": moved / milliseconds / 1e6,
+        "share_of_copy": copy / milliseconds,
     }
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def summarize(case: Case, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -544,7 +562,7 @@ def summarize(case: Case, rows: Sequence[Mapping[str, Any]]) -> str:
         if "failure" in row:
             parts.append(f"{row['engine']} FAILED: {row['failure'][:60]}")
             continue
-        text = f"{row['engine']} {row['median_us']:.1f} us"
+        text = f"{row['engine']} {row['median_ms'] * 1e3:.1f} us"
         if row["engine"] in ENGINES:
             text += f" {row['gb_per_s']:.0f} GB/s {row['share_of_copy']:.2f}"
         if row["engine"] == "ait":
@@ -577,9 +595,8 @@ def main() -> None:
     cases = _chosen(options.case)
     folder = options.build or options.libraries or ROOT / "build/memory"
     if options.libraries is None:
-        for case in cases:
-            build(case, options.target, folder, CompileOptions(tune=options.tune))
-            print(f"built {case.name}", flush=True)
+        names = [case.name for case in cases]
+        build_all(names, folder, options.target, partial(build, tune=options.tune))
     if options.build is not None:
         return
     import torch  # pyright: ignore[reportMissingImports]
