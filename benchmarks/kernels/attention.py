@@ -2,7 +2,7 @@
 
 q, k and v are dense [batch, heads, length, size]. The second group has what encoders ask for
 beside that: a mask of keys [batch, 1, 1, keys] that is added to the scores, keys that fill no tile,
-one query.
+one query. The third has heads of other sizes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from benchmarks.kernels.case import Bar, KernelCase, Tensors
 if TYPE_CHECKING:
     from ait import nn
 
-BARS = {"attention": Bar(geomean=1.1, worst=0.95), "encoder_attention": Bar()}
+BARS = {
+    "attention": Bar(geomean=1.1, worst=0.95),
+    "encoder_attention": Bar(),
+    "attention_heads": Bar(geomean=1.0),
+}
 
 # Batch, heads, queries, keys, size of a head.
 _SIZES = (
@@ -35,6 +39,12 @@ _MASKED = (
     (1, 12, 128, 128, 64),
     (64, 12, 128, 128, 64),
     (64, 12, 384, 384, 64),
+)
+_HEADS = (
+    (4, 16, 2048, 2048, 32),
+    (4, 16, 2048, 2048, 80),
+    (2, 8, 4096, 4096, 160),
+    (2, 8, 2048, 2048, 256),
 )
 _BACKENDS = ("FLASH_ATTENTION", "EFFICIENT_ATTENTION", "CUDNN_ATTENTION", "MATH")
 
@@ -96,4 +106,5 @@ CASES = (
     *(_case("attention", *sizes) for sizes in _SIZES),
     *(_case("encoder_attention", *sizes) for sizes in _ENCODERS),
     *(_case("encoder_attention", *sizes, masked=True) for sizes in _MASKED),
+    *(_case("attention_heads", *sizes) for sizes in _HEADS),
 )
