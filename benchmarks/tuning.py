@@ -1,4 +1,4 @@
-"""Fills the timings that a target ships, from the models of compare.py.
+"""Fills the timings that a target ships, from the models of compare.py and of the examples.
 
     python benchmarks/tuning.py --build FOLDER       # anywhere: compiles all candidates
     python benchmarks/tuning.py --run FOLDER         # on the GPU: times them, in seconds
@@ -23,7 +23,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-import ait  # noqa: E402
 from ait.codegen.build import BuildOptions  # noqa: E402
 from ait.codegen.cache import ObjectCache  # noqa: E402
 from ait.codegen.compile import library_toolchain  # noqa: E402
@@ -40,7 +39,13 @@ from ait.errors import CompileError  # noqa: E402
 from ait.ir.context import make_context  # noqa: E402
 from ait.ir.program import Program  # noqa: E402
 from ait.passes.pipelines import run_pipeline  # noqa: E402
-from benchmarks.compare import CASES, Case, specs_of  # noqa: E402
+from benchmarks.compare import CASES, specs_of  # noqa: E402
+from benchmarks.example_models import EXAMPLES, TunedModel  # noqa: E402
+
+MODELS: Sequence[TunedModel] = (
+    *(TunedModel(c.name, c.model, lambda c=c: specs_of(c.inputs())) for c in CASES),
+    *EXAMPLES,
+)
 
 # From which ratio of times on a choice of the analytic model is shown as a wrong one.
 _SURPRISE = 1.03
@@ -48,14 +53,14 @@ LIBRARY, TRIALS, OUTCOMES = "candidates.so", "trials.json", "outcomes.json"
 
 
 def build(
-    cases: Sequence[Case], target: Target, options: argparse.Namespace, store: TimingStore
+    models: Sequence[TunedModel], target: Target, options: argparse.Namespace, store: TimingStore
 ) -> None:
     """Compiles what tuning would try for the models into one library."""
     folder: Path = options.build
     folder.mkdir(parents=True, exist_ok=True)
     toolchain = library_toolchain(target)
     tuner = Tuner(target, toolchain, options.tune, stores=[store])
-    modules = [lowered(case, target).module for case in cases]
+    modules = [lowered(model, target).module for model in models]
     trials = tuner.trials(modules, options.device or None)
     problems = len({trial.problem for trial in trials})
     print(f"{len(trials)} configs of {problems} kernels", flush=True)
@@ -101,12 +106,12 @@ def collect(folder: Path, store: TimingStore) -> None:
     print(f"{len(timings)} timings, {len(failed)} of them failures; {store.path}: {size} bytes")
 
 
-def check(cases: Sequence[Case], target: Target, store: TimingStore) -> None:
+def check(models: Sequence[TunedModel], target: Target, store: TimingStore) -> None:
     """Prints how many of the kernels that have a choice of configs the target's file knows, and
     where the analytic model's choices lose time: the fastest configs should not surprise it."""
     toolchain = library_toolchain(target)
-    for case in cases:
-        modules = [lowered(case, target).module]
+    for model in models:
+        modules = [lowered(model, target).module]
         of_all, unknown = (
             len({trial.problem for trial in Tuner(target, toolchain, 1, stores=s).trials(modules)})
             for s in ([], [store])
@@ -117,7 +122,7 @@ def check(cases: Sequence[Case], target: Target, store: TimingStore) -> None:
             for pair in (attrgetter("modelled"), attrgetter("fastest"))
         )
         print(
-            f"{case.name:18} {of_all - unknown} of {of_all} kernels known; they take "
+            f"{model.name:23} {of_all - unknown} of {of_all} kernels known; they take "
             f"{duration(modelled)} as the model chooses, {duration(fastest)} at best",
             flush=True,
         )
@@ -137,16 +142,16 @@ def shipped_by(target: Target) -> TimingStore:
     return TimingStore(target.timings)
 
 
-def lowered(case: Case, target: Target) -> Program:
+def lowered(model: TunedModel, target: Target) -> Program:
     """A model's program after the default pipeline."""
-    program = ait.trace(case.model().to("f16"), specs_of(case.inputs()), require_weights=False)
+    program = model.traced()
     run_pipeline(program.module, ("default",), target=target.name, context=make_context())
     return program
 
 
 def main() -> None:
     """One of the steps."""
-    names = [case.name for case in CASES]
+    names = [model.name for model in MODELS]
     parser = argparse.ArgumentParser(description="fill the timings that a target ships")
     parser.add_argument("--build", type=Path, metavar="FOLDER", help="compile candidates")
     parser.add_argument("--run", type=Path, metavar="FOLDER", help="time such candidates")
@@ -161,11 +166,11 @@ def main() -> None:
     options = parser.parse_args()
     target = code_target(options.target)
     store = TimingStore(options.file) if options.file else shipped_by(target)
-    cases = [case for case in CASES if not options.case or case.name in options.case]
+    models = [m for m in MODELS if not options.case or m.name in options.case]
     if options.check:
-        check(cases, target, store)
+        check(models, target, store)
     elif options.build is not None:
-        build(cases, target, options, store)
+        build(models, target, options, store)
     elif options.run is not None:
         run(target, options.run)
     elif options.collect is not None:

