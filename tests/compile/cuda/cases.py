@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.compile.cuda.kernels import Case
+from tests.compile.cuda.kernels import Case, of_weights
 from tests.floats8 import around_floats8, every_float8
 
 SUM = """{
@@ -196,6 +196,8 @@ OWN_GEMMS = [
     dynamic(9, _SCALAR),
     many_batches(_SCALAR),
     many_batches(_TENSOR),
+    of_weights(linear(65, 33, 47, "bf16", _TENSOR, "linear_of_weights")),
+    of_weights(linear(33, 35, 21, "f32", _SCALAR, "linear_of_weights_f32")),
 ]
 
 
@@ -823,12 +825,6 @@ def transpose_of_any_size(element: str, rows: int, columns: int) -> Case:
     )
 
 
-def of_weights(case: Case) -> Case:
-    """A linear whose weight and bias are known to be weights: they may be read early."""
-    case.constants = ("w", "b")
-    return case
-
-
 _LONE = wgmma(64, 32, "cooperative", 3)
 _LONE_SWAPPED = wgmma(64, 32, "cooperative", 3, "split = 2", "swapped")
 _PINGPONG = wgmma(64, 64, "pingpong", 3)
@@ -973,6 +969,25 @@ MMA_GEMMS = [
         "f32",
         _SPLIT_TF32,
         result="f16",
+    ),
+    # Several steps along k before the others, one through registers, and fewer than there may be
+    of_weights(linear(100, 72, 200, config=_HALVES, name="mma_early")),
+    of_weights(linear(65, 33, 47, "bf16", _HALVES, "mma_early_odd")),
+    of_weights(linear(70, 40, 9, "f32", _SPLIT_TF32, "mma_early_split")),
+    of_weights(
+        product(
+            "mma_early_left",
+            (2, 33, 35, 80),
+            (
+                "offset 0, strides [2640, 80, 1]",
+                "offset 0, strides [0, 35, 1]",
+                "offset 0, strides [1200, 35, 1]",
+            ),
+            "f32",
+            _SPLIT_TF32,
+            (5280, 2800, 2400),
+        ),
+        "a",
     ),
 ]
 

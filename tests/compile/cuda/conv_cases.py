@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from tests.compile.cuda.cases import SUM
-from tests.compile.cuda.kernels import Case
+from tests.compile.cuda.kernels import Case, of_weights
 
 # relu(acc + bias) + residual * acc
 BLOCK = """{
@@ -252,6 +252,11 @@ OWN_CONVS = [
         "f16",
         "#plain.depthwise<vector = 8>",
     ),
+    of_weights(conv("conv_own_early", UNEVEN, "bf16", _TENSOR, block=True)),
+    of_weights(
+        conv("depthwise_early", Conv(3, 11, 7, 24, 24, groups=24), "f16", "DepthwiseAttr", True)
+    ),
+    of_weights(conv("depthwise_early_odd", Conv(1, 5, 6, 5, 5, groups=5), "f32", "DepthwiseAttr")),
 ]
 
 
@@ -277,6 +282,9 @@ TENSOR_CONVS = [
     conv("conv_first", Conv(2, 6, 5, 6, 10), "f16", _SMALL, block=True, channels_first=True),
     conv("conv_f32_result", SAME, "f16", _SMALL, result="f32"),
     dynamic_conv("conv_dynamic", 5, _SMALL),
+    of_weights(conv("conv_early", SAME, "f16", _SMALL, block=True)),
+    of_weights(conv("conv_early_f32", UNEVEN, "f32", "ConvAttr", block=True)),
+    of_weights(conv("conv_early_odd", STEM, "bf16", tensor((128, 16, 32), (4, 1), 4))),
 ]
 
 
@@ -333,6 +341,8 @@ HOPPER_CONVS = [
     ),
     dynamic_conv("hopper_dynamic", 5, _TURNS),
     phase("hopper_phase", _TURNS),
+    of_weights(conv("hopper_early", UNEVEN, "bf16", _TURNS, block=True)),
+    of_weights(conv("hopper_early_split", Conv(1, 7, 7, 128, 96), "f16", _SPLIT, block=True)),
 ]
 
 
@@ -367,6 +377,9 @@ STEM_CONVS = [
     ),
     conv("stem_first", Conv(2, 9, 16, 5, 20, (3, 3), (2, 2)), "bf16", stem(3), True, True),
     conv("stem_one_row", Conv(1, 1, 16, 2, 128, (1, 9), (1, 1), (0, 4, 0, 4)), "bf16", stem(1)),
+    of_weights(
+        conv("stem_early", Conv(2, 13, 24, 3, 17, (7, 7), (2, 2), (3, 3, 3, 3)), "f16", stem(4))
+    ),
 ]
 
 
@@ -381,6 +394,7 @@ HALO_CONVS = [
     conv("halo_dilated", Conv(1, 12, 13, 64, 17, dilations=(2, 3)), "bf16", halo(4), block=True),
     phase("halo_phase", halo(4)),
     conv("halo_cut", Conv(2, 11, 12, 32, 48, (2, 4), padding=(-1, 3, 2, -2)), "f16", halo(8)),
+    of_weights(conv("halo_early", Conv(3, 7, 13, 32, 17), "bf16", halo(4), block=True)),
 ]
 
 
@@ -481,6 +495,7 @@ _PAIRS = Window((2, 2), (2, 2), (0, 0, 0, 0))
 
 CONV_POOLS = [
     conv_pool("pool", _seven(2, 30, 32), Window(), stem(3, 3, 4)),
+    of_weights(conv_pool("pool_early", _seven(1, 22, 24, 40), Window(), stem(2, 2, 3), block=True)),
     conv_pool("pool_block", _seven(3, 29, 40, 24), Window(), stem(2, 2, 3), block=True),
     conv_pool("pool_pairs", Conv(2, 18, 24, 4, 32), _PAIRS, stem(4, 4, 2), "bf16", block=True),
     conv_pool(

@@ -164,6 +164,13 @@ class Case:
         return [evaluate(extent.dim, self.dims) for extent in self.view().extents]
 
 
+def of_weights(case: Case, *names: str) -> Case:
+    """The case with operands that are known to be weights, which may be read early: `names`, or the
+    weights and biases (w, v, b) that it has."""
+    case.constants = names or [name for name in ("w", "v", "b") if name in case.operands]
+    return case
+
+
 def parse_config(text: str, kind: type[_Config]) -> _Config:
     """A config of that kind. Raises ParseError or VerifyException as users see them."""
     context = make_context()

@@ -7,17 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from xdsl.parser import Parser
 
 from ait.codegen.cuda.configs import HaloConvAttr, HopperConvAttr, StemConvAttr
 from ait.codegen.cuda.conv_halo import HaloConv
 from ait.codegen.cuda.conv_hopper import HopperConv
 from ait.codegen.cuda.conv_stem import StemConv
 from ait.codegen.gpu.family import KernelFamily, Refusal
-from ait.codegen.kernel_view import KernelView
 from ait.dialects.kernel import KernelOp
 from ait.errors import CompileError
-from ait.ir.context import make_context
 from tests.compile.cuda.conv_cases import (
     SAME,
     Conv,
@@ -98,30 +95,6 @@ def test_pixels_that_lie_in_order_are_not_taken_apart() -> None:
     assert "m * 24 + channel" in apart
     source = phase("phase", config).source()
     assert "312 + image * 4032 + row * 576 + column * 48 + channel" in source
-
-
-@pytest.mark.parametrize(
-    ("weights", "constant"),
-    [("%w = memref.get_global @w : memref<64x3x3x64xf16>", True), ("", False)],
-)
-def test_only_weights_that_no_kernel_writes_are_read_ahead(weights: str, constant: bool) -> None:
-    argument = "" if constant else ", %w : memref<64x3x3x64xf16>"
-    text = f"""
-      "memref.global"() {{sym_name = "w", sym_visibility = "private",
-        type = memref<64x3x3x64xf16>, initial_value}} : () -> ()
-      func.func @main(%x : memref<1x8x8x64xf16>, %o : memref<1x8x8x64xf16>{argument}) {{
-        {weights}
-        kernel.conv ins(%x : memref<1x8x8x64xf16>, %w : memref<64x3x3x64xf16>)
-          outs(%o : memref<1x8x8x64xf16>) {Conv(1, 8, 8, 64, 64).properties}
-          epilogue {{ ^bb0(%acc : f32): kernel.yield %acc : f32 }}
-        func.return
-      }}"""
-    module = Parser(make_context(), text).parse_module()
-    (op,) = (found for found in module.walk() if isinstance(found, KernelOp))
-    op.properties["config"] = TARGET.candidates(op)[0]
-    view = KernelView(op)
-    assert view.ins[1].is_constant is constant
-    assert f"kConstantWeights = {str(constant).lower()}" in TARGET.render(view, "kernel")
 
 
 # Refusals --------------------------------------------------------------------------------------

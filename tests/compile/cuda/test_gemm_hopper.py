@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import pytest
-from xdsl.dialects.memref import GetGlobalOp
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 from ait.codegen.cuda.configs import Schedule, WgmmaAttr, WgmmaConfig
@@ -202,23 +200,6 @@ def test_as_much_of_a_tile_is_on_its_way_as_there_is_room_for() -> None:
         return found.ring if isinstance(found, Fragments) else 0
 
     assert [ring(stages) for stages in (4, 5, 6)] == [4, 2, 0]
-
-
-def test_weights_come_before_the_kernel_before_has_ended() -> None:
-    """A factor that is a constant of the model is one in the kernel, which has a key of its own."""
-    case = linear(64, 64, 64, config="WgmmaAttr")
-    op = case.kernel()
-    plain = KernelView(op)
-    weight = GetGlobalOp("w", op.ins[1].type)  # pyright: ignore[reportArgumentType]
-    assert op.parent is not None
-    op.parent.insert_op_before(weight, op)
-    op.operands[1] = weight.memref
-    view = KernelView(op)
-    assert [operand.is_constant for operand in view.ins] == [False, True, False, False]
-    assert view.key != plain.key
-    flags = r"kConstantA = (\w+), kConstantB = (\w+);"
-    found = [re.search(flags, TARGET.render(v, "kernel")) for v in (plain, view)]
-    assert [match.groups() for match in found if match] == [("false", "false"), ("false", "true")]
 
 
 def test_every_case_renders() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
-from xdsl.dialects.memref import GetGlobalOp
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 from ait.codegen.gpu.dialect import GemvAttr
@@ -78,21 +75,6 @@ def test_candidates_fit_and_are_distinct() -> None:
         for config in found:
             assert isinstance(config, GemvAttr) and not config.data.problems()
             FAMILY.values(view, config)
-
-
-def test_weights_come_before_the_kernel_before_has_ended() -> None:
-    case = linear(1, 64, 64, config="GemvAttr")
-    op = case.kernel()
-    plain = KernelView(op)
-    weight = GetGlobalOp("w", op.ins[1].type)  # pyright: ignore[reportArgumentType]
-    assert op.parent is not None
-    op.parent.insert_op_before(weight, op)
-    op.operands[1] = weight.memref
-    found = [
-        re.search(r"kConstant = (\w+)", TARGET.render(view, "kernel"))
-        for view in (plain, KernelView(op))
-    ]
-    assert [match[1] for match in found if match] == ["false", "true"]
 
 
 def test_a_config_that_does_not_fit_is_an_error() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.compile.cuda.kernels import Case
+from tests.compile.cuda.kernels import Case, of_weights
 
 IDENTITY = """{
 ^bb0(%s : f32):
@@ -200,6 +200,9 @@ WHOLE_ROWS = [
         )
         for rows, most in ((0, 300), (150, 10**8))
     ),
+    of_weights(
+        linear_norm(130, 100, 200, "bf16", wgmma_rows(64, 64, 2, "pingpong", 3), "rows_early", True)
+    ),
     linear_norm(1024, 768, 768, config="WgmmaRowsAttr", name="rows_first_choice"),
 ]  # fmt: skip
 
@@ -278,6 +281,7 @@ BACK_TO_BACK = [
     back_to_back(
         80, 96, 64, 64, both(64, 64, 64, 3), "both_batched", "bf16", batch="batch in [0, 1000000]"
     ),
+    of_weights(back_to_back(70, 200, 136, 72, both(64, 96, 96, 4), "both_early")),
     back_to_back(4096, 256, 512, 256, "BackToBackAttr", "both_first_choice"),
 ]
 

@@ -21,8 +21,6 @@ __global__ void __launch_bounds__(ConvTiles<Kernel>::kThreads)
   using Tiles = ConvTiles<Kernel>;
   using Index = typename Kernel::Index;
   constexpr int kTilesN = (Kernel::kOutputs + Tiles::kN - 1) / Tiles::kN;
-  gpu::wait_for_inputs();
-  gpu::let_next_start();
   const Index tile = static_cast<Index>(blockIdx.x);
   compute_tile<Kernel, typename Kernel::Image, typename Kernel::Weights>(
       arguments, {static_cast<Index>(blockIdx.y), tile / kTilesN * Tiles::kM,

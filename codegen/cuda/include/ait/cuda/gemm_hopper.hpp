@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "ait/cuda/early.hpp"
 #include "ait/cuda/gemm_finish.hpp"
 #include "ait/cuda/gemm_split.hpp"
 #include "ait/cuda/hopper.hpp"
@@ -32,8 +33,6 @@ constexpr int kStepBytes = 128, kStepK = 64;
 /// The same of a kernel's factors.
 template <class Kernel>
 constexpr int kDepthOfStep = kStepBytes / static_cast<int>(sizeof(typename Kernel::Element));
-/// Bytes of weights that a block asks for before the kernel before has ended.
-constexpr int kEarlyBytes = 32 << 10;
 
 /// Sizes that follow from a kernel's constants, and its shared memory.
 template <class Kernel>
@@ -138,8 +137,7 @@ __device__ __forceinline__ void load_step(const typename Kernel::Arguments& argu
 
 /// The first steps of a block's first tile, of which it returns the number; the inputs are there then.
 ///
-/// Weights do not depend on the kernel before: they are on their way while it ends. They are no more
-/// than what the wait for memory hides: the first products wait for all that was asked for.
+/// Weights do not depend on the kernel before: they are on their way while it ends (early.hpp).
 template <class Kernel, class Shared>
 __device__ __forceinline__ int load_early(const typename Kernel::Arguments& arguments,
                                           const typename Kernel::Maps& maps, Shared& shared,
@@ -151,7 +149,7 @@ __device__ __forceinline__ int load_early(const typename Kernel::Arguments& argu
   int early = 0;
   if constexpr (kA || kB) {
     constexpr int kWeights = (kA ? Gemm::kBytesA : 0) + (kB ? Kernel::kFactors * Gemm::kBytesB : 0);
-    constexpr int kEarly = std::clamp(kEarlyBytes / kWeights, 1, Kernel::kStages);
+    constexpr int kEarly = early_steps(kWeights, Kernel::kStages);
     early = min(steps.count, kEarly);
     for (int i = 0; i < early; ++i) {
       arrive_expecting(&shared.full[i], Gemm::kBytes);

@@ -24,8 +24,6 @@ __global__ void __launch_bounds__(GemmTiles<Kernel>::kThreads, Kernel::kResident
     gemm_mma(const __grid_constant__ typename Kernel::Arguments arguments) {
   using Tiles = GemmTiles<Kernel>;
   using Index = typename Kernel::Index;
-  gpu::wait_for_inputs();
-  gpu::let_next_start();
   const Index tiles_m = (arguments.m + Tiles::kM - 1) / Tiles::kM;
   const Index tiles_n = (arguments.n + Tiles::kN - 1) / Tiles::kN;
   const Index band_tiles = kTileRowsTogether * tiles_n;

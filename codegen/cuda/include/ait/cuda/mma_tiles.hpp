@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "ait/cuda/early.hpp"
 #include "ait/cuda/fragments.hpp"
 
 namespace ait::cuda {
@@ -159,6 +160,7 @@ template <class Element, int Lines, int Depth, int Vector, int Threads, class So
 struct AcrossLoader {
   using Tile = AcrossTile<Element, Lines, Depth>;
   static_assert(Vector * sizeof(Element) >= 4, "copies are of 4 bytes and more");
+  static constexpr bool kDirect = true;
   static constexpr int kPieces = Lines / Vector;
   static constexpr int kStep = Threads / kPieces;
   static constexpr int kCount = (Depth + kStep - 1) / kStep;
@@ -247,8 +249,9 @@ struct Fragments<AcrossTile<Element, Lines, Depth>> {
   }
 };
 
-/// The tiles of `Kernel` and how warps share them. `SourceA`, `SourceB`: its factors. Kernels of f32 say
-/// with `kSplit` how they multiply: each factor as one TF32 number, or as the sum of two.
+/// The tiles of `Kernel` and how warps share them. `SourceA`, `SourceB`: its factors, which no kernel
+/// writes if `kConstantA`, `kConstantB`. Kernels of f32 say with `kSplit` how they multiply: each factor
+/// as one TF32 number, or as the sum of two.
 template <class Kernel, class SourceA, class SourceB>
 struct MmaTiles {
   using Element = typename Kernel::Element;
@@ -274,6 +277,22 @@ struct MmaTiles {
   static constexpr unsigned kSharedBytes = std::max<unsigned>(
       kStages * kStage * sizeof(Element), kWarps * Slab::kBytes);
   using Sums = float[kRows][kColumns][4];
+
+  /// Steps along k whose part of a factor is asked for before the kernel before has ended: none unless
+  /// the factor is constant, one if it goes through registers.
+  static constexpr int kConstantBytes = (Kernel::kConstantA ? sizeof(Element) * A::Tile::kSize : 0) +
+                                        (Kernel::kConstantB ? sizeof(Element) * B::Tile::kSize : 0);
+  template <class Loader, bool IsConstant>
+  static constexpr int early() {
+    if constexpr (!IsConstant) {
+      return 0;
+    } else {
+      return Loader::kDirect ? early_steps(kConstantBytes, kStages - 1) : 1;
+    }
+  }
+  static constexpr int kEarlyA = early<A, Kernel::kConstantA>();
+  static constexpr int kEarlyB = early<B, Kernel::kConstantB>();
+  static constexpr int kEarly = std::max(kEarlyA, kEarlyB);
 
   static __device__ __forceinline__ int warp_m() {
     return threadIdx.x / 32 / Kernel::kWarpsN * kWarpM;
@@ -407,7 +426,7 @@ struct MmaTiles {
 };
 
 /// The tile at (`first_m`, `first_n`) of the product of two factors, `steps` tiles deep, in the calling
-/// block's shared memory.
+/// block's shared memory. Only weights are read before the kernel before has ended.
 template <class Tiles, class Index>
 __device__ __forceinline__ void multiply_tiles(typename Tiles::Sums& sums, typename Tiles::A& a,
                                                typename Tiles::B& b, Index steps) {
@@ -417,18 +436,28 @@ __device__ __forceinline__ void multiply_tiles(typename Tiles::Sums& sums, typen
   const auto stage = [&](Index step) {
     return shared + static_cast<int>(step % kStages) * Tiles::kStage;
   };
-  const auto fetch = [&](Index step) {
-    a.fetch(stage(step), step * Tiles::kK);
+  const auto fetch_a = [&](Index step) { a.fetch(stage(step), step * Tiles::kK); };
+  const auto fetch_b = [&](Index step) {
     b.fetch(stage(step) + Tiles::A::Tile::kSize, step * Tiles::kK);
   };
   const auto keep = [&](Index step) {
     a.keep(stage(step));
     b.keep(stage(step) + Tiles::A::Tile::kSize);
   };
+  // Weights do not depend on the kernel before: they are on their way while it ends.
+#pragma unroll
+  for (int step = 0; step < Tiles::kEarly; ++step) {
+    if (step >= steps) continue;
+    if (step < Tiles::kEarlyA) fetch_a(step);
+    if (step < Tiles::kEarlyB) fetch_b(step);
+  }
+  gpu::wait_for_inputs();
+  gpu::let_next_start();
 #pragma unroll
   for (int step = 0; step < kStages - 1; ++step) {
     if (step < steps) {
-      fetch(step);
+      if (step >= Tiles::kEarlyA) fetch_a(step);
+      if (step >= Tiles::kEarlyB) fetch_b(step);
       keep(step);
     }
     commit_copies();
@@ -439,7 +468,10 @@ __device__ __forceinline__ void multiply_tiles(typename Tiles::Sums& sums, typen
     __syncthreads();
     // Into the stage that all warps have left: they passed the barrier after it.
     const Index next = step + (kStages - 1);
-    if (next < steps) fetch(next);
+    if (next < steps) {
+      fetch_a(next);
+      fetch_b(next);
+    }
     commit_copies();
     Tiles::multiply_tile(sums, stage(step), stage(step) + Tiles::A::Tile::kSize);
     if (next < steps) keep(next);

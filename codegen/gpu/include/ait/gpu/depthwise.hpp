@@ -82,9 +82,9 @@ struct DepthwiseSums {
 };
 
 /// `Kernel` is generated: `Index`, `Arguments` (with the numbers of images, and of rows and columns of
-/// the result), `Weight`, the constants used here, `weight(arguments, r, s, channel)`,
-/// `load(arguments, image, h, w, channel)`, a pack of the image or zeros outside of it, and
-/// `finish(arguments, image, row, column, channel, sums)`. A thread has `rows` rows.
+/// the result), `Weight`, the constants used here (`kConstant`: no kernel writes the weights),
+/// `weight(arguments, r, s, channel)`, `load(arguments, image, h, w, channel)`, a pack of the image or
+/// zeros outside of it, and `finish(arguments, image, row, column, channel, sums)`. A thread has `rows` rows.
 template <class Kernel>
 __global__ void __launch_bounds__(kDepthwiseThreads)
     depthwise(const __grid_constant__ typename Kernel::Arguments arguments, int rows) {
@@ -93,15 +93,16 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
   constexpr int kVector = Kernel::kVector, kPacks = Kernel::kOutputs / kVector;
   constexpr int kTapsH = Kernel::kTapsH, kTapsW = Kernel::kTapsW;
 
-  wait_for_inputs();
-  let_next_start();
   const int64_t thread = int64_t{blockIdx.x} * kDepthwiseThreads + threadIdx.x;
   const Index channel = static_cast<Index>(thread % kPacks) * kVector;
   const int64_t chunks_q = (arguments.columns + kDepthwisePixels - 1) / kDepthwisePixels;
   const int64_t chunks_p = (arguments.rows + rows - 1) / rows;
   const int64_t chunk = thread / kPacks;
   const Index image = static_cast<Index>(chunk / (chunks_q * chunks_p));
-  if (image >= arguments.images) return;
+  if (image >= arguments.images) {
+    wait_for_inputs();
+    return;
+  }
   const Index column = static_cast<Index>(chunk % chunks_q) * kDepthwisePixels;
   const Index first = static_cast<Index>(chunk / chunks_q % chunks_p) * rows;
   const Index end = std::min<Index>(first + rows, static_cast<Index>(arguments.rows));
@@ -118,10 +119,15 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
 #pragma unroll
     for (int s = 0; s < kKeptTaps; ++s) read(r, s, to[s]);
   };
-  if constexpr (Kernel::kKeepsWeights) {
+  const auto read_all = [&] {
 #pragma unroll
     for (int r = 0; r < kTapsH; ++r) read_row(r, weights[r]);
-  }
+  };
+  // Weights do not depend on the kernel before: they are on their way while it ends.
+  if constexpr (Kernel::kKeepsWeights && Kernel::kConstant) read_all();
+  wait_for_inputs();
+  let_next_start();
+  if constexpr (Kernel::kKeepsWeights && !Kernel::kConstant) read_all();
 #pragma unroll 1
   for (Index row = first; row < end; ++row) {
     const Index h = row * Kernel::kStrideH - Kernel::kTop;

@@ -134,8 +134,8 @@ struct ScalarEngine {
 };
 
 /// `Kernel` is generated. It has the types `ElementA`, `ElementB`, `Index`, `Arguments` (with the
-/// extents `batches`, `m`, `n`, `k`), the constants used above, `address_a(arguments, batch, m, k)`
-/// (nullptr for zeros, if `kHoles`),
+/// extents `batches`, `m`, `n`, `k`), the constants used above, `kConstantA` and `kConstantB` (whether no
+/// kernel writes a factor), `address_a(arguments, batch, m, k)` (nullptr for zeros, if `kHoles`),
 /// `address_b(arguments, batch, k, n)`, and `finish(arguments, batch, m, n, sum)`: the region with
 /// its loads and stores.
 template <class Kernel, class Engine>
@@ -148,8 +148,6 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
   __shared__ __align__(32) typename Engine::StoredB shared_b[TileB::kLines * TileB::kPitch];
   __shared__ typename Engine::Scratch scratch;
 
-  wait_for_inputs();
-  let_next_start();
   const Index tiles_n = (arguments.n + Kernel::kTileN - 1) / Kernel::kTileN;
   const Index first_m = static_cast<Index>(blockIdx.x) / tiles_n * Kernel::kTileM;
   const Index first_n = static_cast<Index>(blockIdx.x) % tiles_n * Kernel::kTileN;
@@ -161,16 +159,27 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
     Engine engine;
     TileA tile_a;
     TileB tile_b;
-    tile_a.template fetch<Kernel::kHoles>(first_m, Index{0}, Index(arguments.m), Index(arguments.k), at_a);
-    tile_b.template fetch<false>(first_n, Index{0}, Index(arguments.n), Index(arguments.k), at_b);
+    const auto fetch_a = [&](Index k) {
+      tile_a.template fetch<Kernel::kHoles>(first_m, k, Index(arguments.m), Index(arguments.k), at_a);
+    };
+    const auto fetch_b = [&](Index k) {
+      tile_b.template fetch<false>(first_n, k, Index(arguments.n), Index(arguments.k), at_b);
+    };
+    // Weights do not depend on the kernel before: they are on their way while it ends.
+    if constexpr (Kernel::kConstantA) fetch_a(0);
+    if constexpr (Kernel::kConstantB) fetch_b(0);
+    wait_for_inputs();
+    let_next_start();
+    if constexpr (!Kernel::kConstantA) fetch_a(0);
+    if constexpr (!Kernel::kConstantB) fetch_b(0);
     for (int64_t k = 0; k < arguments.k; k += Kernel::kTileK) {
       __syncthreads();
       tile_a.keep(shared_a);
       tile_b.keep(shared_b);
       __syncthreads();
       if (const int64_t next = k + Kernel::kTileK; next < arguments.k) {
-        tile_a.template fetch<Kernel::kHoles>(first_m, Index(next), Index(arguments.m), Index(arguments.k), at_a);
-        tile_b.template fetch<false>(first_n, Index(next), Index(arguments.n), Index(arguments.k), at_b);
+        fetch_a(Index(next));
+        fetch_b(Index(next));
       }
       engine.multiply(shared_a, shared_b);
     }
