@@ -44,8 +44,9 @@ inline int multiprocessors() {
 }
 
 /// Blocks until the kernels before this one on the stream are complete and their writes visible.
-/// Every kernel calls it before its first access to memory, also where it has no work: only then
-/// does the end of a kernel mean the end of all before it, which the kernel after the next needs.
+/// Every kernel calls it before its first access to memory, but for reads of weights, and also where it
+/// has no work: only then does the end of a kernel mean the end of all before it, which the kernel after
+/// the next needs.
 __device__ __forceinline__ void wait_for_inputs() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
