@@ -7,13 +7,13 @@
 #include <type_traits>
 
 #include "cutlass/cutlass.h"
-#include "cutlass/gemm/device/gemm_universal_adapter.h"
 #include "cutlass/gemm/kernel/default_gemm_universal_with_visitor.h"
 #include "cutlass/gemm/threadblock/threadblock_swizzle.h"
 // It needs the declarations of those before it.
 #include "cutlass/epilogue/threadblock/fusion/visitors.hpp"
 
 #include "ait/gpu/access.hpp"
+#include "ait/gpu/shared_memory.hpp"
 
 namespace ait::cuda::sm80 {
 
@@ -82,7 +82,7 @@ struct RegionVisitor {
 /// `LayoutB` (as rows and columns of its product), `Operator`, `Index`, `Arguments`, the constants
 /// used here, and `finish(arguments, batch, m, n, sums)`.
 template <class Kernel>
-struct Gemm {
+struct GemmOf {
   using Tile = cutlass::gemm::GemmShape<Kernel::kTileM, Kernel::kTileN, Kernel::kTileK>;
   using Warp = cutlass::gemm::GemmShape<Kernel::kTileM / Kernel::kWarpsM,
                                         Kernel::kTileN / Kernel::kWarpsN, Kernel::kTileK>;
@@ -91,7 +91,7 @@ struct Gemm {
   /// What CUTLASS takes for the result says no more than how many neighbours a thread finishes.
   using Result = std::conditional_t<(Kernel::kPack > 4), cutlass::half_t, float>;
   using ThreadMap = threadblock::OutputTileThreadLayout<Tile, Warp, Result, Kernel::kPack>;
-  using Implementation = typename cutlass::gemm::kernel::DefaultGemmWithVisitor<
+  using Type = typename cutlass::gemm::kernel::DefaultGemmWithVisitor<
       typename Kernel::ElementA, typename Kernel::LayoutA, cutlass::ComplexTransform::kNone,
       Kernel::kVectorA, typename Kernel::ElementB, typename Kernel::LayoutB,
       cutlass::ComplexTransform::kNone, Kernel::kVectorB, Result, cutlass::layout::RowMajor,
@@ -99,8 +99,18 @@ struct Gemm {
       Instruction, RegionVisitor<Kernel, ThreadMap>,
       cutlass::gemm::threadblock::GemmIdentityThreadblockSwizzle<8>, Kernel::kStages,
       typename Kernel::Operator>::GemmKernel;
-  using Adapter = cutlass::gemm::device::GemmUniversalAdapter<Implementation>;
 };
+template <class Kernel>
+using Gemm = typename GemmOf<Kernel>::Type;
+
+/// The library's kernel under an entry of our own, since the library's does not wait for inputs. Like
+/// that one it has no launch bounds.
+template <class Gemm>
+__global__ void gemm(const __grid_constant__ typename Gemm::Params params) {
+  gpu::wait_for_inputs();
+  gpu::let_next_start();
+  Gemm::invoke(params, *reinterpret_cast<typename Gemm::SharedStorage*>(gpu::dynamic_shared()));
+}
 
 /// Where a factor is: its first element, elements from line to line, and from batch to batch.
 struct Factor {
@@ -108,25 +118,26 @@ struct Factor {
   int64_t stride, batch_stride;
 };
 
-/// Launches one gemm on the caller's stream.
+/// Launches one gemm on the caller's stream, as all kernels are (gpu::launch_in_clusters).
 template <class Kernel>
 Status run(const Launch& launch, const typename Kernel::Arguments& arguments, Factor a, Factor b) {
-  using Adapter = typename Gemm<Kernel>::Adapter;
+  using Gemm = sm80::Gemm<Kernel>;
   if (arguments.batches <= 0 || arguments.m <= 0 || arguments.n <= 0) return ok();
   if (arguments.batches > 65535) {
     return Status{AIT_INVALID_INPUT, "a batched gemm has more than 65535 products"};
   }
   const cutlass::gemm::GemmCoord size(static_cast<int>(arguments.m), static_cast<int>(arguments.n),
                                       static_cast<int>(arguments.k));
-  typename Adapter::Arguments all(cutlass::gemm::GemmUniversalMode::kBatched, size,
-                                  static_cast<int>(arguments.batches), arguments, a.pointer,
-                                  b.pointer, nullptr, nullptr, a.batch_stride, b.batch_stride, 0, 0,
-                                  a.stride, b.stride, 0, 0);
-  Adapter adapter;
-  cutlass::Status status = adapter.initialize(all, nullptr, gpu::stream_of(launch));
-  if (status == cutlass::Status::kSuccess) status = adapter.run(gpu::stream_of(launch));
-  if (status == cutlass::Status::kSuccess) return ok();
-  return device_error("gemm launch failed", cutlass::cutlassGetStatusString(status));
+  const typename Gemm::Arguments all(cutlass::gemm::GemmUniversalMode::kBatched, size,
+                                     static_cast<int>(arguments.batches), arguments, a.pointer,
+                                     b.pointer, nullptr, nullptr, a.batch_stride, b.batch_stride,
+                                     0, 0, a.stride, b.stride, 0, 0);
+  // The schedulers of stream-K alone ask for the last two: multiprocessors, and blocks of each. Nothing
+  // is split along k, so that there is no workspace.
+  const typename Gemm::Params params(all, 0, 0);
+  return gpu::launch_with_shared(launch, gemm<Gemm>, params.get_grid_dims(),
+                                 dim3(Gemm::kThreadCount), sizeof(typename Gemm::SharedStorage),
+                                 params);
 }
 
 }  // namespace ait::cuda::sm80
