@@ -34,6 +34,8 @@ _Config = TypeVar("_Config", bound=Attribute)
 ROOT = Path(__file__).parents[3]
 EMULATION = Path(__file__).parent / "emulation"
 HEADERS = [ROOT / "codegen/cuda/include", ROOT / "codegen/gpu/include", ROOT / "runtime/include"]
+# What a compiler of the host needs to run kernels of Hopper.
+EMULATED = ["-DAIT_CUDA_DEPENDENT_LAUNCH", *(f"-I{path}" for path in (EMULATION, *HEADERS))]
 TARGET = make_target("cuda:sm_90a")
 
 # A kernel as a C function: 0, or an error and its message.
@@ -187,7 +189,7 @@ def on_host(case: Case, folder: Path) -> ctypes.CDLL:
     source.write_text(case.source() + WRAPPER)
     command = ["g++", "-std=c++17", "-O0", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-shared"]
     command += ["-fPIC", "-fsanitize=alignment,bounds,shift", "-fno-sanitize-recover=all"]
-    command += [f"-I{path}" for path in (EMULATION, *HEADERS)]
+    command += EMULATED
     done = subprocess.run(
         [*command, str(source), "-o", str(library)], capture_output=True, text=True
     )

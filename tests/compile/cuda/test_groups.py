@@ -27,8 +27,7 @@ from ait.ir.program import Program
 from ait.passes.pipelines import run_pipeline
 from ait.passes.remarks import Remark, collect_remarks
 from tests.compile.cuda.kernels import (
-    EMULATION,
-    HEADERS,
+    EMULATED,
     TARGET,
     WRAPPER,
     Array,
@@ -307,7 +306,7 @@ def emulation(source: str, folder: Path) -> ctypes.CDLL:
     text, library = folder / "kernel.cpp", folder / "kernel.so"
     text.write_text(source + WRAPPER)
     command = ["g++", "-std=c++17", "-O1", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-shared"]
-    command += ["-fPIC", *(f"-I{path}" for path in (EMULATION, *HEADERS))]
+    command += ["-fPIC", *EMULATED]
     done = subprocess.run([*command, str(text), "-o", str(library)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return ctypes.CDLL(str(library))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -35,7 +37,8 @@ from tests.compile.cuda.cases import (
     wgmma,
 )
 from tests.compile.cuda.conv_cases import OWN_CONVS, Conv, conv
-from tests.compile.cuda.kernels import Case
+from tests.compile.cuda.kernels import ROOT, Case
+from tests.compile.cuda.ptx import CLUSTER_WAIT, WAIT, Entry, entries
 from tests.compile.cuda.row_cases import ROWS
 
 pytestmark = pytest.mark.compile
@@ -155,37 +158,71 @@ _DEFAULTS = [
 ]
 
 
-def compile_kernel(case: Case, folder: Path, text: str = "", only_device: bool = False) -> str:
-    """Compiles the case's translation unit, or `text` in its place; returns what ptxas says. Skips
-    without a toolchain. `only_device`: without the code for the host."""
+@dataclass(frozen=True)
+class Compiled:
+    """What ptxas says, and the PTX that it said it of."""
+
+    log: str
+    ptx: str
+
+
+def compile_kernel(case: Case, folder: Path, text: str = "", only_device: bool = False) -> Compiled:
+    """Compiles the case's translation unit, or `text` in its place. Skips without a toolchain.
+    `only_device`: without the code for the host."""
     text = text or case.source()
     return compile_text(case.code_target(), case.source_name(), text, folder, only_device)
 
 
 def compile_text(
     target: Target, name: str, text: str, folder: Path, only_device: bool = False
-) -> str:
-    """Compiles a translation unit; returns what ptxas says. Skips without a toolchain."""
+) -> Compiled:
+    """Compiles a translation unit. Skips without a toolchain."""
     try:
         compiler = target.toolchain().compiler_of(name)
     except ToolchainError as error:
         pytest.skip(str(error))
     source = folder / name
     source.write_text(text)
-    command = [*compiler.arguments(), "--ptxas-options=-v", "-Werror=all-warnings"]
-    command += ["-cubin" if only_device else "-c", str(source)]
-    command += ["-o", str(source.with_suffix(".o"))]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+    with TemporaryDirectory() as kept:
+        command = [*compiler.arguments(), "--ptxas-options=-v", "-Werror=all-warnings"]
+        command += ["--keep", f"--keep-dir={kept}"]
+        command += ["-cubin" if only_device else "-c", str(source)]
+        command += ["-o", str(source.with_suffix(".o"))]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        (ptx,) = Path(kept).glob("*.ptx")
+        return Compiled(done.stderr, ptx.read_text())
 
 
-def assert_clean(log: str) -> None:
-    """No spills, no stack, and wgmma neither serialised nor deprived of its registers."""
+def assert_clean(compiled: Compiled) -> None:
+    """No spills, no stack, and wgmma neither serialised nor deprived of its registers. Kernels of
+    Hopper wait for those that they start beside."""
+    log = compiled.log
     assert "Used" in log, "ptxas reported no kernel"
     assert not re.search(r"C75\d\d", log), log
     for what in ("stack frame", "spill stores", "spill loads"):
         assert set(re.findall(rf"(\d+) bytes {what}", log)) == {"0"}, log
+    if ".target sm_90a" in compiled.ptx:
+        for entry in entries(compiled.ptx):
+            assert_waits(entry)
+
+
+def assert_waits(entry: Entry, has_weights: bool = True) -> None:
+    """No thread of a kernel reads or writes global memory before it has waited: itself, or with its
+    cluster for those that have. Weights alone, if there are some, the copy engine brings before.
+
+    Kernels of CUTLASS 3.x wait too, in one warp for all. Other entries of the library, as that of
+    CUTLASS 2.x, must not be there: it launches them when the kernel before has ended."""
+    assert entry.waits, entry.name
+    if entry.name.startswith("_ZN7cutlass13device_kernel"):
+        return
+    assert entry.name.startswith("_ZN3ait"), entry.name
+    early = [
+        access.text
+        for access in entry.accesses_before((WAIT, CLUSTER_WAIT))
+        if not (has_weights and access.brings_tile)
+    ]
+    assert not early, (entry.name, early[:3])
 
 
 @pytest.mark.parametrize(
@@ -271,6 +308,20 @@ def test_launches_depend_on_each_other_unless_they_must_not(
     monkeypatch.setenv("AIT_DEPENDENT_LAUNCH", "no")
     with pytest.raises(ToolchainError, match="AIT_DEPENDENT_LAUNCH=no: it is 0 or 1"):
         toolchain.find("sm_90a")
+
+
+def test_every_launch_goes_through_one_function() -> None:
+    """gpu::launch_in_clusters, which the emulation holds to launching early; and CUTLASS launches
+    what it has a kernel for that waits."""
+    code = [*(ROOT / "codegen/cuda").rglob("*.[hj]*"), *(ROOT / "codegen/gpu").rglob("*.[hj]*")]
+    texts = {path.name: path.read_text() for path in code}
+    assert {name for name, text in texts.items() if re.search("<<<|cudaLaunch[A-Z]", text)} == {
+        "gpu.hpp"
+    }
+    by_library = {name for name, text in texts.items() if "cutlass/gemm/device/" in text}
+    assert by_library == {"gemm_sm90.hpp"}
+    launches = re.findall(r"adapter\.run\((.*?)\)", texts["gemm_sm90.hpp"])
+    assert launches == ["stream, nullptr, gpu::kDependentLaunch"]
 
 
 def test_kernels_of_our_own_compile_without_cutlass(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -286,11 +286,16 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   gridDim = config->gridDim;
   blockDim = config->blockDim;
   unsigned cluster = 1;
+  bool is_early = false;
   for (unsigned i = 0; i < config->numAttrs; ++i) {
     const cudaLaunchAttribute& attribute = config->attrs[i];
     if (attribute.id == cudaLaunchAttributeClusterDimension) cluster = attribute.val.clusterDim.x;
+    if (attribute.id == cudaLaunchAttributeProgrammaticStreamSerialization) {
+      is_early = attribute.val.programmaticStreamSerializationAllowed != 0;
+    }
   }
-  if (config->gridDim.x % cluster != 0) return cudaErrorInvalidValue;
+  // Kernels of Hopper all start beside the one before them.
+  if (!is_early || config->gridDim.x % cluster != 0) return cudaErrorInvalidValue;
   for (unsigned y = 0; y < config->gridDim.y; ++y) {
     for (unsigned begin = 0; begin < config->gridDim.x; begin += cluster) {
       const unsigned x = emulation::last_first ? config->gridDim.x - cluster - begin : begin;
