@@ -161,6 +161,12 @@ class Model:
     dims: tuple[Mapping[str, int], ...]
 
 
+def single_precision() -> Program:
+    """Two MLPs of f32, one behind the other."""
+    model = nn.Sequential(Mlp(768, 1536), Mlp(768, 1536)).init_random()
+    return ait.trace(model, {"x": ait.TensorSpec((ait.Dim("batch", 1, 512), 768), "f32")})
+
+
 def mlp(width: int, hidden: int, most: int) -> Program:
     """An f16 MLP over up to `most` rows."""
     model = Mlp(width, hidden).init_random(seed=1).half()
@@ -228,6 +234,8 @@ MODELS = {
     ),
     # No row begins at 16 bytes: the plain kernels.
     "mlp_odd": Model(lambda: mlp(45, 77, 130), ({"batch": 1}, {"batch": 33}, {"batch": 130})),
+    # Products one behind the other of CUTLASS 2.x, where its headers are.
+    "single_precision": Model(single_precision, ({"batch": 1}, {"batch": 130}, {"batch": 512})),
     "quantised": Model(quantised, ({"rows": 1}, {"rows": 65}, {"rows": 200})),
     "tagger": Model(
         lambda: tagger(40, 72, 17),
