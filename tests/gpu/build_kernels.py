@@ -47,6 +47,7 @@ from tests.compile.cuda.conv_cases import (
     STEM_CONVS,
     TENSOR_CONVS,
 )
+from tests.compile.cuda.edge_cases import HOPPER_NUMBERS, NUMBERS, VIEWS
 from tests.compile.cuda.kernels import Array, Case
 from tests.compile.cuda.row_cases import OUT_OF_RANGE, ROWS
 from tests.compile.cuda.whole_row_cases import BACK_TO_BACK, PARTS, WHOLE_ROWS
@@ -90,6 +91,9 @@ def all_cases() -> list[Case]:
         *WHOLE_ROWS,
         *BACK_TO_BACK,
         *PARTS,
+        *NUMBERS,
+        *HOPPER_NUMBERS,
+        *VIEWS,
         *OUT_OF_RANGE,
     ):
         name, count = case.name, 1

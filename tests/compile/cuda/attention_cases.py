@@ -83,6 +83,7 @@ def masked(
     element: str = "f16",
     queries: bool = False,
     lowest: float = -65504.0,
+    result: str = "",
 ) -> Case:
     """Attention whose first batch has no visible key, by a mask [batch, column] or [row, column].
     Where it is added, all keys of that batch, and some others, get the lowest number."""
@@ -91,9 +92,9 @@ def masked(
     kind = {"shown": "i1", "counted": "i64"}.get(mask, element)
     argument = {"shown": "i1", "counted": "i64"}.get(mask, "f32")
     lines, strides = (rows, f"[0, 0, {columns}, 1]") if queries else (b, f"[{columns}, 0, 0, 1]")
-    case = attention(name, sizes, element, config)
-    (*operands, (out, result)) = case.operands.items()
-    case.operands = {**dict(operands), "mask": f"tensor<{lines}x{columns}x{kind}>", out: result}
+    case = attention(name, sizes, element, config, result=result)
+    (*operands, (out, type)) = case.operands.items()
+    case.operands = {**dict(operands), "mask": f"tensor<{lines}x{columns}x{kind}>", out: type}
     extra = f"%mask <offset 0, {pairs}, strides {strides}> : tensor<{lines}x{columns}x{kind}>"
     case.op = case.op.replace(") outs(", f", {extra}) outs(").replace(
         SCALE,
@@ -292,6 +293,14 @@ def dynamic_keys(name: str, rows: int, columns: int, config: str) -> Case:
     )
 
 
+def average(name: str, config: str, element: str) -> Case:
+    """Weights of the visible keys that are all the same: they are exact in 16 bits, and so f32
+    results tell more than what those are rounded to."""
+    case = masked(name, Heads(3, 2, 70, 77, 40), "shown", config, element, result="f32")
+    case.ranges = {**case.ranges, "q": (0, 1)}
+    return case
+
+
 _ROWS_FIRST = "offset 8, strides [8400, 40, 120, 1]"
 _KEYS_FIRST = "offset 16, strides [10800, 40, 120, 1]"
 
@@ -439,6 +448,11 @@ HOPPER_ATTENTIONS = [
         {"q": _ROWS_FIRST, "k": _KEYS_FIRST, "v": _KEYS_FIRST, "o": _ROWS_FIRST},
         hopper(64, 48, 2, 3),
     ),
+    average("hopper_f32_result", hopper(64, 80, 1, 2), "bf16"),
+    average("hopper_turns_f32_result", hopper(128, 64, 2, 1, _TURNS), "f16"),
+    average("hopper_kept_f32_result", kept(128, 80, 2), "f16"),
+    average("hopper_split_f32_result", hopper(64, 16, 2, 1, "overlapped, splits = 2"), "bf16"),
+    attention("hopper_one_key", Heads(1, 1, 1, 1, 8), "f16", hopper(64, 16, 1)),
     # Batches share their keys, heads their values; results begin anywhere
     mapped(
         "hopper_shared",

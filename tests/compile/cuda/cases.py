@@ -194,6 +194,10 @@ OWN_GEMMS = [
     patches("OwnGemmAttr"),
     dynamic(3, "OwnGemmAttr"),
     dynamic(9, _SCALAR),
+    dynamic(0, "OwnGemmAttr", low=0),
+    dynamic(0, _SCALAR, low=0),
+    linear(1, 1, 1, "bf16", _TENSOR, "linear_one"),
+    linear(1, 1, 1, "f32", _SCALAR, "linear_one"),
     many_batches(_SCALAR),
     many_batches(_TENSOR),
     of_weights(linear(65, 33, 47, "bf16", _TENSOR, "linear_of_weights")),
@@ -302,6 +306,22 @@ ELEMENTWISE = [
             "x": "<offset 0, sizes [6, 40], strides [1, 6]>",
             "y": "<offset 3, sizes [6, 40], strides [41, 1]>",
         },
+    ),
+    pointwise(
+        "dense_bf16",
+        {"x": "tensor<6x40xbf16>", "y": "tensor<6x40xbf16>"},
+        "tensor<6x40xbf16>",
+        _ADD,
+    ),
+    pointwise(
+        "broadcast_bf16",
+        {"x": "tensor<6x40xf32>", "y": "tensor<40xbf16>"},
+        "tensor<6x40xf32>",
+        _ADD,
+        maps={"y": "<offset 0, sizes [6, 40], strides [0, 1]>"},
+    ),
+    pointwise(
+        "odd_bf16", {"x": "tensor<7x5xbf16>", "y": "tensor<7x5xf16>"}, "tensor<7x5xf16>", _ADD
     ),
     pointwise("odd", {"x": "tensor<7x5xf16>", "y": "tensor<7x5xf32>"}, "tensor<7x5xf16>", _ADD),
     # One run: packs, some a thread, and what is left
@@ -621,7 +641,10 @@ def gated(m: int, n: int, k: int, config: str, element: str = "f16", pad: int = 
 
 
 def layouts(
-    config: str, sizes: tuple[int, int, int, int] = (2, 136, 104, 80), element: str = "bf16"
+    config: str,
+    sizes: tuple[int, int, int, int] = (2, 136, 104, 80),
+    element: str = "bf16",
+    result: str = "",
 ) -> list[Case]:
     """Each factor along k or across, the result by rows or by columns, all with padding."""
     batch, m, n, k = sizes
@@ -637,7 +660,7 @@ def layouts(
         ]
         bases = [first + batch * step for first, step in zip((8, 16, 8), steps, strict=True)]
         name = f"layout_{number}"
-        case = product(name, sizes, tuple(maps), element, config, tuple(bases))  # pyright: ignore
+        case = product(name, sizes, tuple(maps), element, config, tuple(bases), result)  # pyright: ignore
         cases.append(case)
     return cases
 
@@ -655,6 +678,11 @@ HOPPER_GEMMS = [
     linear(72, 200, 136, "bf16", config=_SMALL, name="linear_small"),
     linear(1024, 3072, 768, config="GemmAttr", name="linear_first_choice"),
     linear(392, 640, 1024, config=_STREAM_K, name="linear_stream_k"),
+    dynamic(0, _STREAM_K, low=0),
+    linear(1, 40, 136, config=_SMALL, name="linear_one_row"),
+    # The left factor along m, the result by columns
+    layouts(_COOPERATIVE, result="f32")[0],
+    layouts(_SWAPPED)[2],
 ]
 
 
@@ -811,9 +839,9 @@ def activated(
     )
 
 
-def transpose_of_any_size(element: str, rows: int, columns: int) -> Case:
+def transpose_of_any_size(element: str, rows: int, columns: int, low: int = 1) -> Case:
     """A kernel for all sizes up to 4000, called with these."""
-    bounds = "m in [1, 4000], n in [1, 4000]"
+    bounds = f"m in [{low}, 4000], n in [{low}, 4000]"
     x, o = (f"tensor<?x?x{element}, #sym.dims<[{dims}], {bounds}>>" for dims in ("n, m", "m, n"))
     return Case(
         f"transpose_of_any_size_{element}",
@@ -1053,11 +1081,22 @@ TF32_GEMMS = [
 ]
 
 
-def integers(m: int, n: int, k: int, config: str, name: str) -> Case:
+# Results of integers are whole numbers within the limits of i8.
+_WHOLE = """%low = arith.constant -128.0 : f32
+            %high = arith.constant 127.0 : f32
+            %whole = math.roundeven %2 : f32
+            %3 = arith.maximumf %whole, %low : f32
+            %4 = arith.minimumf %3, %high : f32
+            %last = arith.fptosi %4 : f32 to {0}
+            kernel.yield %last : {0}"""
+
+
+def integers(m: int, n: int, k: int, config: str, name: str, result: str = "f16") -> Case:
     """x [m, k] @ w [n, k]^T of i8, times one scale a column, plus bias [n]."""
     x, w, s, o = f"tensor<{m}x{k}xi8>", f"tensor<{n}x{k}xi8>", f"tensor<{n}xf32>", (m, n)
     along = f"<offset 0, sizes [{m}, {n}], strides [0, 1]>"
-    out = f"tensor<{o[0]}x{o[1]}xf16>"
+    out = f"tensor<{o[0]}x{o[1]}x{result}>"
+    last = _WHOLE.format(result) if result[0] == "i" else "kernel.yield %2 : f32"
     case = Case(
         name,
         {"x": x, "w": w, "s": s, "b": s, "o": out},
@@ -1065,16 +1104,27 @@ def integers(m: int, n: int, k: int, config: str, name: str) -> Case:
           %s {along} : {s}, %b {along} : {s})
           outs(%o : {out}) {{groups = array<i64: 0, 1, 1, 1>}} epilogue {{
           ^bb0(%acc : f32, %scale : f32, %bias : f32):
-            %small = arith.constant 0.001 : f32
+            %small = arith.constant 0.001953125 : f32
             %0 = arith.mulf %acc, %scale : f32
             %1 = arith.mulf %0, %small : f32
             %2 = arith.addf %1, %bias : f32
-            kernel.yield %2 : f32
+            {last}
           }}""",
         config=config,
     )
     case.ranges = {"x": (-128, 128), "w": (-128, 128)}
     return case
+
+
+def batched_8_bits(name: str, element: str, result: str, config: str) -> Case:
+    """Two products of slices along k whose results begin anywhere."""
+    maps = (
+        "offset 16, strides [21776, 160, 1]",
+        "offset 32, strides [18304, 1, 176]",
+        "offset 0, strides [14552, 107, 1]",
+    )
+    bases = (43600, 36700, 29200)
+    return product(name, (2, 136, 104, 144), maps, element, config, bases, result)
 
 
 INTEGER_GEMMS = [
@@ -1083,6 +1133,14 @@ INTEGER_GEMMS = [
     integers(65, 40, 272, wgmma(64, 32, "cooperative", 3, k=128), "integers_tails"),
     integers(200, 96, 4112, wgmma(128, 96, "cooperative", 3, k=128), "integers_long"),
     integers(3, 80, 160, wgmma(64, 8, "cooperative", 3, "swapped", k=128), "integers_swapped"),
+    integers(70, 40, 144, wgmma(64, 32, "pingpong", 3, k=128), "integers_quantised", "i8"),
+    integers(70, 39, 144, wgmma(64, 64, "cooperative", 3, k=128), "integers_to_i32", "i32"),
+    integers(
+        9, 72, 160, wgmma(64, 16, "cooperative", 3, "swapped", k=128), "integers_to_f32", "f32"
+    ),
+    integers(33, 40, 47, "OwnGemmAttr", "integers_anywhere_quantised", "i8"),
+    batched_8_bits("integers_batched", "i8", "bf16", wgmma(128, 64, "pingpong", 3, k=128)),
+    batched_8_bits("integers_batched", "i8", "f32", wgmma(128, 64, "cooperative", 3, k=128)),
 ]
 
 
@@ -1127,19 +1185,7 @@ F8_GEMMS = [
     floats8(3, 80, 160, wgmma(64, 8, "cooperative", 3, "swapped", k=128), "f8_swapped"),
     floats8(72, 64, 1040, wgmma(64, 64, "cooperative", 4, "split = 3", k=128), "f8_split"),
     floats8(136, 104, 144, wgmma(128, 64, "pingpong", 3, k=128), "f8_quantised", _E4M3),
-    product(
-        "f8_batched",
-        (2, 136, 104, 144),
-        (
-            "offset 16, strides [21776, 160, 1]",
-            "offset 32, strides [18304, 1, 176]",
-            "offset 0, strides [14552, 107, 1]",
-        ),
-        _E4M3,
-        wgmma(128, 64, "pingpong", 3, k=128),
-        (43600, 36700, 29200),
-        "bf16",
-    ),
+    batched_8_bits("f8_batched", _E4M3, "bf16", wgmma(128, 64, "pingpong", 3, k=128)),
 ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from tests.compile.cuda.cases import SUM
+from tests.compile.cuda.cases import SUM, in_tf32
 from tests.compile.cuda.kernels import Case, of_weights
 
 # relu(acc + bias) + residual * acc
@@ -260,11 +260,15 @@ OWN_CONVS = [
 ]
 
 
-def tensor(tile: tuple[int, int, int], warps: tuple[int, int] = (2, 2), stages: int = 3) -> str:
-    return f"#cuda.conv<tile = {list(tile)}, warps = {list(warps)}, stages = {stages}>"
+def tensor(
+    tile: tuple[int, int, int], warps: tuple[int, int] = (2, 2), stages: int = 3, products: str = ""
+) -> str:
+    fields = f"tile = {list(tile)}, warps = {list(warps)}, stages = {stages}"
+    return f"#cuda.conv<{fields}{', products = ' if products else ''}{products}>"
 
 
 _SMALL = tensor((64, 32, 32))
+_SPLIT_TF32 = tensor((64, 32, 16), products="tf32x3")
 
 TENSOR_CONVS = [
     conv("conv_same", SAME, "f16", _SMALL, block=True),
@@ -285,6 +289,23 @@ TENSOR_CONVS = [
     of_weights(conv("conv_early", SAME, "f16", _SMALL, block=True)),
     of_weights(conv("conv_early_f32", UNEVEN, "f32", "ConvAttr", block=True)),
     of_weights(conv("conv_early_odd", STEM, "bf16", tensor((128, 16, 32), (4, 1), 4))),
+    conv("conv_one_pixel", Conv(1, 1, 1, 1, 1), "f16", _SMALL, block=True),
+    # Each f32 as two of TF32, or as one
+    conv("conv_tf32x3", SAME, "f32", _SPLIT_TF32, block=True),
+    conv("conv_tf32x3_uneven", UNEVEN, "f32", _SPLIT_TF32, block=True),
+    conv("conv_tf32x3_odd", Conv(1, 6, 7, 9, 15, groups=3), "f32", _SPLIT_TF32, result="f16"),
+    conv(
+        "conv_tf32x3_first",
+        Conv(2, 6, 5, 6, 10),
+        "f32",
+        tensor((32, 16, 32), (2, 1), 4, "tf32x3"),
+        block=True,
+        channels_first=True,
+    ),
+    *(
+        in_tf32(conv(name, sizes, "f32", tensor((32, 16, 16), (2, 1), 2, "tf32"), block=True))
+        for name, sizes in (("conv_tf32", SAME), ("conv_tf32_grouped", GROUPED))
+    ),
 ]
 
 
@@ -343,6 +364,8 @@ HOPPER_CONVS = [
     phase("hopper_phase", _TURNS),
     of_weights(conv("hopper_early", UNEVEN, "bf16", _TURNS, block=True)),
     of_weights(conv("hopper_early_split", Conv(1, 7, 7, 128, 96), "f16", _SPLIT, block=True)),
+    conv("hopper_one_pixel", Conv(1, 1, 1, 16, 8), "bf16", _TURNS, block=True),
+    conv("hopper_split_f32_result", Conv(1, 7, 7, 64, 40), "bf16", _SPLIT, True, result="f32"),
 ]
 
 
@@ -376,6 +399,14 @@ STEM_CONVS = [
         planes=True,
     ),
     conv("stem_first", Conv(2, 9, 16, 5, 20, (3, 3), (2, 2)), "bf16", stem(3), True, True),
+    conv(
+        "stem_f32_result",
+        Conv(2, 9, 16, 3, 24, (3, 3), (2, 2)),
+        "f16",
+        stem(2),
+        block=True,
+        result="f32",
+    ),
     conv("stem_one_row", Conv(1, 1, 16, 2, 128, (1, 9), (1, 1), (0, 4, 0, 4)), "bf16", stem(1)),
     of_weights(
         conv("stem_early", Conv(2, 13, 24, 3, 17, (7, 7), (2, 2), (3, 3, 3, 3)), "f16", stem(4))
@@ -395,6 +426,8 @@ HALO_CONVS = [
     phase("halo_phase", halo(4)),
     conv("halo_cut", Conv(2, 11, 12, 32, 48, (2, 4), padding=(-1, 3, 2, -2)), "f16", halo(8)),
     of_weights(conv("halo_early", Conv(3, 7, 13, 32, 17), "bf16", halo(4), block=True)),
+    conv("halo_f32_result", Conv(2, 7, 9, 32, 24), "bf16", halo(2), block=True, result="f32"),
+    conv("halo_one_pixel", Conv(1, 1, 1, 16, 8), "f16", halo(1), block=True),
 ]
 
 
@@ -438,6 +471,7 @@ def conv_pool(
     block: bool = False,
     planes: bool = False,
     special: Mapping[int, float] | None = None,
+    result: str = "",
 ) -> Case:
     """A convolution, bias and activation, and a pool. `block`: a residual in the middle and another
     one, and the number of the row, at the end; `planes`: images are stored [N, C, H, W];
@@ -449,14 +483,15 @@ def conv_pool(
     if planes:
         image = f"tensor<{n}x{c}x{h}x{w}x{element}>"
         access = f"<offset 0, sizes [{n}, {h}, {w}, {c}], strides [{c * h * w}, {w}, 1, {h * w}]>"
-    weight, result = f"tensor<{o}x{r}x{s}x{c}x{element}>", f"tensor<{n}x{p}x{q}x{o}x{element}>"
+    weight, pooled = f"tensor<{o}x{r}x{s}x{c}x{element}>", f"tensor<{n}x{p}x{q}x{o}x{{}}>"
+    residual, out = pooled.format(element), pooled.format(result or element)
     operands = {"x": image, "w": weight, "b": f"tensor<{o}x{element}>"}
     along = f"<offset 0, sizes [{n}, {y}, {x}, {o}], strides [0, 0, 0, 1]>"
     ins = [f"%x {access} : {image}", f"%w : {weight}", f"%b {along} : tensor<{o}x{element}>"]
     middle, epilogue = RELU, SUM
     if block:
-        operands |= {"m": f"tensor<{n}x{y}x{x}x{o}x{element}>", "r": result}
-        ins += [f"%m : {operands['m']}", f"%r : {result}"]
+        operands |= {"m": f"tensor<{n}x{y}x{x}x{o}x{element}>", "r": residual}
+        ins += [f"%m : {operands['m']}", f"%r : {residual}"]
         middle = BLOCK
         epilogue = f"""{{
           ^bb0(%acc : f32, %more : f32):
@@ -478,8 +513,8 @@ def conv_pool(
     )
     return Case(
         name,
-        {**operands, "o": result},
-        f"""kernel.conv_pool ins({", ".join(ins)}) outs(%o : {result}) {properties}
+        {**operands, "o": out},
+        f"""kernel.conv_pool ins({", ".join(ins)}) outs(%o : {out}) {properties}
           middle {middle} epilogue {epilogue}""",
         config=config,
         special={"x": special or {}},
@@ -550,4 +585,13 @@ CONV_POOLS = [
         block=True,
     ),
     conv_pool("pool_one", Conv(1, 2, 16, 2, 16, (2, 2), (2, 1)), Window(), stem(1, 4, 4)),
+    # What is pooled may be rounded to the image's type, which holds it: an average of three not.
+    conv_pool(
+        "pool_f32_result",
+        Conv(2, 21, 24, 4, 24),
+        Window((3, 2), (3, 2), (1, 1, 1, 0)),
+        stem(2, 3, 4),
+        kind="average_with_padding",
+        result="f32",
+    ),
 ]

@@ -710,10 +710,13 @@ def resize(
     x: tuple[int, int, int, int],
     out: tuple[int, int],
     nchw: bool = False,
+    elements: tuple[str, str] = ("f16", "f32"),
 ) -> Case:
-    """`nchw`: as the images lie in memory."""
+    """`nchw`: as the images lie in memory; `elements`: of images and results."""
     outs = (x[0], *out, x[3])
-    (a, a_map), (o, o_map) = (_image(x, "f16", nchw, 1), _image(outs, "f32", nchw, 1))
+    (a, a_map), (o, o_map) = (
+        _image(sizes, element, nchw, 1) for sizes, element in zip((x, outs), elements, strict=True)
+    )
     return Case(
         name,
         {"x": a, "o": o},
@@ -917,6 +920,26 @@ IMAGES = [
         for scale, width in ((2, 12), (4, 5), (4, 1), (2, 2))
     ),
     resize("bilinear_to_one", "bilinear", "align_corners", (2, 4, 4, 3), (1, 1)),
+    resize("bilinear_of_one", "bilinear", "half_pixel", (1, 1, 1, 8), (3, 2)),
+    *(
+        resize(
+            f"{mode}_{first}_to_{last}{'_nchw' * nchw}",
+            mode,
+            "half_pixel",
+            (2, 5, 6, 8),
+            (7, 12),
+            nchw,
+            (first, last),
+        )
+        for mode, first, last, nchw in (
+            ("nearest", "f16", "f16", False),
+            ("bilinear", "f16", "f16", True),
+            ("bilinear", "bf16", "bf16", False),
+            ("nearest", "bf16", "bf16", True),
+            ("bilinear", "f32", "f32", True),
+            ("bilinear", "f32", "f16", False),
+        )
+    ),
 ]
 
 ROWS = [*ROWWISE, *CLUSTERED, *GROUP_NORMS, *REDUCE, *GATHER, *IMAGES]

@@ -22,6 +22,7 @@ from tests.compile.cuda.cases import (
     transpose_of_any_size,
 )
 from tests.compile.cuda.conv_cases import CONV_POOLS, OWN_CONVS, STEM_CONVS, TENSOR_CONVS
+from tests.compile.cuda.edge_cases import NUMBERS, VIEWS
 from tests.compile.cuda.kernels import Case, assert_close, call, emulated, on_host
 from tests.compile.cuda.row_cases import (
     DIRECTIONS,
@@ -62,6 +63,8 @@ _CASES = [
     *OWN_ATTENTIONS,
     *QUERY_ATTENTIONS,
     *TENSOR_ATTENTIONS,
+    *NUMBERS,
+    *VIEWS,
 ]
 
 

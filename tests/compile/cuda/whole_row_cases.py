@@ -217,6 +217,7 @@ def back_to_back(
     element: str = "f16",
     across: bool = False,
     batch: str = "",
+    result: str = "",
 ) -> Case:
     """relu(x [m, k] @ w [k, l] + b [l]) @ v [l, n] + c [n] + r [m, n]; weights are stored with k
     and l inner, or outer (`across`). `batch`: a symbol with bounds: so many problems of one v."""
@@ -233,7 +234,8 @@ def back_to_back(
         dims, steps = [*symbol, *map(str, sizes)], [*([step] if symbol else []), *strides]
         return f"<offset 0, sizes [{', '.join(dims)}], strides {steps}{bounds}>"
 
-    x, o = tensor(*symbol, m, k), tensor(*symbol, m, n)
+    x, r = tensor(*symbol, m, k), tensor(*symbol, m, n)
+    o = r.replace(element, result) if result else r
     w, v = (tensor(*symbol, k, middle), tensor(middle, n))
     w_steps, v_steps = (middle, 1), (n, 1)
     if not across:
@@ -242,11 +244,11 @@ def back_to_back(
     b, c = tensor(middle), tensor(n)
     return Case(
         name,
-        {"x": x, "w": w, "v": v, "b": b, "c": c, "r": o, "o": o},
+        {"x": x, "w": w, "v": v, "b": b, "c": c, "r": r, "o": o},
         f"""kernel.back_to_back_gemm ins(%x : {x},
           %w {access((k, middle), w_steps, k * middle)} : {w},
           %v {access((middle, n), v_steps, 0)} : {v},
-          %b {access((m, middle), (0, 1), 0)} : {b}, %c {access((m, n), (0, 1), 0)} : {c}, %r : {o})
+          %b {access((m, middle), (0, 1), 0)} : {b}, %c {access((m, n), (0, 1), 0)} : {c}, %r : {r})
           outs(%o : {o}) {{groups = array<i64: {len(symbol)}, 1, 1, 1, 1>, middle_extras = 1 : i64}}
           middle {{
           ^bb0(%sum : f32, %bias : f32):
@@ -282,6 +284,8 @@ BACK_TO_BACK = [
         80, 96, 64, 64, both(64, 64, 64, 3), "both_batched", "bf16", batch="batch in [0, 1000000]"
     ),
     of_weights(back_to_back(70, 200, 136, 72, both(64, 96, 96, 4), "both_early")),
+    back_to_back(70, 40, 64, 72, both(64, 96, 32, 3), "both_f32_result", result="f32"),
+    back_to_back(65, 31, 64, 24, both(64, 32, 32, 4), "both_odd_f32_result", "bf16", result="f32"),
     back_to_back(4096, 256, 512, 256, "BackToBackAttr", "both_first_choice"),
 ]
 
