@@ -113,6 +113,14 @@ def masked(
     return case
 
 
+def average(name: str, config: str, element: str) -> Case:
+    """Weights of the visible keys that are all the same: they are exact in 16 bits, and so f32
+    results tell more than what those are rounded to."""
+    case = masked(name, Heads(3, 2, 70, 77, 40), "shown", config, element, result="f32")
+    case.ranges = {**case.ranges, "q": (0, 1)}
+    return case
+
+
 def infinite(name: str, config: str) -> Case:
     """An infinite value, and a score of minus infinity: results are infinite, or as if there was no
     such key."""
@@ -241,6 +249,7 @@ TENSOR_ATTENTIONS = [
     ),
     packed("attention_tf32x3_packed", 2, 2, 35, 24, "f32", tensor(16, 32, 1, "tf32x3")),
     infinite("attention_tf32x3_infinite", tensor(16, 16, 1, "tf32x3")),
+    average("attention_f32_result", tensor(32, 32, 2), "f16"),
 ]
 
 
@@ -291,14 +300,6 @@ def dynamic_keys(name: str, rows: int, columns: int, config: str) -> Case:
         dims={"r": rows, "c": columns},
         config=config,
     )
-
-
-def average(name: str, config: str, element: str) -> Case:
-    """Weights of the visible keys that are all the same: they are exact in 16 bits, and so f32
-    results tell more than what those are rounded to."""
-    case = masked(name, Heads(3, 2, 70, 77, 40), "shown", config, element, result="f32")
-    case.ranges = {**case.ranges, "q": (0, 1)}
-    return case
 
 
 _ROWS_FIRST = "offset 8, strides [8400, 40, 120, 1]"

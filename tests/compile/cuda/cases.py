@@ -665,6 +665,11 @@ def layouts(
     return cases
 
 
+def _called(case: Case, name: str) -> Case:
+    case.name = name
+    return case
+
+
 _SWAPPED = "#cuda.gemm<tile = [64, 32, 64], cluster = [1, 1], schedule = pingpong, swapped>"
 _COOPERATIVE = "#cuda.gemm<tile = [128, 128, 64], cluster = [2, 1], schedule = cooperative>"
 _STREAM_K = "#cuda.gemm<tile = [128, 128, 64], cluster = [1, 1], schedule = cooperative, stream_k>"
@@ -678,11 +683,11 @@ HOPPER_GEMMS = [
     linear(72, 200, 136, "bf16", config=_SMALL, name="linear_small"),
     linear(1024, 3072, 768, config="GemmAttr", name="linear_first_choice"),
     linear(392, 640, 1024, config=_STREAM_K, name="linear_stream_k"),
-    dynamic(0, _STREAM_K, low=0),
-    linear(1, 40, 136, config=_SMALL, name="linear_one_row"),
+    _called(dynamic(0, _STREAM_K, low=0), "cutlass_no_rows"),
+    linear(1, 40, 136, config=_SMALL, name="cutlass_one_row"),
     # The left factor along m, the result by columns
-    layouts(_COOPERATIVE, result="f32")[0],
-    layouts(_SWAPPED)[2],
+    _called(layouts(_COOPERATIVE, result="f32")[0], "cutlass_columns_f32_result"),
+    _called(layouts(_SWAPPED)[2], "cutlass_columns_swapped"),
 ]
 
 
@@ -1241,11 +1246,6 @@ def few_heads(config: str) -> Case:
     )
 
 
-def _few(case: Case, name: str) -> Case:
-    case.name = name
-    return case
-
-
 GEMVS = [
     # Packs along k: a part of a warp, a warp, several of them; one round and many; ragged ends
     linear(1, 100, 136, config=gemv("inner", 8, 32, 4, 1, 2), name="gemv_warp"),
@@ -1263,8 +1263,8 @@ GEMVS = [
     linear(150, 1, 40, config="GemvAttr", name="gemv_one_column"),
     # Packs across k: teams within a warp, of several warps, one team a block
     few_rows(gemv("outer", 8, 64, 1, 1, 2)),
-    _few(few_rows(gemv("outer", 8, 32, 4, 1, 4), 4), "few_rows_4"),
-    _few(few_rows(gemv("outer", 2, 8, 64, 1, 4), 0), "few_rows_none"),
+    _called(few_rows(gemv("outer", 8, 32, 4, 1, 4), 4), "few_rows_4"),
+    _called(few_rows(gemv("outer", 2, 8, 64, 1, 4), 0), "few_rows_none"),
     *(
         product(
             name,
@@ -1284,14 +1284,14 @@ GEMVS = [
         )
     ),
     few_heads(gemv("outer", 8, 32, 1, 1, 2)),
-    _few(few_heads(gemv("inner", 1, 32, 2, 2, 2)), "few_heads_inner"),
+    _called(few_heads(gemv("inner", 1, 32, 2, 2, 2)), "few_heads_inner"),
     # Tensor units: a warp and several, one block of rows and two, ragged ends
     linear(1, 100, 136, config=gemv("inner", 8, 32, 4, 1, 2, "tensor"), name="gemv_tensor"),
     linear(5, 70, 1000, "bf16", gemv("inner", 8, 128, 2, 2, 2, "tensor"), "gemv_tensor_warps"),
     linear(16, 33, 264, config=gemv("inner", 8, 64, 1, 1, 4, "tensor"), name="gemv_tensor_rows"),
     linear(50, 13, 72, config=gemv("inner", 8, 64, 2, 1, 1, "tensor"), name="gemv_tensor_columns"),
-    _few(gated(9, 80, 72, gemv("inner", 8, 32, 2, 2, 2, "tensor")), "gemv_tensor_gated"),
+    _called(gated(9, 80, 72, gemv("inner", 8, 32, 2, 2, 2, "tensor")), "gemv_tensor_gated"),
     # Two matrices
-    _few(gated(1, 80, 72, gemv("inner", 8, 16, 4, 2, 2)), "gemv_gated"),
-    _few(gated(3, 33, 48, "GemvAttr", "bf16", 2), "gemv_gated_rows"),
+    _called(gated(1, 80, 72, gemv("inner", 8, 16, 4, 2, 2)), "gemv_gated"),
+    _called(gated(3, 33, 48, "GemvAttr", "bf16", 2), "gemv_gated_rows"),
 ]

@@ -142,6 +142,7 @@ _SCALAR_CONV = "#plain.conv<tile = [32, 32, 16], units = scalar>"
 _MMA_CONV = tensor((64, 32, 32))
 _OWN_ATTENTION = "#plain.attention"
 _COPIES = _named(ELEMENTWISE)
+_ROWS = _named([*ROWWISE, *CLUSTERED, *REDUCE, *GATHER])
 _PLAIN_ATTENTIONS = {
     "own": _OWN_ATTENTION,
     "query": query_attention(2),
@@ -161,6 +162,7 @@ NUMBERS = [
             (gated(3, 33, 48, "GemvAttr", "bf16", 2), 3, (0,)),
             (back_to_back(70, 40, 64, 72, both(64, 96, 64, 3), "both"), 70, (0, 1)),
             (back_to_back_parts(70, 40, 72, 128, parts(64, 64, 64, 2, 2, 2), "parts"), 70, (1,)),
+            (_ROWS["max_rows"], 6, (0, 1)),
             (embedding(), 3, (0,)),
             (resize("bilinear", "bilinear", "half_pixel", (5, 6, 4, 8), (12, 7)), 5, (0,)),
             (pool("max_pool", "max", (5, 9, 8, 16), (4, 6), stride=2), 5, (0,)),
@@ -213,20 +215,19 @@ HOPPER_NUMBERS = [
 
 
 _HEADS = Heads(2, 4, 21, 18, 24, 2, 40)
-_ROWS = _named([*ROWWISE, *CLUSTERED, *REDUCE, *GATHER])
 
 VIEWS = [
     *(
-        inside(conv(f"{name}_conv", _CONV, element, config, block=True), more)
-        for name, config, element, more in (
-            ("own", _OWN_CONV, "f16", 16),
-            ("scalar", _SCALAR_CONV, "f32", 5),
-            ("mma", _MMA_CONV, "f16", 16),
-            ("mma_odd", _MMA_CONV, "bf16", 6),
+        inside(conv(f"{name}_conv", _CONV, element, config, block=True, result=result), more)
+        for name, config, element, result, more in (
+            ("own", _OWN_CONV, "f16", "f32", 16),
+            ("scalar", _SCALAR_CONV, "f32", "f32", 5),
+            ("mma", _MMA_CONV, "f16", "f16", 16),
+            ("mma_odd", _MMA_CONV, "bf16", "f32", 6),
         )
     ),
     inside(conv("depthwise", _EACH, "f16", "DepthwiseAttr", block=True)),
-    inside(conv("depthwise_odd", _EACH, "f32", "DepthwiseAttr", block=True), 5),
+    inside(conv("depthwise_odd", _EACH, "bf16", "DepthwiseAttr", block=True, result="f32"), 5),
     # Columns of the image, since its rows are dense
     inside(conv("stem", _FEW, "bf16", stem(2, 2, 3), block=True), x=2, r=3, o=3),
     inside(
@@ -247,16 +248,20 @@ VIEWS = [
     inside(resize("bilinear", "bilinear", "half_pixel", (2, 5, 4, 8), (7, 12))),
     inside(pool("max_pool", "max", (2, 9, 8, 16), (5, 4))),
     inside(_COPIES["dense_bf16"]),
+    inside(_COPIES["copy_slice"]),
     inside(_COPIES["copy_images_many"]),
     inside(_COPIES["copy_anywhere_f32_125"], 5),
     inside(_COPIES["pointwise_across_72"]),
+    inside(_COPIES["pointwise_anywhere_f32"], 5),
     inside(gated(136, 40, 72, wgmma(64, 32, "pingpong", 3))),
     inside(linear_norm(130, 96, 72, config=wgmma_rows(64, 32, 3, "pingpong", 4), kept=True)),
     inside(back_to_back(70, 40, 64, 72, both(64, 96, 64, 3), "both")),
     inside(back_to_back_parts(70, 40, 72, 128, parts(64, 64, 64, 2, 2, 2), "parts")),
     *(
-        inside(attention(f"attention_{name}", _HEADS, "f16", config, causal=True))
-        for name, config in _PLAIN_ATTENTIONS.items()
+        inside(attention(f"attention_{name}", _HEADS, "f16", config, True, result))
+        for (name, config), result in zip(
+            _PLAIN_ATTENTIONS.items(), ("f32", "f32", "f16"), strict=True
+        )
     ),
     inside(attention("attention_odd", _HEADS, "bf16", tensor_attention(16, 32, 1)), 6),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,9 +69,9 @@ class Case:
 
     `op` is the op without its result. `dims`: values of symbols. `config`: text of a config, or the
     first candidate of the class of that name, or the first of all. `ranges`: [low, high) of random
-    integers. `special`: values at flat positions. `error`: what the kernel reports, if it does.
-    `target`: whose kernel it is.
-    `constants`: operands that are weights, which no kernel writes.
+    integers, or of eighths of those. `special`: values at flat positions. `error`: what the kernel
+    reports, if it does. `target`: whose kernel it is. `constants`: operands that are weights, which
+    no kernel writes.
     """
 
     name: str
@@ -138,8 +139,9 @@ class Case:
         return self.code_target().render(self.view(), "kernel")
 
     def inputs(self, seed: int = 0) -> dict[str, Array]:
-        """Random operands by name: eighths of small integers, exact in every float type. What is to
-        be written is NaN, or random integers."""
+        """Random operands by name: of seed 0 eighths of small integers, whose sums of products have
+        few bits; of other seeds any numbers of such sizes, unless the case has ranges for them or
+        the kernel rounds them. What is to be written is NaN, or random integers."""
         generator = np.random.default_rng(seed)
         values: dict[str, Array] = {}
         for name, port in zip(self.operands, inputs_of(self.program().main), strict=True):
@@ -150,12 +152,23 @@ class Case:
             else:
                 low, high = self.ranges.get(name, (-8, 9))
                 scale = 8 if dtype.kind not in "iu" else 1
-                values[name] = np.array(generator.integers(low, high, shape) / scale, dtype)
+                drawn = generator.integers(low, high, shape) / scale
+                if seed and name not in self.ranges and self._may_be_any(dtype):
+                    drawn += generator.uniform(-1 / 16, 1 / 16, shape)
+                values[name] = np.array(drawn, dtype)
             if name in self.outs and dtype.kind not in "iub":
                 values[name].fill(np.nan)
             for position, value in self.special.get(name, {}).items():
                 values[name].reshape(-1)[position] = value
         return values
+
+    def _may_be_any(self, dtype: np.dtype[Any]) -> bool:
+        """Whether operands of a type may have all the bits that it has: sums of products of 8 bits
+        have too few on tensor cores, and f32 may become TF32."""
+        if dtype.kind in "iu" or dtype.itemsize == 1:
+            return False
+        becomes_tf32 = self.target.endswith("+tf32") or re.search(r"= tf32\b", self.config)
+        return dtype.itemsize == 2 or not becomes_tf32
 
     def expected(self, inputs: Mapping[str, Array]) -> list[Array]:
         """The destinations after the kernel, by the reference interpreter."""
@@ -197,12 +210,12 @@ def on_host(case: Case, folder: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-def emulated(case: Case, folder: Path) -> list[Array]:
+def emulated(case: Case, folder: Path, seed: int = 0) -> list[Array]:
     """The destinations after the generated kernel ran on the host, with its first rows first and
     with its last ones: no block may write what belongs to another. A kernel that does not go
     backwards by itself is made to by the order of its blocks."""
     library, turns = on_host(case, folder), case.code_target().goes_backwards(case.kernel())
-    forwards, backwards = case.inputs(), case.inputs()
+    forwards, backwards = case.inputs(seed), case.inputs(seed)
     call(library, forwards, case.extents())
     call(library, backwards, case.extents(), backwards=True, last_first=not turns)
     for name in case.outs:

@@ -1,9 +1,10 @@
-"""Every family of kernels compiles for every architecture that has it."""
+"""Every family of kernels compiles for every architecture that has it, and has edge cases."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from ait.codegen.cuda.target import make_target
 from ait.codegen.gpu.family import KernelFamily
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.target import Target
+from ait.dialects.accessor import AccessMap
 from ait.dialects.kernel import KernelOp
+from ait.dialects.symbolic import dims_of, evaluate
 from tests.compile.cuda.kernels import Case
 from tests.compile.cuda.ptx import entries
 from tests.compile.cuda.test_nvcc import assert_clean, assert_waits, compile_text
@@ -39,9 +42,47 @@ def taken(kind: type[KernelOp], family: KernelFamily, target: Target) -> Iterato
                 yield op
 
 
+def _edges(case: Case, op: KernelOp) -> Iterator[str]:
+    """What is special about the sizes and places of an op's operands."""
+    for what, values, accesses in (
+        ("ins", op.ins, op.in_access),
+        ("outs", op.outs, op.out_access),
+    ):
+        for value, access in zip(values, accesses, strict=True):
+            stored = prod(evaluate(dim, case.dims) for dim in dims_of(value.type))  # pyright: ignore
+            read = prod(evaluate(size, case.dims) for size in access.sizes)
+            if read == 0:
+                yield f"{what} of no elements"
+            elif read < stored and not _repeats(access, case.dims):
+                yield f"{what} that are parts of tensors"
+
+
+def _repeats(access: AccessMap, dims: Mapping[str, int]) -> bool:
+    return any(evaluate(stride, dims) == 0 for stride in access.strides)
+
+
 def _op(case: Case) -> KernelOp:
     (op,) = (op for op in case.program().module.walk() if isinstance(op, KernelOp))
     return op
+
+
+def test_every_template_has_cases_of_nothing_and_of_parts_of_tensors() -> None:
+    templates = {
+        (kind, family.config_type): family.template
+        for kind, found in families("sm_90a", Products.TF32X3).items()
+        for family in found
+    }
+    found: dict[str, set[str]] = {template: set() for template in templates.values()}
+    for case in all_cases():
+        op = case.kernel()
+        found[templates[type(op), type(op.config)]].update(_edges(case, op))
+    wanted = {
+        "outs of no elements",
+        "ins that are parts of tensors",
+        "outs that are parts of tensors",
+    }
+    missing = {template: wanted - edges for template, edges in found.items() if wanted - edges}
+    assert not missing
 
 
 @pytest.mark.compile

@@ -377,8 +377,8 @@ def back_to_back_parts(
         outs=("o", "t") if kept else ("o",),
         dims={name_of_symbol: m if isinstance(k, int) else _DEPTH_OF_TEXT} if symbol else {},
         config=config,
-        # The middle is rounded to the factors' type: few values leave it as it is in bf16.
-        ranges=dict.fromkeys("xwbr", (-1, 2)) if element == "bf16" else {},
+        # The middle is rounded to the factors' type: few values leave it as it is.
+        ranges=dict.fromkeys("xwbr", (-1, 2) if element == "bf16" else (-8, 9)),
         constants=("w", "v"),
     )
 
