@@ -518,6 +518,8 @@ def conv_pool(
           middle {middle} epilogue {epilogue}""",
         config=config,
         special={"x": special or {}},
+        # What is pooled may be rounded to the image's type: these leave it as it is.
+        ranges=dict.fromkeys("xwb", (-8, 9)) if result else {},
     )
 
 
@@ -585,7 +587,7 @@ CONV_POOLS = [
         block=True,
     ),
     conv_pool("pool_one", Conv(1, 2, 16, 2, 16, (2, 2), (2, 1)), Window(), stem(1, 4, 4)),
-    # What is pooled may be rounded to the image's type, which holds it: an average of three not.
+    # An average of three is no number of 16 bits.
     conv_pool(
         "pool_f32_result",
         Conv(2, 21, 24, 4, 24),

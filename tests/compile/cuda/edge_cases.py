@@ -162,7 +162,7 @@ NUMBERS = [
             (gated(3, 33, 48, "GemvAttr", "bf16", 2), 3, (0,)),
             (back_to_back(70, 40, 64, 72, both(64, 96, 64, 3), "both"), 70, (0, 1)),
             (back_to_back_parts(70, 40, 72, 128, parts(64, 64, 64, 2, 2, 2), "parts"), 70, (1,)),
-            (_ROWS["max_rows"], 6, (0, 1)),
+            (_ROWS["sum_rows"], 6, (0, 1)),
             (embedding(), 3, (0,)),
             (resize("bilinear", "bilinear", "half_pixel", (5, 6, 4, 8), (12, 7)), 5, (0,)),
             (pool("max_pool", "max", (5, 9, 8, 16), (4, 6), stride=2), 5, (0,)),

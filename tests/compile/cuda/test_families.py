@@ -67,7 +67,7 @@ def _op(case: Case) -> KernelOp:
 
 
 def test_every_template_has_cases_of_nothing_and_of_parts_of_tensors() -> None:
-    templates = {
+    templates: dict[tuple[type[KernelOp], type], str] = {
         (kind, family.config_type): family.template
         for kind, found in families("sm_90a", Products.TF32X3).items()
         for family in found
