@@ -163,8 +163,8 @@ class Model:
 
 def single_precision() -> Program:
     """Two MLPs of f32, one behind the other."""
-    model = nn.Sequential(Mlp(768, 1536), Mlp(768, 1536)).init_random()
-    return ait.trace(model, {"x": ait.TensorSpec((ait.Dim("batch", 1, 512), 768), "f32")})
+    model = nn.Sequential(Mlp(256, 512), Mlp(256, 512)).init_random()
+    return ait.trace(model, {"x": ait.TensorSpec((ait.Dim("batch", 1, 512), 256), "f32")})
 
 
 def mlp(width: int, hidden: int, most: int) -> Program:
