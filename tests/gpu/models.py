@@ -167,6 +167,12 @@ def single_precision() -> Program:
     return ait.trace(model, {"x": ait.TensorSpec((ait.Dim("batch", 1, 512), 768), "f32")})
 
 
+def mlp(width: int, hidden: int, most: int) -> Program:
+    """An f16 MLP over up to `most` rows."""
+    model = Mlp(width, hidden).init_random(seed=1).half()
+    return ait.trace(model, {"x": ait.TensorSpec((ait.Dim("batch", 1, most), width), "f16")})
+
+
 def quantised() -> Program:
     """Up to 200 f16 rows."""
     model = Quantised(256, 640).init_random(seed=5)
