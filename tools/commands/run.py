@@ -66,17 +66,18 @@ def load_model(arguments: argparse.Namespace) -> CompiledModel:
     """The model that `add_model_arguments` describes."""
     from ait.runtime.loader import load
 
-    weights = arguments.weights or weights_beside(arguments.model)
-    return load(arguments.model, weights, device_index=arguments.device)
+    return load(arguments.model, weights_of(arguments), device_index=arguments.device)
 
 
-def weights_beside(model: Path) -> Path | None:
-    """The file that `ait compile --weights-mode file` writes, if the library needs it and it is
-    still there."""
+def weights_of(arguments: argparse.Namespace) -> Path | None:
+    """The file that is given for a library, or that `ait compile --weights-mode file` wrote, if the
+    library needs it and it is still there."""
     from ait.runtime.inspect import read_metadata, weights_file_of
 
-    file = weights_file_of(model)
-    is_needed = not read_metadata(model).get("weights_embedded", True)
+    if arguments.weights is not None:
+        return arguments.weights
+    file = weights_file_of(arguments.model)
+    is_needed = not read_metadata(arguments.model).get("weights_embedded", True)
     return file if is_needed and file.is_file() else None
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ait.tools.commands.run import signature_of, weights_beside
+from ait.tools.commands.run import signature_of, weights_of
 from ait.tools.compare import Array, Comparison, compare_all
 from ait.tools.display import print_table
 from ait.tools.errors import UsageError
@@ -62,8 +62,7 @@ def _load(arguments: argparse.Namespace, scratch: Path) -> tuple[CompiledModel, 
         if arguments.program is None:
             raise UsageError(f"--program FILE is needed: what was {arguments.model} compiled from?")
         program = load_program(arguments.program, arguments.weights)
-        weights = arguments.weights or weights_beside(arguments.model)
-        return load(arguments.model, weights), program
+        return load(arguments.model, weights_of(arguments)), program
     from ait.codegen.compile import compile_program
 
     program = load_program(arguments.model, arguments.weights)
