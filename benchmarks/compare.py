@@ -29,8 +29,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ import bert  # noqa: E402
 import resnet50  # noqa: E402
 import vit  # noqa: E402
 
-from benchmarks.environment import RESULTS, write_results  # noqa: E402
+from benchmarks.environment import RESULTS, variables, write_results  # noqa: E402
 from benchmarks.errors import WORST_RATIO, is_exact  # noqa: E402
 from benchmarks.manifest import add_to_manifest, compile_seconds, facts_of  # noqa: E402
 from benchmarks.merge import merged  # noqa: E402
@@ -345,23 +345,14 @@ def torch_runner(work: Workload, mode: str | None, scratch: Path) -> Runner:
 _INDUCTOR, _TRITON = "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"
 
 
-@contextmanager
-def new_caches(folder: Path) -> Generator[None]:
+def new_caches(folder: Path) -> AbstractContextManager[None]:
     """Lets torch.compile keep its files in a new folder, unless the environment names one.
 
-    Inductor sets Triton's variable where it is not, and leaves it so; both are as before then.
+    Inductor sets Triton's variable where it is not, and leaves it so: both are named here.
     """
     if _INDUCTOR in os.environ:
-        yield
-        return
-    before = os.environ.get(_TRITON)
-    os.environ |= {_INDUCTOR: str(folder / "inductor"), _TRITON: str(folder / "triton")}
-    try:
-        yield
-    finally:
-        del os.environ[_INDUCTOR], os.environ[_TRITON]
-        if before is not None:
-            os.environ[_TRITON] = before
+        return nullcontext()
+    return variables({_INDUCTOR: str(folder / "inductor"), _TRITON: str(folder / "triton")})
 
 
 # Measuring ------------------------------------------------------------------------------------

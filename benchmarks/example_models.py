@@ -53,9 +53,7 @@ _UNET = unet.UNetConfig()
 EXAMPLES: Sequence[TunedModel] = (
     TunedModel("ResNet-50 up to b64", resnet50.resnet50, lambda: resnet50.specs(dtype="f16")),
     TunedModel("ViT-B/16 up to b64", vit.VisionTransformer, lambda: vit.specs(dtype="f16")),
-    TunedModel(
-        "BERT-base up to 64x512", lambda: bert.BertModel(bert.BertConfig()), lambda: bert.specs()
-    ),
+    TunedModel("BERT-base up to 64x512", lambda: bert.BertModel(bert.BertConfig()), bert.specs),
     TunedModel("MiniLM up to 64x256", minilm.SentenceEncoder, minilm.specs),
     # The demo asks for no other type.
     TunedModel("MiniLM f32 up to 64x256", minilm.SentenceEncoder, minilm.specs, "f32"),

@@ -10,12 +10,12 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.environment import variables
 from benchmarks.manifest import add_to_manifest, compile_seconds
 
 CompileOne = Callable[[str, Path, str], float]
 """Compiles the case of a name for a target, into a folder; returns the seconds. It is called in
 other processes, so it must be a function of a module, or a `partial` of one."""
-_CACHE = "AIT_CACHE_DIR"
 
 
 def build(titles: Sequence[str], folder: Path, target: str) -> None:
@@ -47,18 +47,11 @@ def _cache_of_the_runtime(target: str) -> Generator[None]:
     import ait
     from ait.codegen.compile import CompileOptions
 
-    before = os.environ.get(_CACHE)
-    with tempfile.TemporaryDirectory() as cache:
-        os.environ[_CACHE] = cache
-        try:
-            program = ait.trace(lambda x: x + 1, {"x": ait.TensorSpec((8,), "f32")})
-            options = CompileOptions(tune=0, progress=False)
-            ait.compile(program, target, Path(cache) / "smallest.so", options)
-            yield
-        finally:
-            del os.environ[_CACHE]
-            if before is not None:
-                os.environ[_CACHE] = before
+    with tempfile.TemporaryDirectory() as cache, variables({"AIT_CACHE_DIR": cache}):
+        program = ait.trace(lambda x: x + 1, {"x": ait.TensorSpec((8,), "f32")})
+        options = CompileOptions(tune=0, progress=False)
+        ait.compile(program, target, Path(cache) / "smallest.so", options)
+        yield
 
 
 def _build_case(title: str, folder: Path, target: str) -> float:
