@@ -5,11 +5,11 @@
 
 FOLDERs are of build_kernels.py, build_models.py or build_programs.py, and some of each are built
 anew if none is given. Models and programs have what is no kernel of one op: several ops that share
-a launch. Needs no xDSL where FOLDERs are given. memcheck
-finds accesses out of bounds or misaligned, initcheck reads of global memory that nothing has
-written, racecheck unordered accesses to shared memory (of the kernels of our own: it takes by far
-the longest, and CUTLASS has tests of its own), synccheck barriers that threads miss. Prints what
-they find, with what is known to be no fault and why, and exits 1 if there is more.
+a launch. Needs no xDSL where FOLDERs are given. memcheck finds accesses out of bounds or
+misaligned, initcheck reads of global memory that nothing has written, racecheck unordered accesses
+to shared memory (of the kernels of our own: it takes by far the longest, and CUTLASS has tests of
+its own), synccheck barriers that threads miss. Prints what they find, with what is known to be no
+fault and why, and exits 1 if there is more.
 
 They are run a few to a process, and again alone if something is found.
 """

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ait.errors import ToolchainError
-from tests.compile.cuda.cases import GEMVS, MMA_GEMMS, OWN_GEMMS, WGMMA_GEMMS
-from tests.compile.cuda.conv_cases import (
-    CONV_POOLS,
-    HALO_CONVS,
-    HOPPER_CONVS,
-    OWN_CONVS,
-    STEM_CONVS,
-    TENSOR_CONVS,
-)
 from tests.compile.cuda.kernels import Case
 from tests.compile.cuda.test_groups import experts
-from tests.compile.cuda.whole_row_cases import BACK_TO_BACK, PARTS, WHOLE_ROWS
+from tests.compile.cuda.test_nvcc import compile_kernel
+from tests.gpu.build_kernels import all_cases
 
-_CASES = {
-    case.name: case
-    for cases in (
-        *(GEMVS, MMA_GEMMS, OWN_GEMMS, WGMMA_GEMMS, WHOLE_ROWS, BACK_TO_BACK, PARTS),
-        *(CONV_POOLS, HALO_CONVS, HOPPER_CONVS, OWN_CONVS, STEM_CONVS, TENSOR_CONVS),
-    )
-    for case in cases
-}
+_CASES = {case.name: case for case in all_cases()}
 
 # A case of each family whose weights are constants, the flags that say so, and how a kernel with
 # them begins: (r)eads, (t)iles that TMA reads, and where a thread (w)aits for the kernel before.
@@ -71,16 +54,8 @@ def constant_flags(source: str) -> set[str]:
 
 def order(case: Case, folder: Path) -> str:
     """Where the kernel reads and waits, in the order of its PTX. Skips without a compiler."""
-    try:
-        compiler = case.code_target().toolchain().compiler_of(case.source_name())
-    except ToolchainError as error:
-        pytest.skip(str(error))
-    source, ptx = folder / case.source_name(), folder / "kernel.ptx"
-    source.write_text(case.source())
-    command = [*compiler.arguments(), "-ptx", str(source), "-o", str(ptx)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    found = re.findall("|".join(map(re.escape, _MEMORY)), ptx.read_text())
+    ptx = compile_kernel(case, folder, only_device=True).ptx
+    found = re.findall("|".join(map(re.escape, _MEMORY)), ptx)
     return "".join(_MEMORY[instruction] for instruction in found)
 
 

@@ -194,9 +194,9 @@ def compile_text(
         return Compiled(done.stderr, ptx.read_text())
 
 
-def assert_clean(compiled: Compiled) -> None:
+def assert_clean(compiled: Compiled, has_weights: bool = True) -> None:
     """No spills, no stack, and wgmma neither serialised nor deprived of its registers. Kernels of
-    Hopper wait for those that they start beside."""
+    Hopper wait for those that they start beside (assert_waits)."""
     log = compiled.log
     assert "Used" in log, "ptxas reported no kernel"
     assert not re.search(r"C75\d\d", log), log
@@ -204,10 +204,10 @@ def assert_clean(compiled: Compiled) -> None:
         assert set(re.findall(rf"(\d+) bytes {what}", log)) == {"0"}, log
     if ".target sm_90a" in compiled.ptx:
         for entry in entries(compiled.ptx):
-            assert_waits(entry)
+            assert_waits(entry, has_weights)
 
 
-def assert_waits(entry: Entry, has_weights: bool = True) -> None:
+def assert_waits(entry: Entry, has_weights: bool) -> None:
     """No thread of a kernel reads or writes global memory before it has waited: itself, or with its
     cluster for those that have. Weights alone, if there are some, the copy engine brings before.
 
