@@ -9,10 +9,11 @@ from ait.codegen.gpu.cost import ALONE
 from ait.codegen.gpu.elementwise import Elementwise
 from ait.codegen.gpu.family import KernelFamily
 from ait.codegen.gpu.gather import Gather
+from ait.codegen.gpu.pool import Pool
+from ait.codegen.gpu.resize import Resize
 from ait.codegen.gpu.rows import Reduce, Rowwise
 from ait.codegen.gpu.shifted_transpose import ShiftedTranspose
 from ait.codegen.gpu.transpose import Transpose
-from ait.codegen.gpu.window import Pool, Resize
 from ait.dialects.kernel import (
     CopyOp,
     GatherOp,

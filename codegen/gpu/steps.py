@@ -33,6 +33,7 @@ from ait.passes.target import DeviceDescription
 
 FIRST = "first"
 """The variable of the first lane's index along the innermost axis."""
+_CHUNK, _IN_CHUNK = "chunk", "in_chunk"
 _NO_TILES: Mapping[str, int] = {}
 
 
@@ -52,6 +53,16 @@ class StepLanes(Lanes):
 
 
 @dataclass(frozen=True)
+class _Digit:
+    """A digit of the number of a step: what it is called, of how many values in C++, and of how
+    many indices each of them is."""
+
+    name: str
+    count: str
+    size: int
+
+
+@dataclass(frozen=True)
 class Walk:
     """The axes of a domain in the order in which threads take them, and the operands that decide
     how many lanes a step has."""
@@ -63,6 +74,9 @@ class Walk:
     """The most lanes that a step may have."""
     has_rest: bool = False
     """Whether elements that make no whole step may be left at the end."""
+    chunk: int | None = None
+    """Into parts of how many indices the innermost axis is divided: for each of them, the axis
+    outside of it is walked."""
 
     @property
     def last(self) -> Axis | None:
@@ -116,29 +130,41 @@ class Walk:
         """Takes the number of a step apart, from the innermost axis outwards. `tiles`: how many
         indices of an axis a step takes; the last of them may be past its end."""
         lines = [f"[[maybe_unused]] Index rest = {number};"] if self.axes else []
-        for position, axis in reversed(list(enumerate(self.axes))):
-            count, size = self._parts(axis, vector, tiles)
-            name = FIRST if axis is self.last else axis.name
-            digit = f"rest % static_cast<Index>({count})" if position > 0 else "rest"
-            scale = f" * {size}" if size > 1 else ""
-            lines.append(f"[[maybe_unused]] const Index {name} = {digit}{scale};")
-            if position > 0:
-                lines.append(f"rest /= static_cast<Index>({count});")
+        order = self._order(vector, tiles)
+        for digit in order:
+            is_last = digit is order[-1]
+            value = "rest" if is_last else f"rest % static_cast<Index>({digit.count})"
+            scale = f" * {digit.size}" if digit.size > 1 else ""
+            lines.append(f"[[maybe_unused]] const Index {digit.name} = {value}{scale};")
+            if not is_last:
+                lines.append(f"rest /= static_cast<Index>({digit.count});")
+        if self.chunk is not None:
+            lines.append(f"const Index {FIRST} = {_CHUNK} + {_IN_CHUNK};")
         return lines
+
+    def _order(self, vector: int, tiles: Mapping[str, int]) -> list[_Digit]:
+        """The digits of a step's number, the fastest first."""
+        digits = [self._digit(axis, vector, tiles) for axis in self.axes]
+        if self.chunk is not None:
+            digits[-1] = _Digit(_IN_CHUNK, str(self.chunk // vector), vector)
+            chunks = f"({self.axes[-1].size}) / {self.chunk}"
+            digits.insert(-2, _Digit(_CHUNK, chunks, self.chunk))
+        return digits[::-1]
 
     def count(self, vector: int, tiles: Mapping[str, int] = _NO_TILES) -> str:
         """The number of steps in C++."""
-        counts = (self._parts(axis, vector, tiles)[0] for axis in self.axes)
+        counts = (self._digit(axis, vector, tiles).count for axis in self.axes)
         return " * ".join(f"static_cast<int64_t>({count})" for count in counts) or "1"
 
-    def _parts(self, axis: Axis, vector: int, tiles: Mapping[str, int]) -> tuple[str, int]:
-        """Into how many parts steps divide an axis, in C++, and how many indices each has."""
+    def _digit(self, axis: Axis, vector: int, tiles: Mapping[str, int]) -> _Digit:
+        """The parts into which steps divide an axis."""
+        name = FIRST if axis is self.last else axis.name
         if axis is self.last and vector > 1:
-            return f"({axis.size}) / {vector}", vector
+            return _Digit(name, f"({axis.size}) / {vector}", vector)
         size = tiles.get(axis.name, 1)
         if size == 1:
-            return axis.size, 1
-        return f"({in_parentheses(axis.size)} + {size - 1}) / {size}", size
+            return _Digit(name, axis.size, 1)
+        return _Digit(name, f"({in_parentheses(axis.size)} + {size - 1}) / {size}", size)
 
 
 @dataclass(frozen=True)

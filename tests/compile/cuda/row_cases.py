@@ -711,6 +711,8 @@ def resize(
     out: tuple[int, int],
     nchw: bool = False,
     elements: tuple[str, str] = ("f16", "f32"),
+    config: str = "",
+    special: Mapping[int, float] | None = None,
 ) -> Case:
     """`nchw`: as the images lie in memory; `elements`: of images and results."""
     outs = (x[0], *out, x[3])
@@ -723,6 +725,8 @@ def resize(
         f"""kernel.resize ins(%x {a_map} : {a}) outs(%o {o_map} : {o})
           {{mode = #kernel.resize_mode {mode}, coordinates = #kernel.coordinates {coordinates}}}
           epilogue {FLOAT}""",
+        config=config,
+        special={"x": special or {}},
     )
 
 
@@ -804,6 +808,62 @@ IMAGES = [
         flags=_COUNT,
         config=_IN_ROW.format(2, 4),
     ),
+    # Runs outside of the image, and windows that must not take the nearest pixel for one outside
+    pool(
+        "average_pool_in_row_2x8",
+        "average",
+        (1, 9, 24, 2),
+        (5, 16),
+        5,
+        2,
+        (2, 2, 2, 9),
+        nchw=True,
+        config=_IN_ROW.format(2, 8),
+    ),
+    *(
+        pool(
+            f"max_pool_in_row_{name}",
+            "max",
+            (1, 8, 8, 3),
+            out,
+            *numbers,
+            nchw=True,
+            element=element,
+            config=_IN_ROW.format(2, 4),
+            special={5: NAN, 60: INF, 100: -INF},
+        )
+        for name, out, numbers, element in (
+            ("dilated", (8, 8), (3, 1, (2, 2, 2, 2), 2), "f16"),
+            ("beyond", (5, 8), (2, 2, (1, 1, 3, 8), 1), "bf16"),
+            ("ceil", (5, 8), (3, 2, (1, 1, 2, 8), 1), "f32"),
+        )
+    ),
+    # What windows side by side share: two and more pixels, one, none
+    *(
+        pool(
+            f"{kind}_pool_{kernel}_by_{stride}_of_{dilation}_{rows}x{columns}",
+            kind,
+            (1, 11, 10, 8),
+            tuple((size + 4 - (kernel - 1) * dilation - 1) // stride + 1 for size in (11, 10)),
+            kernel,
+            stride,
+            (2, 2, 2, 2),
+            dilation,
+            element,
+            config=_SEVERAL.format(4, rows, columns),
+            special=special,
+        )
+        for kind, kernel, stride, dilation, rows, columns, element, special in (
+            ("max", 5, 1, 1, 3, 3, "f16", _HOLES),
+            ("max", 5, 2, 1, 4, 2, "bf16", _HOLES),
+            ("max", 4, 1, 2, 5, 2, "f16", _HOLES),
+            ("max", 3, 2, 2, 2, 3, "f32", {5: NAN, 60: INF, 100: -INF}),
+            ("max", 2, 3, 1, 2, 2, "f16", _HOLES),
+            ("average", 5, 1, 1, 5, 3, "f16", None),
+            ("average", 3, 1, 2, 4, 4, "bf16", None),
+            ("average", 4, 2, 1, 3, 2, "f32", None),
+        )
+    ),
     pool("max_pool_gaps", "max", (1, 7, 8, 8), (4, 4), gap=2, config=_SEVERAL.format(8, 2, 2)),
     pool(
         "max_pool_dilated_2x2",
@@ -817,6 +877,11 @@ IMAGES = [
         "bf16",
         config=_SEVERAL.format(8, 2, 2),
         special=_HOLES,
+    ),
+    # A warp has a part of a pixel's channels
+    pool("max_pool_of_parts", "max", (2, 6, 5, 192), (3, 3), config=_SEVERAL.format(2, 1, 2)),
+    pool(
+        "average_pool_of_parts", "average", (1, 5, 4, 96), (3, 2), config=_SEVERAL.format(1, 2, 1)
     ),
     pool("average_pool_2x2", "average", (1, 6, 5, 8), (3, 3), config=_SEVERAL.format(8, 2, 2)),
     pool(
@@ -844,6 +909,8 @@ IMAGES = [
         for kind, vector, team, teams in (
             ("average", 8, 8, 8),
             ("average", 4, 128, 4),
+            ("average", 4, 2, 32),
+            ("average", 8, 1, 32),
             ("max", 8, 16, 4),
             ("max", 1, 2, 32),
         )
@@ -918,6 +985,31 @@ IMAGES = [
         )
         for mode, coordinates in (("bilinear", "half_pixel"), ("bilinear", "asymmetric"))
         for scale, width in ((2, 12), (4, 5), (4, 1), (2, 2))
+    ),
+    # Large ones share rows too: channels of pixels, and neighbours in a row; scales whose last rows
+    # and columns are whole tiles and parts of them; what pixels at edges are mixed with
+    *(
+        resize(
+            f"bilinear_tile_{coordinates}_by_{scale}_{'nchw' if nchw else 'nhwc'}_{vector}",
+            "bilinear",
+            coordinates,
+            sizes,
+            (sizes[1] * scale, sizes[2] * scale),
+            nchw,
+            (element, element),
+            f"#plain.elementwise<vector = {vector}>",
+            {0: INF, 1: -INF, 70: NAN, sizes[0] * sizes[1] * sizes[2] * sizes[3] - 1: INF},
+        )
+        for coordinates, scale, nchw, vector, sizes, element in (
+            ("half_pixel", 2, False, 8, (1, 63, 80, 224), "f16"),
+            ("asymmetric", 2, False, 1, (1, 331, 400, 1), "f32"),
+            ("half_pixel", 3, False, 2, (2, 76, 53, 26), "bf16"),
+            ("asymmetric", 4, False, 4, (3, 32, 9, 304), "f32"),
+            ("half_pixel", 2, True, 8, (2, 67, 68, 60), "f16"),
+            ("asymmetric", 2, True, 2, (1, 65, 63, 33), "f32"),
+            ("half_pixel", 4, True, 4, (8, 1, 2, 4100), "bf16"),
+            ("half_pixel", 4, True, 8, (4, 33, 2, 1000), "f16"),
+        )
     ),
     resize("bilinear_to_one", "bilinear", "align_corners", (2, 4, 4, 3), (1, 1)),
     resize("bilinear_of_one", "bilinear", "half_pixel", (1, 1, 1, 8), (3, 2)),

@@ -165,12 +165,14 @@ struct StemWindows {
     const gpu::Along<int> across{q, Kernel::kPairs, Kernel::kColumns};
     const int taps = Kernel::Vertical::template counted<Kernel::kCountsPadding>(down) *
                      Kernel::Horizontal::template counted<Kernel::kCountsPadding>(across);
+    const float share = gpu::share_of(taps);
 #pragma unroll
     for (int pack = 0; pack < kPacks; ++pack) {
       const int n = Stem::channel(threadIdx.x % 4, pack);
       if (n >= Kernel::kOutputs) continue;
       float values[kPack];
-      Kind::result(window[pack].value(), static_cast<float>(taps), values);
+#pragma unroll
+      for (int i = 0; i < kPack; ++i) values[i] = Kind::result(window[pack].value(), i, share);
       const auto extras = Kernel::read(arguments, image, p, q, n);
       Kernel::finish(arguments, extras, image, p, q, n, values);
     }
