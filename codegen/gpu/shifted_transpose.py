@@ -1,8 +1,8 @@
 """Pointwise and copy kernels that read along one axis of memory and write along another, where runs
 begin anywhere: matrices of odd sizes.
 
-A block has a tile, which changes sides in shared memory. It reads whole lines of memory, as far as
-the tile touches them, and writes the sectors that begin in it; what is left at the ends of rows are
+A block has a tile, which changes sides in shared memory. It reads whole packs of memory, as far as
+the tile touches them, and writes the runs that begin in it; what is left at the ends of rows are
 single elements.
 """
 
@@ -30,13 +30,15 @@ from ait.codegen.gpu.steps import vector_of
 from ait.codegen.gpu.transpose import TransposeProblem
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
-from ait.dialects.symbolic import upper_bound
+from ait.dialects.symbolic import lower_bound, upper_bound
 from ait.passes.target import DeviceDescription
 
-_SIDES = {31: 1.0, 15: 1.02}
-"""Packs of a tile's columns, which are read, and how much longer it takes (f16 on an H100)."""
-_TILE_PACKS = 2048
-"""Packs of a tile, the columns that it shares with the next one included: see ShiftedTile."""
+_COLUMN = 128
+"""Elements of a column that a block reads, at most two packs of them in vain."""
+_ROW_PACKS = 16
+"""Packs of a row that it writes."""
+_RUN_PACKS = 4
+"""Packs of a run, with which rows begin."""
 _SHARED_BYTES = 48 << 10
 
 
@@ -75,6 +77,8 @@ class ShiftedTranspose:
             raise Refusal("runs begin at whole packs, or nearly so")
         tile = _tile(problem)
         _lanes(problem, tile.width)
+        for operand in problem.turned:
+            _last(operand)
         moved = stream_seconds(view.operands, device) - device.launch_seconds
         seconds = device.launch_seconds + moved * tile.empty_share(problem)
         return [Candidate(ShiftedTransposeAttr(ElementwiseConfig(tile.width)), seconds)]
@@ -97,7 +101,6 @@ class ShiftedTranspose:
         ]
         return {
             **shared_values(view, "ait/gpu/shifted_transpose.hpp", aligned),
-            "side_packs": tile.side_packs,
             "turned": turned,
             "straight": straight,
             "read": read,
@@ -108,6 +111,7 @@ class ShiftedTranspose:
             "origin": other,
             "sizes": (problem.inner.size, problem.other.size),
             "in_offsets": {o.name: o.offset(**{inner: "column", other: other}) for o in turned},
+            "lasts": {o.name: _last(o) for o in turned},
             "out_offset": view.outs[0].offset(**{inner: "first", other: "row"}),
         }
 
@@ -117,25 +121,22 @@ class _Tile:
     """A block's tile: ShiftedTile of shifted_transpose.hpp. `width`: elements of a pack."""
 
     width: int
-    side_packs: int
 
     @property
     def side(self) -> int:
-        return self.side_packs * self.width
-
-    @property
-    def all_columns(self) -> int:
-        """Those that are read: rows are written as whole sectors, which end past the tile."""
-        return _TILE_PACKS // (self.side_packs + 1)
+        """Elements of a column, along the axis that is read."""
+        return _COLUMN - 2 * self.width
 
     @property
     def columns(self) -> int:
-        return self.all_columns - (1 if self.width == PACK_BYTES else 2) * self.width
+        """Those that are written."""
+        return _ROW_PACKS * self.width
 
     @property
     def shared_bytes(self) -> int:
-        packs = self.all_columns * self.side_packs + self.all_columns // self.width * 2
-        return packs * PACK_BYTES
+        """Columns are read that belong to the next tile too: rows are written as whole runs."""
+        columns = self.columns + _RUN_PACKS * self.width
+        return (columns * (self.side + 2 * self.width - 1) // self.width + 2) * PACK_BYTES
 
     def sizes(self, problem: TransposeProblem) -> dict[str, int]:
         """Indices of a tile along both axes."""
@@ -151,16 +152,28 @@ class _Tile:
 
 
 def _tile(problem: TransposeProblem) -> _Tile:
-    """The tile that is expected to be fastest. Raises Refusal where operands disagree."""
+    """Raises Refusal where operands disagree."""
     sizes = {operand.element.bytes for operand in (*problem.turned, *problem.view.outs)}
     if len(sizes) > 1:
         raise Refusal("what changes sides has elements of several sizes")
-    width = PACK_BYTES // sizes.pop()
-    tiles = (_Tile(width, side) for side in _SIDES)
-    tile = min(tiles, key=lambda t: t.empty_share(problem) * _SIDES[t.side_packs])
+    tile = _Tile(PACK_BYTES // sizes.pop())
     if len(problem.turned) * tile.shared_bytes > _SHARED_BYTES:
         raise Refusal("the tiles of the operands exceed shared memory")
     return tile
+
+
+def _last(operand: Operand) -> str:
+    """Where the last element of an operand is in memory, in C++. Raises Refusal if that is not
+    known."""
+    ends: dict[str, str] = {}
+    for axis, stride in zip(operand.axes, operand.strides, strict=True):
+        if lower_bound(stride) >= 0:
+            ends[axis.name] = f"({axis.size} - 1)"
+        elif upper_bound(stride) <= 0:
+            ends[axis.name] = "0"
+        else:
+            raise Refusal("an axis is read in a direction that sizes decide")
+    return operand.offset(**ends)
 
 
 def _lanes(problem: TransposeProblem, width: int) -> _RunLanes:

@@ -451,6 +451,23 @@ ELEMENTWISE = [
             ("i8", 241, 111),
         )
     ),
+    # Parts of larger matrices, columns of the last of them from the right to the left
+    *(
+        Case(
+            f"copy_part_anywhere_{name}",
+            {"x": f"tensor<{stride * 40}x{element}>", "o": f"tensor<{m}x45x{element}>"},
+            f"""kernel.copy ins(%x <offset {offset}, sizes [{m}, 37], strides [1, {step}]>
+                : tensor<{stride * 40}x{element}>)
+              outs(%o <offset 3, sizes [{m}, 37], strides [45, 1]> : tensor<{m}x45x{element}>)""",
+            config="ShiftedTransposeAttr",
+        )
+        for name, element, m, stride, offset, step in (
+            ("odd", "f16", 129, 133, 5, 133),
+            ("even", "bf16", 117, 126, 7, 126),
+            ("whole", "f32", 61, 64, 3, 64),
+            ("backwards", "f16", 119, 121, 121 * 38 + 2, -121),
+        )
+    ),
     # x read across, y along, z in one element a row, w across in another type
     *(
         Case(

@@ -33,6 +33,13 @@ __device__ __forceinline__ void copy_async(void* to, const void* from, bool insi
   }
 }
 
+/// The same of 16 bytes, whose neighbours are wanted too: the last-level cache reads the line of 128 bytes.
+__device__ __forceinline__ void copy_async_line(void* to, const void* from) {
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(shared_address(to)),
+               "l"(from)
+               : "memory");
+}
+
 /// Ends a group of the thread's copies.
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 

@@ -63,26 +63,6 @@ __device__ __forceinline__ Pack<Element, Count> choose(bool is_first,
   return chosen;
 }
 
-/// The same number, of which the compiler does not know that it is: what was computed of the other one need
-/// not be kept in registers.
-template <class Number>
-__device__ __forceinline__ Number forgotten(Number number) {
-#if defined(__CUDA_ARCH__)
-  if constexpr (sizeof(Number) == 8) {
-    asm volatile("" : "+l"(number));
-  } else {
-    asm volatile("" : "+r"(number));
-  }
-#endif
-  return number;
-}
-
-/// The word that begins `bits` of a word, fewer than it has, behind the first one's lowest.
-__device__ __forceinline__ std::uint32_t shifted_word(std::uint32_t first, std::uint32_t second,
-                                                      int bits) {
-  return static_cast<std::uint32_t>((std::uint64_t{second} << 32 | first) >> bits);
-}
-
 /// The larger of each two elements, NaN if either is: two at once where the device compares so.
 template <class Element, int Count>
 __device__ __forceinline__ Pack<Element, Count> maximum(const Pack<Element, Count>& a,

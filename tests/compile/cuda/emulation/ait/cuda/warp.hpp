@@ -40,6 +40,8 @@ void copy_async(void* to, const void* from, bool inside) {
   copies().open.push_back({to, from, Bytes, inside});
 }
 
+inline void copy_async_line(void* to, const void* from) { copy_async<16>(to, from, true); }
+
 inline void commit_copies() {
   copies().groups.push_back(std::move(copies().open));
   copies().open.clear();
