@@ -2,7 +2,7 @@
 begin anywhere: matrices of odd sizes.
 
 A block has a tile, which changes sides in shared memory. It reads whole packs of memory, as far as
-the tile touches them, and writes the runs that begin in it; what is left at the ends of rows are
+the tile touches them, and writes the sectors that begin in it; what is left at the ends of rows are
 single elements.
 """
 
@@ -34,12 +34,15 @@ from ait.dialects.symbolic import lower_bound, upper_bound
 from ait.passes.target import DeviceDescription
 
 _COLUMN = 128
-"""Elements of a column that a block reads, at most two packs of them in vain."""
+"""Elements of a column that a block reads, at most a sector of them in vain."""
 _ROW_PACKS = 16
 """Packs of a row that it writes."""
-_RUN_PACKS = 4
-"""Packs of a run, with which rows begin."""
+_SECTOR_PACKS = 2
 _SHARED_BYTES = 48 << 10
+_BLOCK_SECONDS = 2.4e-6
+"""From a block's first load to its last store, where blocks hide none of it (H200)."""
+_EMPTY = 0.4
+"""What of a tile's empty places counts (f16 on an H200: 0.1 to 0.5)."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class ShiftedTranspose:
         for operand in problem.turned:
             _last(operand)
         moved = stream_seconds(view.operands, device) - device.launch_seconds
-        seconds = device.launch_seconds + moved * tile.empty_share(problem)
+        moved *= 1 + _EMPTY * tile.empty_share(problem)
+        seconds = device.launch_seconds + _BLOCK_SECONDS + moved
         return [Candidate(ShiftedTransposeAttr(ElementwiseConfig(tile.width)), seconds)]
 
     def values(self, view: KernelView, config: Attribute) -> TemplateValues:
@@ -125,7 +129,7 @@ class _Tile:
     @property
     def side(self) -> int:
         """Elements of a column, along the axis that is read."""
-        return _COLUMN - 2 * self.width
+        return _COLUMN - _SECTOR_PACKS * self.width
 
     @property
     def columns(self) -> int:
@@ -134,8 +138,9 @@ class _Tile:
 
     @property
     def shared_bytes(self) -> int:
-        """Columns are read that belong to the next tile too: rows are written as whole runs."""
-        columns = self.columns + _RUN_PACKS * self.width
+        """Columns are read that belong to the next tile too: rows are written as whole
+        sectors."""
+        columns = self.columns + _SECTOR_PACKS * self.width
         return (columns * (self.side + 2 * self.width - 1) // self.width + 2) * PACK_BYTES
 
     def sizes(self, problem: TransposeProblem) -> dict[str, int]:
@@ -143,12 +148,11 @@ class _Tile:
         return {problem.inner.name: self.columns, problem.other.name: self.side}
 
     def empty_share(self, problem: TransposeProblem) -> float:
-        """How many times as much as there is tiles have room for: all of a block's threads take
-        their time, be there three rows or a hundred."""
+        """Places of tiles that have no element, to those that have one."""
         extents = [max(1, upper_bound(axis.dim)) for axis in (problem.inner, problem.other)]
         sizes = (self.columns, self.side)
         rooms = [ceil(n / size) * size for n, size in zip(extents, sizes, strict=True)]
-        return prod(rooms) / prod(extents)
+        return prod(rooms) / prod(extents) - 1
 
 
 def _tile(problem: TransposeProblem) -> _Tile:

@@ -182,9 +182,17 @@ def test_accesses_are_16_bytes_where_they_can_be(case: Case, expected: int) -> N
 
 @pytest.mark.parametrize(
     ("sizes", "is_shifted"),
-    [((1, 8191, 8193), True), ((64, 3, 262144), False), ((64, 262144, 3), False)],
+    [
+        ((1, 8191, 8193), True),
+        ((64, 77, 13001), True),
+        ((64, 13001, 77), True),
+        ((64, 3, 262144), False),
+        ((64, 262144, 3), False),
+        ((1, 255, 255), False),
+        ((1, 1023, 1025), False),
+    ],
 )
-def test_only_what_fills_tiles_changes_sides_in_those_that_begin_anywhere(
+def test_only_what_fills_many_tiles_changes_sides_in_those_that_begin_anywhere(
     sizes: tuple[int, int, int], is_shifted: bool
 ) -> None:
     n, rows, columns = sizes

@@ -1,7 +1,7 @@
 // Kernels that read along one axis and write along another, where neither runs of what is read nor of
 // what is written begin at whole packs of memory. A block copies the packs that its tile touches to shared
 // memory, where columns begin as far from whole packs as in memory: nothing is shifted. It gathers rows
-// element by element, and writes the runs of memory that begin in its tile.
+// element by element, and writes the sectors of memory that begin in its tile.
 #pragma once
 
 #include "ait/copies.hpp"
@@ -36,16 +36,12 @@ struct ShiftedColumns {
 template <class Element>
 struct ShiftedTile {
   static constexpr int kSize = static_cast<int>(sizeof(Element)), kPack = 16 / kSize;
-  /// Columns are read from whole sectors on, so that no part of a warp asks for half of one (2 to 3 % longer
-  /// without, H200).
+  /// Of memory. A warp that reads columns from whole ones on asks for none twice (2 to 3 % longer without, H200).
   static constexpr int kSector = 32 / kSize;
   static constexpr int kColumnPacks = 128 / kPack, kSide = kColumnPacks * kPack - kSector;
-  /// Rows are written from whole runs on, of the size that memory is written in. They begin and end in different
-  /// columns, which takes more of these.
-  static constexpr int kRun = 64 / kSize;
-  /// Packs that are written of a row. (Rows of 128 bytes take 1.6 times as long, H200.)
-  static constexpr int kRowPacks = 16;
-  static constexpr int kColumns = kRowPacks * kPack + kRun;
+  /// Rows are written from whole sectors on, so many packs of them. They begin and end in different columns, which
+  /// takes more of these. (Rows of 128 bytes take 1.6 times as long, and whole runs of 64 bytes 1.5 % longer, H200.)
+  static constexpr int kRowPacks = 16, kOwn = kRowPacks * kPack, kColumns = kOwn + kSector;
   using Columns = ShiftedColumns<kPack>;
 
   alignas(16) Element value[kColumns * (kSide + 2 * kPack - 1) + 2 * kPack];
@@ -99,26 +95,38 @@ __device__ __forceinline__ void start_shifted(const Element* from, const Offset&
   }
 }
 
-/// Calls write(column, side, from, to) for the packs of runs that begin in a block's tile from (first,
-/// origin) on, and for what belongs to no run at the begins of rows. A pack begins at (column, side) of the
-/// tile, and elements [from, to) of it are to be written. `offset(row)`: where the column `first` of a row is.
-template <class Element, class Index, class Offset, class Write>
+/// Calls write_pack(column, side) for the packs of memory that are part of a block's tile from (first,
+/// origin) on, and write_one(column, side) for what is left at the ends of rows. A block has the sectors that begin
+/// in its tile, and what lies before the first one of a row. `offset(row)`: where the column `first` of a row is.
+template <class Element, class Index, class Offset, class WritePack, class WriteOne>
 __device__ __forceinline__ void write_shifted(const Offset& offset, Index first, Index columns,
-                                              Index origin, Index rows, const Write& write) {
+                                              Index origin, Index rows, const WritePack& write_pack,
+                                              const WriteOne& write_one) {
   using Tile = ShiftedTile<Element>;
-  // Threads beside each other: 128 bytes of a row.
-  constexpr int kPack = Tile::kPack, kWide = 8;
-  const int thread = static_cast<int>(threadIdx.x);
+  // Threads beside each other: packs of 128 bytes.
+  constexpr int kPack = Tile::kPack, kOwn = Tile::kOwn, kWide = 8;
+  static_assert(Tile::kRowPacks % kWide == 0);
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % kWide;
+  const bool has_begins = first == 0, has_ends = columns - first < Tile::kColumns;
   for (int side = thread / kWide; side < Tile::kSide; side += kShiftedThreads / kWide) {
     if (origin + side >= rows) break;
-    const int before = static_cast<int>(-offset(origin + side) & (Tile::kRun - 1));
-    // What lies before the first run of a row has no tile but the first.
-    const int begin = first == 0 ? -((before + kPack - 1) / kPack) : 0;
-    for (int pack = begin + thread % kWide; pack < Tile::kRowPacks; pack += kWide) {
-      const int column = before + pack * kPack;
-      const Index left = columns - first - column;
-      if (left <= 0) break;
-      write(column, side, column < 0 ? -column : 0, left < kPack ? static_cast<int>(left) : kPack);
+    const int before = static_cast<int>(-offset(origin + side) & (Tile::kSector - 1));
+    if (!has_begins && !has_ends) {
+#pragma unroll
+      for (int i = 0; i < kOwn; i += kWide * kPack) write_pack(before + lane * kPack + i, side);
+      continue;
+    }
+    const int end = columns - first < before + kOwn ? static_cast<int>(columns - first) : before + kOwn;
+    const int begin = has_begins ? before % kPack : before;
+    int column = begin + lane * kPack;
+#pragma unroll 1
+    for (; column <= end - kPack; column += kWide * kPack) write_pack(column, side);
+    const int rest = end < begin ? end : end - (end - begin) % kPack;
+#pragma unroll 1
+    for (column = rest + lane; column < end; column += kWide) write_one(column, side);
+    if (has_begins) {
+#pragma unroll 1
+      for (column = lane; column < begin && column < end; column += kWide) write_one(column, side);
     }
   }
 }
