@@ -35,8 +35,14 @@ _SHARED_SIDE = 64
 _SHARED_BYTES = 48 << 10
 _LEAST_BYTES = 8
 _SINGLES = 1.5
-"""How much longer it takes with less at once than that (f16 on an H100, against packs that begin
-anywhere: 8191x8193 1.2 times as long, 8190x8194 1.35, 8191x8192 2.2)."""
+"""How much longer it takes with less at once than that, or through shared memory (H200, against
+packs that begin anywhere: f16 1.2 to 1.5 times as long, f32 1.3 to 1.5)."""
+_WARP_RUNS = 4
+"""Runs of elements that a warp writes side by side."""
+_SECTOR_BYTES = 32
+"""What memory is written in: with half of it at once it takes 2.0 times as long, with a quarter 2.9
+to 3.5 (f16 on an H200)."""
+_MOST_SLOWDOWN = 3.5
 _MOST_SINGLES = 4
 """Neighbours of a thread that writes one by one (three channels of f16 on an H100)."""
 
@@ -87,8 +93,7 @@ class Transpose:
         problem = TransposeProblem.of(view)
         configs = list(problem.configs(device))
         problem.check(configs[0])
-        if not problem.reads_packs and not configs[0].is_whole:
-            seconds *= _SINGLES
+        seconds *= problem.slowdown(configs[0])
         return [
             Candidate(TransposeAttr(config), seconds * (1 + i / 10))
             for i, config in enumerate(configs)
@@ -179,6 +184,16 @@ class TransposeProblem:
         turned = min(operand.element.bytes for operand in self.turned)
         written = min(operand.element.bytes for operand in self.view.outs)
         return min(self.widest * written, self.most_others * turned) >= _LEAST_BYTES
+
+    def slowdown(self, config: TransposeConfig) -> float:
+        """How much longer a config takes than what reads and writes whole packs."""
+        if self.reads_packs or config.is_whole:
+            return 1.0
+        if config.is_shared:
+            return _SINGLES
+        narrowest = min(operand.element.bytes for operand in self.view.outs)
+        written = _WARP_RUNS * config.vector * narrowest
+        return min(max(_SINGLES, _SECTOR_BYTES / written), _MOST_SLOWDOWN)
 
     def check(self, config: TransposeConfig) -> None:
         """Raises Refusal for a config that does not fit the op."""

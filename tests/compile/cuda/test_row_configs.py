@@ -186,6 +186,8 @@ def test_accesses_are_16_bytes_where_they_can_be(case: Case, expected: int) -> N
         ((1, 8191, 8193), True),
         ((64, 77, 13001), True),
         ((64, 13001, 77), True),
+        ((128, 2048, 49), True),
+        ((1, 8190, 8194), True),
         ((64, 3, 262144), False),
         ((64, 262144, 3), False),
         ((1, 255, 255), False),
