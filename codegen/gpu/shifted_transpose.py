@@ -41,7 +41,7 @@ _SECTOR_PACKS = 2
 _SHARED_BYTES = 48 << 10
 _BLOCK_SECONDS = 1.2e-6
 """From a block's first load to its last store, where no other block hides it (H200)."""
-_EMPTY = 0.35
+_EMPTY = 0.4
 """What of a tile's empty places counts (f16 on an H200: 0.1 to 0.5)."""
 
 
@@ -76,8 +76,8 @@ class ShiftedTranspose:
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
         problem = TransposeProblem.of(view)
-        if problem.reads_packs:
-            raise Refusal("runs begin at whole packs, or nearly so")
+        if problem.reads_packs and problem.writes_sectors:
+            raise Refusal("runs begin at whole packs and sectors, or nearly so")
         tile = _tile(problem)
         _lanes(problem, tile.width)
         for operand in problem.turned:

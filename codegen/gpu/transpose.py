@@ -34,14 +34,15 @@ _SHARED_SIDE = 64
 """Elements of a tile in shared memory: kTransposeSide of transpose.hpp."""
 _SHARED_BYTES = 48 << 10
 _LEAST_BYTES = 8
-_SINGLES = 1.5
-"""How much longer it takes with less at once than that, or through shared memory (H200, against
-packs that begin anywhere: f16 1.2 to 1.5 times as long, f32 1.3 to 1.5)."""
+_SHARED_SLOWDOWN = 1.5
+"""How much longer it takes through shared memory than whole packs do (f16 and f32 on an H200)."""
+_SINGLES = 1.3
+"""The same of reading less at once than _LEAST_BYTES (f16 on an H200)."""
 _WARP_RUNS = 4
 """Runs of elements that a warp writes side by side."""
 _SECTOR_BYTES = 32
-"""What memory is written in: with half of it at once it takes 2.0 times as long, with a quarter 2.9
-to 3.5 (f16 on an H200)."""
+"""What memory is written in. Where rows begin within one, a warp's runs of 64 bytes take 1.4 to 1.5
+times as long, of 32 bytes 1.5 to 2.2 times, of 8 bytes 3.5 times (f16 and f32 on an H200)."""
 _MOST_SLOWDOWN = 3.5
 _MOST_SINGLES = 4
 """Neighbours of a thread that writes one by one (three channels of f16 on an H100)."""
@@ -89,11 +90,11 @@ class Transpose:
     config_type = TransposeAttr
 
     def candidates(self, view: KernelView, device: DeviceDescription) -> Sequence[Candidate]:
-        seconds = stream_seconds(view.operands, device)
         problem = TransposeProblem.of(view)
         configs = list(problem.configs(device))
         problem.check(configs[0])
-        seconds *= problem.slowdown(configs[0])
+        moving = stream_seconds(view.operands, device) - device.launch_seconds
+        seconds = device.launch_seconds + moving * problem.slowdown(configs[0])
         return [
             Candidate(TransposeAttr(config), seconds * (1 + i / 10))
             for i, config in enumerate(configs)
@@ -185,15 +186,23 @@ class TransposeProblem:
         written = min(operand.element.bytes for operand in self.view.outs)
         return min(self.widest * written, self.most_others * turned) >= _LEAST_BYTES
 
+    @property
+    def writes_sectors(self) -> bool:
+        """Whether rows of results begin at whole sectors of memory."""
+        along = self.inner.name
+        return all(out.alignment(along) % _SECTOR_BYTES == 0 for out in self.view.outs)
+
     def slowdown(self, config: TransposeConfig) -> float:
-        """How much longer a config takes than what reads and writes whole packs."""
-        if self.reads_packs or config.is_whole:
+        """How much longer a config takes than what reads and writes whole packs and sectors."""
+        if config.is_whole:
             return 1.0
         if config.is_shared:
-            return _SINGLES
+            return _SHARED_SLOWDOWN
+        if self.writes_sectors:
+            return 1.0 if self.reads_packs else _SINGLES
         narrowest = min(operand.element.bytes for operand in self.view.outs)
-        written = _WARP_RUNS * config.vector * narrowest
-        return min(max(_SINGLES, _SECTOR_BYTES / written), _MOST_SLOWDOWN)
+        run = _WARP_RUNS * config.vector * narrowest
+        return min(1 + _SECTOR_BYTES / run, _MOST_SLOWDOWN)
 
     def check(self, config: TransposeConfig) -> None:
         """Raises Refusal for a config that does not fit the op."""

@@ -188,9 +188,12 @@ def test_accesses_are_16_bytes_where_they_can_be(case: Case, expected: int) -> N
         ((64, 13001, 77), True),
         ((128, 2048, 49), True),
         ((1, 8190, 8194), True),
+        ((64, 10240, 196), True),
+        ((64, 196, 10240), False),
         ((64, 3, 262144), False),
         ((64, 262144, 3), False),
         ((1, 255, 255), False),
+        ((1, 1028, 252), False),
         ((1, 1023, 1025), False),
     ],
 )
