@@ -172,7 +172,7 @@ def _last(operand: Operand) -> str:
     ends: dict[str, str] = {}
     for axis, stride in zip(operand.axes, operand.strides, strict=True):
         if lower_bound(stride) >= 0:
-            ends[axis.name] = f"({axis.size} - 1)"
+            ends[axis.name] = f"static_cast<Index>({axis.size} - 1)"
         elif upper_bound(stride) <= 0:
             ends[axis.name] = "0"
         else:

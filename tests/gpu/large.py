@@ -66,6 +66,13 @@ def _rows(name: str, kind: str, columns: int) -> Callable[[int], Case]:
     return lambda n: rowwise(name, kind, f"tensor<{n}x{columns}xf16>")
 
 
+def _transpose(n: int) -> Case:
+    """Of n matrices whose rows begin anywhere."""
+    x, o = f"tensor<{n}x211x101xf16>", f"tensor<{n}x101x211xf16>"
+    turned = f"<offset 0, sizes [{n}, 101, 211], strides [21311, 1, 101]>"
+    return Case("transpose", {"x": x, "o": o}, f"kernel.copy ins(%x {turned} : {x}) outs(%o : {o})")
+
+
 def _across(n: int) -> str:
     """The access of rows that lie across memory, in each of n planes."""
     return f"<offset 0, sizes [{n}, 200, 100], strides [20000, 1, 200]>"
@@ -106,6 +113,7 @@ CASES: Mapping[str, Large] = {
         108_000,
         4,
     ),
+    "transpose": Large(_transpose, 101_000, 4),
     "gather": Large(
         lambda n: gather(
             "gather",

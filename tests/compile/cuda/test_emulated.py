@@ -130,6 +130,14 @@ def test_transposes_wherever_the_last_tile_begins(element: str, side: int, tmp_p
             assert operands["o"].tobytes() == operands["x"].T.tobytes(), f"{rows} x {columns}"
 
 
+def test_the_last_place_of_a_large_matrix_is_no_number_of_32_bits(tmp_path: Path) -> None:
+    """g++ refuses constants that overflow."""
+    x, o = "tensor<65537x32769xf16>", "tensor<32769x65537xf16>"
+    turned = "<offset 0, sizes [32769, 65537], strides [1, 32769]>"
+    copy = f"kernel.copy ins(%x {turned} : {x}) outs(%o : {o})"
+    on_host(Case("large", {"x": x, "o": o}, copy, config="ShiftedTransposeAttr"), tmp_path)
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("case", HALF_OVER, ids=lambda case: case.name)
 def test_parts_are_stored_in_the_order_of_the_direction(
