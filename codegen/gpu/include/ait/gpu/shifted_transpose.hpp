@@ -19,14 +19,13 @@ template <int Pack>
 struct ShiftedColumns {
   int phase, pitch, skew;
 
-  /// `offset(column)`: where a column of the operand begins; `first`: the tile's first one; `side`: the fewest
-  /// elements between two begins.
+  /// `offset(column)`: where a column of the operand begins; `first`: the tile's first one; `side`: its elements.
   template <class Index, class Offset>
   static __device__ __forceinline__ ShiftedColumns of(const Offset& offset, Index first, int side) {
     const Index stride = offset(1) - offset(0);
     const auto beside = [](Index at) { return static_cast<int>(at & (Pack - 1)); };
-    // Columns a pack apart, as neighbours of a row are, must be an odd number of packs apart to lie in different
-    // banks.
+    // With a pack more than elements, whole packs of a column end before those of the next one. Columns a pack
+    // apart, as neighbours of a row are, must be an odd number of packs apart to lie in different banks.
     return {beside(offset(first)), side + Pack + beside(stride), stride % 2 != 0 ? 0 : Pack};
   }
 
