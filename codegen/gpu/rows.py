@@ -438,8 +438,9 @@ def _rough_kind(view: KernelView) -> str:
 
 def _reduction(kind: str, value: str) -> str:
     """The C++ type of a kind of reduction."""
-    operation = f"ait::gpu::{kind.capitalize()}<{value}>"
-    return operation if kind == "argmax" else f"ait::gpu::Fold<{operation}, {value}>"
+    if kind == "argmax":
+        return f"ait::gpu::Argmax<{value}, Kernel::Index>"
+    return f"ait::gpu::Fold<ait::gpu::{kind.capitalize()}<{value}>, {value}>"
 
 
 class Reduce(_RowKernel):

@@ -502,6 +502,27 @@ REDUCE = [
         )
         for vector, team, rows in ((8, 8, 4), (1, 64, 1), (2, 128, 1))
     ),
+    # Equal ones in one pack, in packs of one thread, and of several; NaN behind infinity; nothing
+    # but the least number, and that up to the last element: in whole runs of packs, and the rest
+    *(
+        reduce(
+            f"argmax_of_equals_{team}",
+            "argmax",
+            "tensor<6x2000xf16>",
+            "tensor<6xi64>",
+            config=_REDUCE_ROWS.format(vector=8, team=team, rows=rows),
+            special={
+                **dict.fromkeys((1703, 1990), INF),
+                **dict.fromkeys((2301, 2303, 3325, 3999), INF),
+                4005: INF,
+                **dict.fromkeys((5500, 5503, 5756), NAN),
+                **dict.fromkeys(range(6000, 9999), -INF),
+                9999: -3,
+                **dict.fromkeys((10008, 10015, 11032), INF),
+            },
+        )
+        for team, rows in ((32, 4), (128, 1))
+    ),
     # Rows that begin anywhere, the first, or largest, elements of which are single ones
     *(
         reduce(

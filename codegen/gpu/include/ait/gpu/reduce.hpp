@@ -21,6 +21,7 @@ struct Run {
 
 // Kinds. `State` is what is known of a part, beginning with `nothing`; the call makes one of two
 // parts, `add` extends one by elements, which come in order, and `result` is what the epilogue gets.
+// If `kLocates`, `locate` is told the elements of the row's pack at the state's `index` before that.
 
 template <class T>
 constexpr T lowest_value() {
@@ -68,6 +69,7 @@ template <class Operation, class T>
 struct Fold {
   using State = Value<T>;
   using Result = T;
+  static constexpr bool kLocates = false;
   static __device__ __forceinline__ State nothing() { return {Operation::start()}; }
   static __device__ __forceinline__ T result(const State& state) { return state.value; }
   /// Of floats, the sums of runs are added up, so that the error does not grow with the length.
@@ -88,53 +90,66 @@ struct Fold {
   }
 };
 
-/// The first of the largest elements; NaN is largest.
-template <class T>
+/// The first of the largest elements; NaN is largest. Until the end it is only known which pack has
+/// it: `locate` looks there again.
+template <class T, class Index>
 struct Argmax {
   struct State {
-    int64_t index;
+    Index index;  // of the pack's first element
     T value;
   };
   using Result = int64_t;
+  static constexpr bool kLocates = true;
 
   // Where no element exceeds the lowest value, all are that, and the first of them is element 0.
   static __device__ __forceinline__ State nothing() { return {0, lowest_value<T>()}; }
   static __device__ __forceinline__ int64_t result(const State& state) { return state.index; }
 
+  // No branches, of which there would be one for each element: hence | and &.
   static __device__ __forceinline__ bool exceeds(T a, T b) {
-    return a > b || (a != a && b == b);
+    return (a > b) | ((a != a) & (b == b));
   }
-  /// Few runs have a new largest element: only then is it worth to know which one it is.
+  /// Whether a value is the largest one of those that it belongs to: NaN is there only if it is that.
+  static __device__ __forceinline__ bool is_it(T value, T largest) {
+    return (value == largest) | (value != value);
+  }
+  template <int Lanes>
+  static __device__ __forceinline__ T largest_of(const T (&pack)[Lanes]) {
+    T largest = pack[0];
+#pragma unroll
+    for (int lane = 1; lane < Lanes; ++lane) largest = ait::maximum(largest, pack[lane]);
+    return largest;
+  }
+
   template <int Packs, int Lanes>
   static __device__ __forceinline__ void add(State& state, const Run<T, Packs, Lanes>& run) {
-    T largest = lowest_value<T>();
 #pragma unroll
     for (int i = 0; i < Packs; ++i) {
-#pragma unroll
-      for (int lane = 0; lane < Lanes; ++lane) {
-        largest = run.is_held[i] ? ait::maximum(largest, run.value[i][lane]) : largest;
-      }
+      const T largest = largest_of(run.value[i]);
+      const bool is_new = run.is_held[i] & exceeds(largest, state.value);
+      state.value = is_new ? largest : state.value;
+      state.index = is_new ? static_cast<Index>(run.first + i * run.step) : state.index;
     }
-    if (!exceeds(largest, state.value)) return;
-    int found = 0;  // the element of the run: its place in the row is computed once
-#pragma unroll
-    for (int i = Packs - 1; i >= 0; --i) {
-#pragma unroll
-      for (int lane = Lanes - 1; lane >= 0; --lane) {
-        // NaN is there only if it is the largest.
-        const T value = run.value[i][lane];
-        const bool is_it = run.is_held[i] && (value == largest || value != value);
-        found = is_it ? i * Lanes + lane : found;
-      }
-    }
-    state.value = largest;
-    state.index = run.first + found / Lanes * run.step + found % Lanes;
   }
+  /// Packs lie one behind the other: the first of those with equal values has the first element.
   __device__ __forceinline__ State operator()(const State& a, const State& b) const {
-    const bool is_a = exceeds(a.value, b.value) ||
-                      (!exceeds(b.value, a.value) && a.index < b.index);
+    const T largest = ait::maximum(a.value, b.value);
+    const bool is_a = is_it(a.value, largest), is_b = is_it(b.value, largest);
     // Field by field: a choice between whole structs goes through memory.
-    return {is_a ? a.index : b.index, is_a ? a.value : b.value};
+    return {is_a & (!is_b | (a.index < b.index)) ? a.index : b.index, largest};
+  }
+
+  /// Makes of a pack's place that of its first element that is the largest one.
+  template <int Lanes>
+  static __device__ __forceinline__ void locate(State& state, const T (&pack)[Lanes]) {
+    // Of the pack as it is here: code that computes elements may round otherwise than above.
+    const T largest = largest_of(pack);
+    int found = 0;
+#pragma unroll
+    for (int lane = Lanes - 1; lane >= 0; --lane) {
+      found = is_it(pack[lane], largest) ? lane : found;
+    }
+    state.index += found;
   }
 };
 
@@ -181,34 +196,51 @@ __global__ void __launch_bounds__(Kernel::kTeam* Kernel::kRows)
     // Elements come in order: those before the packs first.
     if (single < whole.begin) add_single<Kernel, Kind>(arguments, row, single, states[0]);
   }
-  for (int64_t n = 0; whole.begin + element_of<Kernel>(n) < whole.end; n += kRun) {
+  // Extends the states by the packs from the n-th on. `IsWhole`: there are as many as a run has.
+  const auto add_run = [&](int64_t n, auto is_whole) {
+    constexpr bool kIsWhole = decltype(is_whole)::value;
+    const int64_t begin = whole.begin + element_of<Kernel>(n);
+    const int64_t step = element_of<Kernel>(n + 1) - element_of<Kernel>(n);
     typename Kernel::Value values[kRun][kVector];
 #pragma unroll
     for (int i = 0; i < kRun; ++i) {
       // No branch around the loads, so that all are under way before the first is waited for.
-      const int64_t red = whole.begin + element_of<Kernel>(n + i);
-      Kernel::prologue(arguments, row, static_cast<Index>(red < whole.end ? red : whole.begin),
-                       values[i]);
+      const bool is_held = kIsWhole || begin + i * step < whole.end;
+      const Index red = static_cast<Index>(begin) + i * static_cast<Index>(step);
+      Kernel::prologue(arguments, row, is_held ? red : static_cast<Index>(whole.begin), values[i]);
     }
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       Run<typename Kernel::Value, kRun, kLanes> run;
-      run.first = whole.begin + element_of<Kernel>(n);
-      run.step = element_of<Kernel>(n + 1) - element_of<Kernel>(n);
+      run.first = begin;
+      run.step = step;
 #pragma unroll
       for (int i = 0; i < kRun; ++i) {
-        run.is_held[i] = run.first + i * run.step < whole.end;
+        run.is_held[i] = kIsWhole || begin + i * step < whole.end;
 #pragma unroll
         for (int lane = 0; lane < kLanes; ++lane) run.value[i][lane] = values[i][r * kLanes + lane];
       }
       Kind::add(states[r], run);
     }
+  };
+  int64_t n = 0;
+  for (; whole.begin + element_of<Kernel>(n + kRun - 1) < whole.end; n += kRun) {
+    add_run(n, std::true_type{});
   }
+  if (whole.begin + element_of<Kernel>(n) < whole.end) add_run(n, std::false_type{});
   if constexpr (Kernel::kIsShifted) {
     if (single >= whole.begin) add_single<Kernel, Kind>(arguments, row, single, states[0]);
   }
   TeamOf<Kernel>::combine(states, combine);
   if (!is_row || TeamOf<Kernel>::rank() != 0) return;
+  if constexpr (Kind::kLocates && kLanes > 1) {
+    // A single element's place, or that of none, is known.
+    if (whole.begin <= states[0].index && states[0].index < whole.end) {
+      typename Kernel::Value pack[kVector];
+      Kernel::prologue(arguments, row, states[0].index, pack);
+      Kind::locate(states[0], pack);
+    }
+  }
   typename Kind::Result results[kRows];
 #pragma unroll
   for (int r = 0; r < kRows; ++r) results[r] = Kind::result(states[r]);
