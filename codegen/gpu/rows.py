@@ -157,6 +157,11 @@ class Rows:
         if 0 < config.items < needed:
             raise Refusal(f"a thread has {needed} packs of a row, and keeps {config.items}")
 
+    def is_full(self, config: RowsConfig) -> bool:
+        """Whether all threads have all the packs that they keep: known of rows of one length."""
+        of_pack = config.vector if config.lanes is Along.INNER else 1
+        return self.inner.dim == of_pack * config.team * config.items
+
     def blocks(self, config: RowsConfig) -> int:
         """At the largest sizes."""
         of_thread = config.vector if config.lanes is Along.OUTER else 1

@@ -227,6 +227,7 @@ ROWWISE = [
     rowwise("softmax_short", "softmax", "tensor<9x4xf32>"),
     rowwise("softmax_odd", "softmax", "tensor<7x37xf16>"),
     rowwise("softmax_warp", "softmax", "tensor<5x256xbf16>"),
+    rowwise("softmax_two_packs", "softmax", "tensor<37x128xf16>"),
     rowwise("softmax_block", "softmax", "tensor<3x1536xf16>"),
     rowwise("softmax_kept", "softmax", "tensor<2x370xf32>", config=_KEPT),
     rowwise("softmax_special", "softmax", "tensor<5x32xf32>", special=_SPECIAL),
@@ -310,6 +311,7 @@ ROWWISE = [
     rowwise("transposed", "softmax", "tensor<2x21x40xf16>", maps=(_PLANES, "<offset 0, sizes "
             "[2, 40, 21], strides [840, 21, 1]>")),
     layer_norm(3, 768),
+    layer_norm(3, 4096),
     layer_norm(5, 40, "bf16", "f32", name="layer_norm_mixed"),
     layer_norm(4, 33, "f32", "f32"),
     masked_softmax(),

@@ -81,6 +81,14 @@ def test_a_short_row_belongs_to_a_part_of_a_warp(length: int) -> None:
     assert config.team * config.items * config.vector >= length
 
 
+def test_all_threads_of_a_team_have_all_packs_of_rows_of_some_lengths() -> None:
+    for length, is_full in ((128, "true"), (768, "true"), (4096, "true"), (776, "false")):
+        source = rowwise("x", "softmax", f"tensor<100x{length}xf16>").source()
+        assert f"kIsFull = {is_full};" in source
+    columns = "tensor<?x?xf16, #sym.dims<[n, m], n in [1, 8], m in [1, 128]>>"
+    assert "kIsFull = false;" in rowwise("x", "softmax", columns).source()
+
+
 @pytest.mark.parametrize("length", [1032, 4096, 12000, 16384])
 def test_a_long_row_belongs_to_a_block_and_stays_in_its_registers(length: int) -> None:
     config = best(rowwise("x", "softmax", f"tensor<100x{length}xf16>"))

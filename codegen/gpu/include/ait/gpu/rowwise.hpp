@@ -30,11 +30,10 @@ struct KeptRows {
   static constexpr int kRows = kRowsPerThread<Kernel>;
 
   float v[kItems][Kernel::kVector];
-  float y[kItems][Kernel::kVector];
   int64_t count;  // elements of a row
 
   __device__ __forceinline__ bool holds(int item) const {
-    return element_of<Kernel>(item) < count;
+    return Kernel::kIsFull || element_of<Kernel>(item) < count;
   }
 
   /// totals[r] = `combine` over the row of map(item, lane, r).
@@ -55,22 +54,30 @@ struct KeptRows {
     TeamOf<Kernel>::combine(totals, combine);
   }
 
-  /// y = map(item, lane, r).
-  template <class Map>
-  __device__ __forceinline__ void finish(const Map& map) {
+  /// use(item, y) of each item, where y[lane] = map(item, lane, r). One after the other where all are
+  /// held, so that registers need not have all results beside `v`, and stores are not all at the end.
+  /// Else all results come first: they would be made within the branches around their use.
+  template <class Map, class Use>
+  __device__ __forceinline__ void finish(const Map& map, const Use& use) const {
+    float y[kItems][Kernel::kVector];
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
 #pragma unroll
       for (int lane = 0; lane < Kernel::kVector; ++lane) {
         y[i][lane] = map(i, lane, row_of<Kernel>(lane));
       }
+      if constexpr (Kernel::kIsFull) use(i, y[i]);
+    }
+    if constexpr (!Kernel::kIsFull) {
+#pragma unroll
+      for (int i = 0; i < kItems; ++i) use(i, y[i]);
     }
   }
 };
 
-// Kinds of normalisation. `keep(rows)` makes y of the v of kept rows. For rows that are not kept:
-// `State` describes a part of a row, `nothing` that without elements, `add` extends it by elements,
-// `merge` makes one of two, and after `close`, `make` gives y of one v.
+// Kinds of normalisation. `keep(rows, use)` makes y of the v of kept rows, and calls use(item, y). For
+// rows that are not kept: `State` describes a part of a row, `nothing` that without elements, `add`
+// extends it by elements, `merge` makes one of two, and after `close`, `make` gives y of one v.
 
 /// Online softmax: the sum is relative to the largest number so far. `IsRough`: for results of 16 bits.
 template <bool IsRough>
@@ -126,16 +133,23 @@ struct SoftmaxOf : Exponentials<IsRough> {
   using typename Exponentials<IsRough>::State;
   using Exponentials<IsRough>::exp;
 
-  template <class Kernel>
-  static __device__ __forceinline__ void keep(KeptRows<Kernel>& rows) {
-    constexpr int kRows = KeptRows<Kernel>::kRows;
-    float top[kRows], sum[kRows];
+  template <class Kernel, class Use>
+  static __device__ __forceinline__ void keep(const KeptRows<Kernel>& rows, const Use& use) {
+    constexpr int kRows = KeptRows<Kernel>::kRows, kItems = KeptRows<Kernel>::kItems;
+    constexpr int kVector = Kernel::kVector;
+    float top[kRows], sum[kRows], power[kItems][kVector];
     Exponentials<IsRough>::largest(rows, top);
-    rows.finish([&](int i, int lane, int r) { return exp(rows.v[i][lane] - top[r]); });
-    rows.fold(sum, 0.0f, [&](int i, int lane, int) { return rows.y[i][lane]; }, AddFloats{});
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+#pragma unroll
+      for (int lane = 0; lane < kVector; ++lane) {
+        power[i][lane] = exp(rows.v[i][lane] - top[row_of<Kernel>(lane)]);
+      }
+    }
+    rows.fold(sum, 0.0f, [&](int i, int lane, int) { return power[i][lane]; }, AddFloats{});
 #pragma unroll
     for (int r = 0; r < kRows; ++r) sum[r] = 1.0f / sum[r];
-    rows.finish([&](int i, int lane, int r) { return rows.y[i][lane] * sum[r]; });
+    rows.finish([&](int i, int lane, int r) { return power[i][lane] * sum[r]; }, use);
   }
 
   template <class Kernel>
@@ -152,8 +166,8 @@ struct LogSoftmaxOf : Exponentials<IsRough> {
   using typename Exponentials<IsRough>::State;
   using Exponentials<IsRough>::exp;
 
-  template <class Kernel>
-  static __device__ __forceinline__ void keep(KeptRows<Kernel>& rows) {
+  template <class Kernel, class Use>
+  static __device__ __forceinline__ void keep(const KeptRows<Kernel>& rows, const Use& use) {
     constexpr int kRows = KeptRows<Kernel>::kRows;
     float top[kRows], sum[kRows];
     Exponentials<IsRough>::largest(rows, top);
@@ -162,7 +176,7 @@ struct LogSoftmaxOf : Exponentials<IsRough> {
               AddFloats{});
 #pragma unroll
     for (int r = 0; r < kRows; ++r) sum[r] = ait::log(sum[r]);
-    rows.finish([&](int i, int lane, int r) { return (rows.v[i][lane] - top[r]) - sum[r]; });
+    rows.finish([&](int i, int lane, int r) { return (rows.v[i][lane] - top[r]) - sum[r]; }, use);
   }
 
   template <class Kernel>
@@ -180,8 +194,8 @@ using LogSoftmax = LogSoftmaxOf<false>;
 using RoughLogSoftmax = LogSoftmaxOf<true>;
 
 struct LayerNorm {
-  template <class Kernel>
-  static __device__ __forceinline__ void keep(KeptRows<Kernel>& rows) {
+  template <class Kernel, class Use>
+  static __device__ __forceinline__ void keep(const KeptRows<Kernel>& rows, const Use& use) {
     constexpr int kRows = KeptRows<Kernel>::kRows;
     const float size = static_cast<float>(rows.count);
     float mean[kRows], factor[kRows];
@@ -196,7 +210,7 @@ struct LayerNorm {
               AddFloats{});
 #pragma unroll
     for (int r = 0; r < kRows; ++r) factor[r] = ait::rsqrt(factor[r] / size + Kernel::kEps);
-    rows.finish([&](int i, int lane, int r) { return (rows.v[i][lane] - mean[r]) * factor[r]; });
+    rows.finish([&](int i, int lane, int r) { return (rows.v[i][lane] - mean[r]) * factor[r]; }, use);
   }
 
   /// The squares are those of distances from the mean of the part, so that nothing cancels.
@@ -239,8 +253,8 @@ struct LayerNorm {
 };
 
 struct RmsNorm {
-  template <class Kernel>
-  static __device__ __forceinline__ void keep(KeptRows<Kernel>& rows) {
+  template <class Kernel, class Use>
+  static __device__ __forceinline__ void keep(const KeptRows<Kernel>& rows, const Use& use) {
     constexpr int kRows = KeptRows<Kernel>::kRows;
     float factor[kRows];
     rows.fold(factor, 0.0f,
@@ -249,7 +263,7 @@ struct RmsNorm {
     for (int r = 0; r < kRows; ++r) {
       factor[r] = ait::rsqrt(factor[r] / static_cast<float>(rows.count) + Kernel::kEps);
     }
-    rows.finish([&](int i, int lane, int r) { return rows.v[i][lane] * factor[r]; });
+    rows.finish([&](int i, int lane, int r) { return rows.v[i][lane] * factor[r]; }, use);
   }
 
   struct State {
@@ -292,13 +306,10 @@ __device__ __forceinline__ void kept_rows(const typename Kernel::Arguments& argu
     const auto col = static_cast<Index>(rows.holds(i) ? element_of<Kernel>(i) : 0);
     Kernel::value(arguments, first, col, Kernel::read(arguments, first, col), rows.v[i]);
   }
-  Kind::keep(rows);
-#pragma unroll
-  for (int i = 0; i < Kernel::kItems; ++i) {
-    if (!is_row || !rows.holds(i)) continue;
-    Kernel::epilogue(arguments, first, static_cast<Index>(element_of<Kernel>(i)), rows.v[i],
-                     rows.y[i]);
-  }
+  Kind::keep(rows, [&](int i, const float (&y)[Kernel::kVector]) {
+    if (!is_row || !rows.holds(i)) return;
+    Kernel::epilogue(arguments, first, static_cast<Index>(element_of<Kernel>(i)), rows.v[i], y);
+  });
 }
 
 // Rows that registers do not keep -----------------------------------------------------------------
@@ -459,8 +470,8 @@ __device__ __forceinline__ void streamed_rows(const typename Kernel::Arguments& 
 /// `Kernel` is generated: `Index`, `Arguments` (pointers, extents, `rows` and `cols`), the constants
 /// `kVector`, `kTeam`, `kRows`, `kAcross`, `kItems` (packs of a row that a thread keeps; 0: none),
 /// `kIsShared` (it keeps them in shared memory, not in registers), `kIsCopied` (they are there before
-/// they are looked at), `kIsShifted` and `kEps`, and for the
-/// `kVector` elements from (row, col) on, along the row or across rows: `Reads`, what
+/// they are looked at), `kIsFull` (all threads have as many as they keep), `kIsShifted` and `kEps`, and
+/// for the `kVector` elements from (row, col) on, along the row or across rows: `Reads`, what
 /// `read(arguments, row, col)` gives, `value(arguments, row, col, reads, v)` and
 /// `epilogue(arguments, row, col, v, y)`. If rows are shifted, `before_packs(arguments, row)` elements
 /// come before the first pack, and `Single` has these functions of one element.
