@@ -68,11 +68,11 @@ _RUN_BYTES = 64
 """Shorter runs of neighbours cost bandwidth: a fifth with 32 bytes (H100)."""
 _RUN_LOSS = 3.8
 """How much longer rows in such runs take (group norms of images, channels last)."""
-_LONG_BYTES = 80 << 10
+_LONG_BYTES = 70 << 10
 _LONG_LOSS = 0.15
 """How much longer it takes where blocks have rows of so many bytes, or longer ones: a
 multiprocessor has one or two of them, which do not move all the time (norms and softmax of 16384
-to 50257 f16 on an H100: 2 to 18 %)."""
+to 50257 f16 on an H100: 2 to 18 %; 32768 on an H200: 16)."""
 _READ_TWICE = 1.5
 """The same of rows that are not kept (softmax of 128256, layer norm of 65536 f16)."""
 
