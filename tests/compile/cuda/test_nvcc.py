@@ -39,7 +39,7 @@ from tests.compile.cuda.cases import (
 from tests.compile.cuda.conv_cases import OWN_CONVS, Conv, conv
 from tests.compile.cuda.kernels import ROOT, Case
 from tests.compile.cuda.ptx import CLUSTER_WAIT, WAIT, Entry, entries
-from tests.compile.cuda.row_cases import ROWS
+from tests.compile.cuda.row_cases import ROWS, layer_norm
 
 pytestmark = pytest.mark.compile
 
@@ -241,6 +241,16 @@ def test_plain_kernels(case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", _DEFAULTS, ids=lambda case: case.name)
 def test_default_configs_do_not_spill(case: Case, tmp_path: Path) -> None:
     assert_clean(compile_kernel(case, tmp_path))
+
+
+def test_blocks_of_long_rows_leave_room_for_a_second_one(tmp_path: Path) -> None:
+    """A norm that stores the sum too: one block waits while the other moves."""
+    case = layer_norm(2048, 16384)
+    compiled = compile_kernel(case, tmp_path)
+    assert_clean(compiled)
+    (registers,) = map(int, re.findall(r"Used (\d+) registers", compiled.log))
+    (threads,) = map(int, re.findall(r"kTeam = (\d+)", case.source()))
+    assert 2 * threads * registers <= 1 << 16
 
 
 @pytest.mark.parametrize(
