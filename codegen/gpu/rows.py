@@ -38,6 +38,20 @@ from ait.passes.target import DeviceDescription
 _WARP = 32
 _BLOCK = 128
 """Threads of a block of small teams."""
+_UNIT_THREADS = 2048
+"""Threads that a multiprocessor runs at once, at most."""
+_BLOCK_BYTES = 3 << 10
+"""Of many short rows that a block should have: a GPU begins a block in 1.2 ns, and has to move more
+in that time (softmax of 64 to 256 f16 took a fifth longer in blocks of 2 KB on an H200, of 36 to
+100 two to four times as long in smaller ones)."""
+_MOST_THREADS = 256
+"""Of such a block."""
+_THREAD_BYTES = 32
+"""Of such a row that a thread has."""
+_ACCESS_BYTES = 32
+"""Of such a row that its team reads at once, at least: less is a part of what memory gives."""
+_MOST_PACKS = 8
+"""Packs of such a row that a thread has (layer norm of 197 f16: 13 took a sixth longer than 7)."""
 _LARGEST_TEAM = 1024
 _MOST_KEPT = 32
 """Elements that a thread can keep in registers beside all else."""
@@ -228,9 +242,7 @@ class Rows:
         elif length > _REGISTERS_LENGTH and "softmax" in str(self.view.attribute("kind")):
             yield from self._sharing(device, length, vector, False)
         if packs * vector <= _MOST_KEPT * _WARP:
-            team = min(_WARP, power_of_two(packs))
-            rows = max(_BLOCK // team, 1)
-            yield RowsConfig(Along.INNER, vector, team, rows, self._items(packs, team))
+            yield self._short(device, packs, vector)
             return
         wanted = power_of_two(-(-packs * vector // _KEPT))
         if wanted == _LARGEST_TEAM:
@@ -244,6 +256,21 @@ class Rows:
                 yield RowsConfig(
                     Along.INNER, vector, team, 1, items if items * vector <= most else 0
                 )
+
+    def _short(self, device: DeviceDescription, packs: int, vector: int) -> RowsConfig:
+        """For rows that one warp can keep. Those of many have few threads, and blocks many rows."""
+        pack_bytes = vector * self.main.element.bytes
+        team, threads = power_of_two(min(_WARP, packs)), _BLOCK
+        if upper_bound(self.outer.dim) * team > device.units * _UNIT_THREADS:
+            wanted = max(
+                ceil(packs * pack_bytes / _THREAD_BYTES),
+                ceil(packs / _MOST_PACKS),
+                _ACCESS_BYTES // pack_bytes,
+            )
+            team = power_of_two(min(_WARP, packs, wanted))
+            while threads < _MOST_THREADS and threads // team * packs * pack_bytes < _BLOCK_BYTES:
+                threads *= 2
+        return RowsConfig(Along.INNER, vector, team, threads // team, self._items(packs, team))
 
     def shifted_width(self) -> int:
         """Elements that are read at once of long rows that begin anywhere; 1 if none can be, or

@@ -212,6 +212,7 @@ def dynamic_softmax(rows: int, cols: int, config: str = "", name: str = "dynamic
 
 _SPECIAL = {3: NAN, 40: INF, 70: -INF, **dict.fromkeys(range(96, 128), -INF)}
 _STREAM = "#plain.rows<lanes = inner, vector = 4, team = {team}, rows = {rows}, items = 0>"
+_SHORT = "#plain.rows<lanes = inner, vector = {}, team = {}, rows = {}, items = {}>"
 _KEPT = "#plain.rows<lanes = inner, vector = 2, team = 64, rows = 1, items = 3>"
 _COLUMNS = "#plain.rows<lanes = outer, vector = {vector}, team = 8, rows = 4, items = {items}>"
 # Groups of 8 of 32 channels, of images of 9 pixels
@@ -227,7 +228,18 @@ ROWWISE = [
     rowwise("softmax_short", "softmax", "tensor<9x4xf32>"),
     rowwise("softmax_odd", "softmax", "tensor<7x37xf16>"),
     rowwise("softmax_warp", "softmax", "tensor<5x256xbf16>"),
-    rowwise("softmax_two_packs", "softmax", "tensor<37x128xf16>"),
+    # Blocks of many short rows, the last of which has fewer; teams that are full and that are not
+    *(
+        rowwise(
+            f"softmax_many_{cols}",
+            "softmax",
+            f"tensor<70x{cols}xf16>",
+            config=_SHORT.format(vector, team, rows, items),
+        )
+        for cols, vector, team, rows, items in (
+            (128, 8, 8, 16, 2), (36, 4, 4, 64, 3), (77, 1, 16, 32, 5), (16, 8, 2, 128, 1)
+        )
+    ),
     rowwise("softmax_block", "softmax", "tensor<3x1536xf16>"),
     rowwise("softmax_kept", "softmax", "tensor<2x370xf32>", config=_KEPT),
     rowwise("softmax_special", "softmax", "tensor<5x32xf32>", special=_SPECIAL),

@@ -81,6 +81,22 @@ def test_a_short_row_belongs_to_a_part_of_a_warp(length: int) -> None:
     assert config.team * config.items * config.vector >= length
 
 
+@pytest.mark.parametrize("length", [16, 36, 64, 77, 100, 128, 197, 384, 768])
+def test_a_block_of_short_rows_moves_more_than_it_takes_to_begin_it(length: int) -> None:
+    """Those of 2 KB began too slowly for an H200's memory."""
+    config = best(rowwise("x", "softmax", f"tensor<1000000x{length}xf16>"))
+    moved, threads = config.rows * length * 2, config.rows * config.team
+    assert moved <= 8192 and (moved >= 3072 or threads == 256)
+    assert config.team * config.vector * 2 >= 32 and config.items <= 8
+
+
+def test_few_short_rows_have_many_threads() -> None:
+    """12 heads of 128 tokens are read at once: there is nothing to gain from larger blocks."""
+    few, many = (best(rowwise("x", "softmax", f"tensor<{n}x128xf16>")) for n in (1536, 100000))
+    assert (few.team, few.rows, few.items) == (16, 8, 1)
+    assert (many.team, many.rows, many.items) == (8, 16, 2)
+
+
 def test_all_threads_of_a_team_have_all_packs_of_rows_of_some_lengths() -> None:
     for length, is_full in ((128, "true"), (768, "true"), (4096, "true"), (776, "false")):
         source = rowwise("x", "softmax", f"tensor<100x{length}xf16>").source()
