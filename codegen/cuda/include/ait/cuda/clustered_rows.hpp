@@ -49,8 +49,10 @@ struct ClusterRows {
   /// Copies all packs that are kept: all are under way at once.
   static __device__ __forceinline__ void bring(const Rows& rows) {
     if constexpr (Kernel::kIsCopied) {
-      for (int64_t n = 0; rows.col_of(n) < rows.whole.end; ++n) {
-        Kernel::copy(rows.arguments, rows.row, rows.col_of(n), Rows::kept(n));
+#pragma unroll
+      for (int n = 0; n < Kernel::kItems; ++n) {
+        const auto col = rows.col_of(n);
+        if (col < rows.whole.end) Kernel::copy(rows.arguments, rows.row, col, Rows::kept(n));
       }
       commit_copies();
       wait_for_copies<0>();
@@ -63,7 +65,6 @@ struct ClusterRows {
     const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
     if (threadIdx.x == 0) arrive_expecting(&told().has_come, sizeof(State) * kParts);
     Warp::combine(states, combine);
-    wait_cluster();  // all blocks have begun
     if (lane < kCluster) {
       const State* const place = told().parts + cluster_rank() * kWarps + warp;
       send_remote(remote_address(place, lane), remote_address(&told().has_come, lane), states[0]);
@@ -87,6 +88,7 @@ __global__ void __launch_bounds__(Kernel::kTeam)
   ClusterRows<Kernel, Kind>::get_ready();
   gpu::wait_for_inputs();
   gpu::let_next_start();
+  wait_cluster();  // all blocks have begun: to know it costs little before anything is under way
   const auto row = gpu::in_order<int64_t>(blockIdx.x / Kernel::kCluster, gridDim.x / Kernel::kCluster,
                                           arguments.backwards);
   gpu::streamed_rows<Kernel, Kind, ClusterRows<Kernel, Kind>>(arguments, row, true);

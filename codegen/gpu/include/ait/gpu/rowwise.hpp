@@ -235,7 +235,7 @@ struct LayerNorm {
   static __device__ __forceinline__ State merge(const State& a, const State& b) {
     State both;
     both.count = a.count + b.count;
-    const float per_element = both.count > 0.0f ? 1.0f / both.count : 0.0f;
+    const float per_element = both.count > 0.0f ? ait::detail::quotient(1.0f, both.count) : 0.0f;
     const float distance = a.mean - b.mean;
     // Written so that both orders give the same bits.
     both.mean = (a.mean * a.count + b.mean * b.count) * per_element;
