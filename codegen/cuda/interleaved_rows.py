@@ -172,6 +172,14 @@ class InterleavedProblem:
         part = ceil(max(1, upper_bound(self.places.dim)) / config.cluster)
         return ceil(part / config.places)
 
+    def sure(self, config: InterleavedRowsConfig) -> int:
+        """Packs that every thread keeps: 0 if nobody knows how many places there are."""
+        if config.items == 0 or not isinstance(self.places.dim, int):
+            return 0
+        part = ceil(self.places.dim / config.cluster)
+        least = self.places.dim - part * (config.cluster - 1)
+        return max(0, least) // config.places
+
     def shared_bytes(self, config: InterleavedRowsConfig) -> int:
         """Of a block, at most."""
         width = config.rows * self.run
@@ -230,6 +238,7 @@ class InterleavedRows(TurningFamily):
             **shared_values(view, "ait/cuda/interleaved_rows.hpp", aligned),
             **row_kind(view),
             "config": choice,
+            "sure": problem.sure(choice),
             "slabs": problem.count // choice.rows,
             "run": problem.run,
             "outer": problem.outer.size if problem.outer else "1",

@@ -101,6 +101,7 @@ def group_norm(
     config: str = "InterleavedRowsAttr",
     kind: str = "layer_norm",
     element: str = "f16",
+    special: Mapping[str, Mapping[int, float]] | None = None,
 ) -> Case:
     """norm(x + t) * gamma + beta over the groups of `channels` channels each, of images whose
     channels come last, and x + t as a second result; t has an element for each channel of an image.
@@ -121,6 +122,7 @@ def group_norm(
           {_SUM_AND_NORM}""",
         outs=("o", "s"),
         config=config,
+        special=special or {},
     )
 
 
@@ -169,6 +171,36 @@ GROUP_NORMS = [
     group_norm("group_norm_narrow", 3, 45, 6, 2, _INTERLEAVED.format(3, 2, 32, 1, 2)),
     group_norm(
         "group_norm_wide", 1, 37, 2, 40, _INTERLEAVED.format(1, 4, 16, 4, 1), element="bf16"
+    ),
+    # As many pixels for each thread; of a pack, elements of two rows, of one, of four
+    group_norm("group_norm_even", 2, 256, 4, 10, _INTERLEAVED.format(4, 8, 32, 4, 2)),
+    group_norm("group_norm_even_wide", 1, 512, 4, 16, _INTERLEAVED.format(2, 8, 8, 2, 32)),
+    group_norm("group_norm_even_narrow", 3, 128, 16, 2, _INTERLEAVED.format(8, 8, 16, 8, 1)),
+    group_norm(
+        "group_norm_even_alone", 2, 192, 2, 12, _INTERLEAVED.format(2, 4, 16, 1, 12), element="f32"
+    ),
+    # Some threads have a pixel more than others, and the last block has fewer
+    group_norm("group_norm_uneven", 2, 702, 4, 10, _INTERLEAVED.format(4, 8, 32, 4, 6)),
+    group_norm("group_norm_uneven_end", 1, 3 * 65 + 2, 2, 8, _INTERLEAVED.format(2, 8, 16, 4, 4)),
+    # A row is far from zero, what is seen first is far from all else, and what is no number spoils
+    # its own row alone
+    group_norm(
+        "group_norm_far",
+        1,
+        1024,
+        2,
+        12,
+        _INTERLEAVED.format(2, 8, 32, 2, 16),
+        special={"x": {12: -5000.0, 40: 7000.0}, "t": dict.fromkeys(range(12), 1024.0)},
+    ),
+    group_norm(
+        "group_norm_special",
+        1,
+        96,
+        4,
+        10,
+        _INTERLEAVED.format(4, 8, 32, 1, 3),
+        special={"x": {3: INF, 15: NAN, 3820: -INF}},
     ),
     # More rows than a block has threads
     group_norm("group_norm_many_rows", 1, 5, 128, 2, _INTERLEAVED.format(128, 8, 2, 2, 2)),

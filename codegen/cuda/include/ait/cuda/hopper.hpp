@@ -146,6 +146,13 @@ __device__ __forceinline__ bool is_elected() {
   return elected != 0;
 }
 
+/// Waits for so many cycles of the multiprocessor.
+__device__ __forceinline__ void pause(int cycles) {
+  const long long begin = clock64();
+  while (clock64() - begin < cycles) {
+  }
+}
+
 // Clusters.
 
 __device__ __forceinline__ int cluster_rank() {

@@ -88,6 +88,7 @@ inline void wait_barrier_cluster(Barrier* barrier, std::uint32_t parity) {
 }
 
 inline void fence_shared_for_engines() {}
+inline void pause(int) {}
 inline void fence_products() {}
 inline void pin(float&) {}
 inline void pin(std::uint32_t&) {}
