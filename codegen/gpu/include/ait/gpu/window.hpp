@@ -410,15 +410,16 @@ __device__ __forceinline__ typename Kind::State take_taps(const Span<Index>& row
   using Pixel = decltype(Kind::outside());
   typename Kind::State state = Kind::nothing();
   const Index taps = rows.count * columns.count;
-  Index first = rank;
+  Index begin = 0;  // of the taps that the team has not taken yet
   // No branch around loads, so that all of a round are under way before the first is waited for.
   const auto take = [&](auto count, bool are_all) {
     constexpr int kCount = decltype(count)::value;
+    const Index first = begin + rank;
     Pixel pixels[kCount];
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
       const bool is_tap = are_all || first + i * Team < taps;
-      const Index tap = is_tap ? first + i * Team : first;
+      const Index tap = is_tap ? first + i * Team : 0;
       pixels[i] = load(rows.begin + tap / columns.count * rows.step,
                        columns.begin + tap % columns.count * columns.step);
       if (!are_all) pixels[i] = choose(is_tap, pixels[i], Kind::outside());
@@ -426,13 +427,16 @@ __device__ __forceinline__ typename Kind::State take_taps(const Span<Index>& row
 #pragma unroll
     for (int i = 0; i < kCount; ++i) Kind::add(state, pixels[i]);
   };
+  // The team has the same rounds: were they a thread's own, those of a warp would wait for each other.
   const auto take_while_all = [&](auto count) {
-    constexpr int kCount = decltype(count)::value;
-    for (; first + (kCount - 1) * Team < taps; first += kCount * Team) take(count, true);
+    constexpr int kTaps = decltype(count)::value * Team;
+    for (; begin + kTaps <= taps; begin += kTaps) take(count, true);
   };
   take_while_all(std::integral_constant<int, taps_at_once(sizeof(Pixel))>{});
   take_while_all(std::integral_constant<int, kLastTaps>{});
-  if (first < taps) take(std::integral_constant<int, kLastTaps - 1>{}, false);
+  // Less than that is left: for a lone thread a tap less.
+  constexpr int kMost = Team > 1 ? kLastTaps : kLastTaps - 1;
+  if (begin < taps) take(std::integral_constant<int, kMost>{}, false);
   return state;
 }
 
