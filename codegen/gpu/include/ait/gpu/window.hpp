@@ -410,11 +410,10 @@ __device__ __forceinline__ typename Kind::State take_taps(const Span<Index>& row
   using Pixel = decltype(Kind::outside());
   typename Kind::State state = Kind::nothing();
   const Index taps = rows.count * columns.count;
-  Index begin = 0;  // of the taps that the team has not taken yet
+  Index first = rank;
   // No branch around loads, so that all of a round are under way before the first is waited for.
-  const auto take = [&](auto count, bool are_all) {
+  const auto take = [&](auto count, auto are_all) {
     constexpr int kCount = decltype(count)::value;
-    const Index first = begin + rank;
     Pixel pixels[kCount];
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
@@ -426,17 +425,20 @@ __device__ __forceinline__ typename Kind::State take_taps(const Span<Index>& row
     }
 #pragma unroll
     for (int i = 0; i < kCount; ++i) Kind::add(state, pixels[i]);
+    first += kCount * Team;
   };
-  // The team has the same rounds: were they a thread's own, those of a warp would wait for each other.
-  const auto take_while_all = [&](auto count) {
-    constexpr int kTaps = decltype(count)::value * Team;
-    for (; begin + kTaps <= taps; begin += kTaps) take(count, true);
-  };
-  take_while_all(std::integral_constant<int, taps_at_once(sizeof(Pixel))>{});
-  take_while_all(std::integral_constant<int, kLastTaps>{});
-  // Less than that is left: for a lone thread a tap less.
-  constexpr int kMost = Team > 1 ? kLastTaps : kLastTaps - 1;
-  if (begin < taps) take(std::integral_constant<int, kMost>{}, false);
+  constexpr int kMost = taps_at_once(sizeof(Pixel));
+  while (first + (kMost - 1) * Team < taps) {
+    take(std::integral_constant<int, kMost>{}, std::true_type{});
+  }
+  if constexpr (kMost > kLastTaps) {
+    // What is left, in rounds that a team has together: those of a warp do not wait for each other.
+    while (first - rank < taps) {
+      take(std::integral_constant<int, kLastTaps>{}, std::false_type{});
+    }
+  } else if (first < taps) {
+    take(std::integral_constant<int, kMost - 1>{}, std::false_type{});
+  }
   return state;
 }
 
