@@ -412,33 +412,27 @@ __device__ __forceinline__ typename Kind::State take_taps(const Span<Index>& row
   const Index taps = rows.count * columns.count;
   Index first = rank;
   // No branch around loads, so that all of a round are under way before the first is waited for.
-  const auto take = [&](auto count, auto are_all) {
+  const auto take = [&](auto count, bool are_all) {
     constexpr int kCount = decltype(count)::value;
     Pixel pixels[kCount];
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
       const bool is_tap = are_all || first + i * Team < taps;
-      const Index tap = is_tap ? first + i * Team : 0;
+      const Index tap = is_tap ? first + i * Team : first;
       pixels[i] = load(rows.begin + tap / columns.count * rows.step,
                        columns.begin + tap % columns.count * columns.step);
       if (!are_all) pixels[i] = choose(is_tap, pixels[i], Kind::outside());
     }
 #pragma unroll
     for (int i = 0; i < kCount; ++i) Kind::add(state, pixels[i]);
-    first += kCount * Team;
   };
-  constexpr int kMost = taps_at_once(sizeof(Pixel));
-  while (first + (kMost - 1) * Team < taps) {
-    take(std::integral_constant<int, kMost>{}, std::true_type{});
-  }
-  if constexpr (kMost > kLastTaps) {
-    // What is left, in rounds that a team has together: those of a warp do not wait for each other.
-    while (first - rank < taps) {
-      take(std::integral_constant<int, kLastTaps>{}, std::false_type{});
-    }
-  } else if (first < taps) {
-    take(std::integral_constant<int, kMost - 1>{}, std::false_type{});
-  }
+  const auto take_while_all = [&](auto count) {
+    constexpr int kCount = decltype(count)::value;
+    for (; first + (kCount - 1) * Team < taps; first += kCount * Team) take(count, true);
+  };
+  take_while_all(std::integral_constant<int, taps_at_once(sizeof(Pixel))>{});
+  take_while_all(std::integral_constant<int, kLastTaps>{});
+  if (first < taps) take(std::integral_constant<int, kLastTaps - 1>{}, false);
   return state;
 }
 
