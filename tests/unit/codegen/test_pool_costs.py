@@ -287,17 +287,17 @@ def chosen(pool, shape: tuple[int, int, int, int]) -> PoolConfig:
 
 
 @pytest.mark.parametrize(
-    ("pool", "shape", "took"),
+    ("pool", "shape", "took", "most"),
     [
-        (lambda x: f.max_pool2d(x, 3, 2, 1), (64, 112, 112, 64), _MAX_3X3),
-        (lambda x: f.max_pool2d(x, 2, 2), (32, 112, 112, 128), _MAX_2X2),
-        (lambda x: f.max_pool2d(x, 5, 1, 2), (16, 80, 80, 256), _MAX_5X5),
-        (lambda x: f.avg_pool2d(x, 3, 1, 1), (32, 56, 56, 256), _AVERAGE_3X3),
+        (lambda x: f.max_pool2d(x, 3, 2, 1), (64, 112, 112, 64), _MAX_3X3, 1.08),
+        (lambda x: f.max_pool2d(x, 2, 2), (32, 112, 112, 128), _MAX_2X2, 1.01),
+        (lambda x: f.max_pool2d(x, 5, 1, 2), (16, 80, 80, 256), _MAX_5X5, 1.04),
+        (lambda x: f.avg_pool2d(x, 3, 1, 1), (32, 56, 56, 256), _AVERAGE_3X3, 1.01),
     ],
 )
-def test_what_is_chosen_is_among_the_fastest(pool, shape, took) -> None:
+def test_what_is_chosen_is_among_the_fastest(pool, shape, took, most) -> None:
     config = chosen(pool, shape)
-    assert took[config.vector, config.outputs] <= 1.08 * min(took.values())
+    assert took[config.vector, config.outputs] <= most * min(took.values())
 
 
 @pytest.mark.parametrize(
@@ -311,4 +311,4 @@ def test_what_is_chosen_is_among_the_fastest(pool, shape, took) -> None:
 )
 def test_teams_of_long_windows_are_among_the_fastest(size, shape, took) -> None:
     config = chosen(lambda x: f.adaptive_avg_pool2d(x, size), shape)
-    assert took[config.vector, config.team] <= 1.12 * min(took.values())
+    assert took[config.vector, config.team] <= 1.02 * min(took.values())
