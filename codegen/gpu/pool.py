@@ -9,10 +9,9 @@ from xdsl.ir import Attribute
 
 from ait.codegen.gpu.dialect import PoolAttr
 from ait.codegen.gpu.family import Candidate, TemplateValues, TurningFamily
-from ait.codegen.gpu.lanes import aligned_to
 from ait.codegen.gpu.pool_cost import pool_seconds
 from ait.codegen.gpu.pool_problem import PoolProblem
-from ait.codegen.gpu.window import Aligned, check_image, tiles_of, window_values
+from ait.codegen.gpu.window import check_image, tiles_of, window_values
 from ait.codegen.kernel_view import KernelView
 from ait.dialects.symbolic import upper_bound
 from ait.passes.target import DeviceDescription
@@ -41,12 +40,9 @@ class Pool(TurningFamily):
         padded = "true" if view.attribute("count_include_pad") else "false"
         walk = problem.walk_of(choice)
         lanes = choice.outputs[1] if choice.in_row else choice.vector
-        reads = problem.reads(choice)
-        shared = window_values(view, walk, lanes, choice.vector, tiles_of(view, choice.outputs))
+        tiles, reads = tiles_of(view, choice.outputs), problem.reads(choice)
         return {
-            **shared,
-            "aligned": [*cast(Aligned, shared["aligned"]), *aligned_to(view.ins[0], reads)],
-            "reads": reads,
+            **window_values(view, walk, lanes, choice.vector, tiles, reads),
             "index": "int32_t" if _fits_int32(view, 1 << 30) else "int64_t",
             "config": choice,
             "is_unrolled": problem.is_unrolled(choice.team),

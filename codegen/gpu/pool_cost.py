@@ -89,7 +89,7 @@ def _instructions(problem: PoolProblem, config: PoolConfig) -> float:
 
 
 def _loop_seconds(problem: PoolProblem, config: PoolConfig, device: DeviceDescription) -> float:
-    """Loads come in rounds, whole ones first, which teams end together."""
+    """A thread's loads come in rounds; at the end a team puts together what its threads have."""
     threads, loads = problem.threads(config), problem.loads(config)
     blocks = ceil(threads / (config.team * config.teams))
     moved = _moving_seconds(problem, device) * max(1.0, device.units / (_LOOP_ALONE * blocks))

@@ -65,7 +65,7 @@ class Side:
 
 @dataclass(frozen=True)
 class PoolProblem:
-    """A pool and what its configs cost."""
+    """A pool, its configs, and what their threads do."""
 
     view: KernelView
 

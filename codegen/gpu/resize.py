@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from xdsl.ir import Attribute
 
 from ait.codegen.gpu.dialect import ElementwiseAttr
 from ait.codegen.gpu.family import Candidate, TemplateValues, TurningFamily
-from ait.codegen.gpu.lanes import PACK_BYTES, aligned_to
+from ait.codegen.gpu.lanes import PACK_BYTES
 from ait.codegen.gpu.steps import Walk, vector_of
 from ait.codegen.gpu.window import (
-    Aligned,
     check_image,
     image_walk,
     tiles_of,
@@ -48,16 +46,11 @@ class Resize(TurningFamily):
         walk, vector = _resize_walk(view), vector_of(config)
         sampling = _Sampling.of(view, walk, vector)
         read = vector if sampling.in_pixel else 1
-        shared = window_values(view, walk, vector, read, tiles_of(view, sampling.outputs))
+        tiles = tiles_of(view, sampling.outputs)
         sizes = [upper_bound(view.group(name).dim) for name in "hwpq"]
         products = 4 * max(sizes[0] * sizes[2], sizes[1] * sizes[3])
         return {
-            **shared,
-            "aligned": [
-                *cast(Aligned, shared["aligned"]),
-                *aligned_to(view.ins[0], sampling.reads),
-            ],
-            "reads": sampling.reads,
+            **window_values(view, walk, vector, read, tiles, sampling.reads),
             "index": "int32_t" if view.fits_int32 and products < 1 << 31 else "int64_t",
             "sampling": sampling,
         }
@@ -71,10 +64,10 @@ class _Sampling:
     arguments: tuple[str | int, ...]
     in_pixel: bool
     """Whether the lanes are channels of one pixel, else they are neighbouring pixels."""
-    shares: bool = False
-    """Whether neighbouring pixels of the result share those of the image."""
+    in_runs: bool = False
+    """Whether pixels of a row of the image are read in runs,"""
     reads: int = 1
-    """Pixels of a row of the image that are read at once."""
+    """of so many."""
     outputs: tuple[int, int] = (1, 1)
     """Rows and columns of a step, which share pixels too."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from ait.codegen.axes import Axis
 from ait.codegen.gpu.family import Refusal, TemplateValues
-from ait.codegen.gpu.lanes import WIDTHS
+from ait.codegen.gpu.lanes import WIDTHS, aligned_to
 from ait.codegen.gpu.steps import FIRST, Walk, step_values
 from ait.codegen.kernel_view import KernelView
 from ait.codegen.operand import Operand
@@ -31,15 +31,19 @@ def window_values(
     walk: Walk,
     vector: int,
     read: int,
-    tiles: Mapping[str, int] | None = None,
+    tiles: Mapping[str, int],
+    reads: int,
 ) -> TemplateValues:
-    """What both templates are rendered with, of which pixels are read `read` channels at once."""
+    """What both templates are rendered with, of which pixels are read `read` channels at once, or
+    `reads` neighbours in a row. `tiles`: as of `Walk.digits`."""
     image = view.ins[0]
     lanes = walk.lanes(read).at({"h": "y", "w": "x"})
     computed, header = ["values[lane]"], "ait/gpu/window.hpp"
-    shared = step_values(view, walk, vector, computed, [image], (), header, tiles or {})
+    shared = step_values(view, walk, vector, computed, [image], (), header, tiles)
     return {
         **shared,
+        "aligned": [*cast(Aligned, shared["aligned"]), *aligned_to(image, reads)],
+        "reads": reads,
         "image": image,
         "read": read,
         "image_loads": lanes.loads([image]),
